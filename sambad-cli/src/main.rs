@@ -1,0 +1,48 @@
+#![doc = include_str!("../README.md")]
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod commands;
+mod exit;
+mod output;
+mod paging;
+mod text;
+mod values;
+
+use cli::Cli;
+use exit::Exit;
+use output::Output;
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let mut output = Output::new(global.color, global.json);
+    let outcome = run(command.run(&global.server, &mut output));
+    // What a command wrote before it failed is shown before the failure.
+    let flushed = output.flush().map_err(anyhow::Error::from);
+    match outcome.and_then(|exit| flushed.map(|()| exit)) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Success.into(),
+        Err(error) => {
+            output.error(&error);
+            Exit::Failure.into()
+        }
+    }
+}
+
+/// Runs a command on one thread: there is one connection, and what it brings is printed in order.
+fn run(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // A name look-up that hangs must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Whether whoever read our output has gone, as `head` does: they have what they wanted.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

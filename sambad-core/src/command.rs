@@ -1,0 +1,213 @@
+//! Requested changes, and what became of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cursor::{Cursor, Seq};
+use crate::error::Error;
+use crate::id::{ContactId, UserId};
+use crate::limits;
+use crate::model::{Contact, Message, User};
+use crate::phone::Phone;
+
+/// How a command names a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserRef {
+    /// By identity.
+    Id(UserId),
+    /// By phone.
+    Phone(Phone),
+    /// By national number: it is completed with the country code of whoever acts.
+    National(String),
+}
+
+/// A requested change. Either it happens wholly, with its event, or not at all.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Finds the user with a phone, or creates one.
+    Login {
+        /// The phone.
+        phone: Phone,
+        /// What a new user is called, at most 100 characters; an existing user keeps their name.
+        name: Option<String>,
+    },
+    /// Links one user to another, unless they are linked already.
+    AddContact {
+        /// Who adds.
+        user: UserRef,
+        /// Who is added; not the same.
+        contact: UserRef,
+        /// What the adding user calls the other, at most 100 characters.
+        name: Option<String>,
+    },
+    /// Removes a link.
+    RemoveContact {
+        /// The link.
+        id: ContactId,
+    },
+    /// Stores a message.
+    SendMessage {
+        /// Who sends.
+        from: UserRef,
+        /// To whom; oneself is allowed, as a note.
+        to: UserRef,
+        /// 1 to 4,096 characters.
+        content: String,
+        /// `[a-z][a-z0-9_]{0,31}`.
+        message_type: String,
+    },
+}
+
+impl Command {
+    /// Checks every bound that needs no look at the store.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the field.
+    pub fn validate(&self) -> Result<(), Error> {
+        match self {
+            Self::Login { name, .. } | Self::AddContact { name, .. } => {
+                name.as_deref().map_or(Ok(()), |name| check_text("name", name, 1, limits::NAME_CHARS_MAX))
+            }
+            Self::RemoveContact { .. } => Ok(()),
+            Self::SendMessage { content, message_type, .. } => {
+                check_text("content", content, 1, limits::CONTENT_CHARS_MAX)?;
+                check_message_type(message_type)
+            }
+        }
+    }
+
+    /// Bytes of text that came with the command: what it adds to a batch.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Login { name, .. } | Self::AddContact { name, .. } => name.as_ref().map_or(0, String::len),
+            Self::RemoveContact { .. } => 0,
+            Self::SendMessage { content, .. } => content.len(),
+        }
+    }
+}
+
+/// Counts characters, not bytes; U+0000 is refused because not every database stores it.
+fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), Error> {
+    let chars = text.chars().take(max + 1).count();
+    if chars < min || chars > max {
+        return Err(Error::field(field, format!("expected {min} to {max} characters")));
+    }
+    if text.contains('\0') {
+        return Err(Error::field(field, "U+0000 is not allowed"));
+    }
+    Ok(())
+}
+
+fn check_message_type(text: &str) -> Result<(), Error> {
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if first && rest && text.len() <= limits::MESSAGE_TYPE_CHARS_MAX {
+        Ok(())
+    } else {
+        Err(Error::field("type", "expected [a-z][a-z0-9_]{0,31}"))
+    }
+}
+
+/// Marks a request so that a retry of it gets the first answer instead of a second effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    key: String,
+    fingerprint: [u8; 32],
+}
+
+impl IdempotencyKey {
+    /// Takes the caller's key, 1 to 255 visible ASCII characters, and a digest of the whole request.
+    ///
+    /// # Errors
+    /// `Invalid` when the key has another form.
+    pub fn new(key: impl Into<String>, fingerprint: [u8; 32]) -> Result<Self, Error> {
+        let key = key.into();
+        let valid = (1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+        if valid {
+            Ok(Self { key, fingerprint })
+        } else {
+            Err(Error::field("Idempotency-Key", "expected 1 to 255 visible ASCII characters"))
+        }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(crate) fn fingerprint(&self) -> String {
+        self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What a command came to. Stored with its idempotency key, so that a retry gets the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The user with that phone.
+    LoggedIn {
+        /// The user.
+        user: User,
+        /// Whether this login created it.
+        created: bool,
+    },
+    /// The link between the two users.
+    ContactAdded {
+        /// The link.
+        contact: Contact,
+        /// Whether this command made it; otherwise it existed.
+        created: bool,
+    },
+    /// The link as it was.
+    ContactRemoved {
+        /// The link.
+        contact: Contact,
+    },
+    /// The message as stored.
+    MessageSent {
+        /// The message.
+        message: Message,
+    },
+}
+
+/// The answer to an accepted command: it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Position of the event it caused, if it caused one.
+    pub seq: Option<Seq>,
+    /// The event's cursor; without an event, the head when the command was carried out.
+    pub cursor: Cursor,
+    /// Whether this is the stored answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(content: &str, message_type: &str) -> Result<(), Error> {
+        let anybody = UserRef::National("1".into());
+        Command::SendMessage { from: anybody.clone(), to: anybody, content: content.into(), message_type: message_type.into() }.validate()
+    }
+
+    /// Goal: bounds count characters and hold on both sides. Method: the longest that passes, and one more.
+    #[test]
+    fn bounds_hold_on_both_sides() {
+        assert!(message(&"ü".repeat(limits::CONTENT_CHARS_MAX), "text").is_ok());
+        assert!(message(&"x".repeat(limits::CONTENT_CHARS_MAX + 1), "text").is_err());
+        assert!(message("", "text").is_err());
+        assert!(message("a\0b", "text").is_err());
+        assert!(message("x", &format!("a{}", "0".repeat(31))).is_ok());
+        for bad in ["", "Text", "1a", "_a", "a-b", &format!("a{}", "0".repeat(32))] {
+            assert!(message("x", bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Goal: only visible ASCII makes a key. Method: a table around the bounds.
+    #[test]
+    fn keys_are_visible_ascii() {
+        assert!(IdempotencyKey::new("k".repeat(255), [0; 32]).is_ok());
+        for bad in ["", "with space", "tab\t", "ü", &"k".repeat(256)] {
+            assert!(IdempotencyKey::new(bad, [0; 32]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cursor;
+pub mod error;
+pub mod id;
+pub mod kind;
+pub mod limits;
+pub mod model;
+pub mod phone;
+pub mod time;
+
+#[cfg(feature = "store")]
+pub mod command;
+#[cfg(feature = "store")]
+mod committer;
+#[cfg(feature = "store")]
+pub mod event;
+#[cfg(feature = "store")]
+mod hub;
+#[cfg(feature = "store")]
+mod log;
+#[cfg(feature = "store")]
+mod service;
+#[cfg(feature = "store")]
+mod store;
+#[cfg(feature = "store")]
+mod tail;
+
+pub use cursor::{After, Cursor, Epoch, LogBounds, ResyncReason, Seq};
+pub use error::{Error, ErrorKind};
+pub use id::{ContactId, MessageId, UserId};
+pub use kind::{EventKind, Filter, Involved, KindSet};
+pub use limits::Limits;
+pub use phone::{CountryCode, Phone};
+pub use time::{Day, Timestamp};
+
+#[cfg(feature = "store")]
+pub use crate::{
+    command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
+    event::Event,
+    hub::{Delivery, Subscription},
+    service::{Activity, Config, EventPage, Sambad},
+    store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
+};

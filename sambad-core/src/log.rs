@@ -1,0 +1,83 @@
+//! The event log, read after a cursor: from the tail if it reaches back that far, else from the store.
+
+use tokio::sync::watch;
+
+use crate::cursor::{After, LogBounds, ResyncReason, Seq};
+use crate::error::Error;
+use crate::event::{self, Event};
+use crate::kind::Filter;
+use crate::store::Store;
+use crate::tail::Tail;
+
+/// One log, shared by all readers.
+///
+/// **Invariant:** whatever the head announced says, an event is readable here before it is announced.
+#[derive(Debug)]
+pub(crate) struct Log {
+    store: Store,
+    tail: Tail,
+    bounds: watch::Sender<LogBounds>,
+}
+
+/// Consecutive events of a reader, as far as its filter asks for them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LogSlice {
+    pub(crate) events: Vec<Event>,
+    /// Nothing that the filter asks for lies between the last of `events` and here.
+    pub(crate) through: Seq,
+}
+
+impl Log {
+    pub(crate) fn new(store: Store, bounds: LogBounds, tail_bytes_max: usize) -> Self {
+        Self { store, tail: Tail::new(bounds.head, tail_bytes_max), bounds: watch::Sender::new(bounds) }
+    }
+
+    /// Makes committed events readable, then wakes every reader. Called by the committer alone.
+    pub(crate) fn publish(&self, events: &[Event]) {
+        let Some(last) = events.last() else { return };
+        self.tail.append(events);
+        self.bounds.send_modify(|bounds| bounds.head = last.seq);
+    }
+
+    /// Tells of a head that moved; a hint only, readers read the log.
+    pub(crate) fn watch(&self) -> watch::Receiver<LogBounds> {
+        self.bounds.subscribe()
+    }
+
+    /// What has been announced. The store may be ahead by a batch whose COMMIT has just returned.
+    pub(crate) fn bounds(&self) -> LogBounds {
+        *self.bounds.borrow()
+    }
+
+    /// Finds where a reader of `after` continues, and the bounds by which that was decided.
+    ///
+    /// A cursor read from a snapshot may be ahead of what was announced: only the store can say that it is ahead of the log.
+    pub(crate) async fn locate(&self, after: After) -> Result<(Result<Seq, ResyncReason>, LogBounds), Error> {
+        let bounds = self.bounds();
+        match bounds.locate(after) {
+            Err(ResyncReason::CursorAhead) => {
+                let bounds = self.store.bounds().await?;
+                Ok((bounds.locate(after), bounds))
+            }
+            found => Ok((found, bounds)),
+        }
+    }
+
+    /// Reads up to `limit` events after `after`.
+    ///
+    /// # Errors
+    /// `Gone` when events right after `after` are no longer stored.
+    ///
+    /// # Cancel safety
+    /// Reading changes nothing.
+    pub(crate) async fn read(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogSlice, Error> {
+        if let Some(page) = self.tail.read(after, filter, usize::try_from(limit).unwrap_or(usize::MAX)) {
+            return Ok(LogSlice { events: page.events, through: page.through });
+        }
+        let page = self.store.log_page(after, filter, limit).await?;
+        if after.next() < page.bounds.first {
+            return Err(Error::CursorGone { reason: ResyncReason::CursorExpired });
+        }
+        Ok(LogSlice { events: event::encode(&page.rows), through: page.through })
+    }
+}

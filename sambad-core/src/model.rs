@@ -1,0 +1,153 @@
+//! What is stored, as clients see it: field order is the order on the wire.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cursor::Cursor;
+use crate::id::{ContactId, MessageId, UserId};
+use crate::phone::Phone;
+use crate::time::{Day, Timestamp};
+
+/// Whether a user may take part; every user may, so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserStatus {
+    /// Takes part.
+    #[default]
+    Active,
+}
+
+/// A person, known by phone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Identity, made at the first login.
+    pub id: UserId,
+    /// The phone number again: the name by which events speak of the user.
+    pub username: Phone,
+    /// The national number at `sambad.local`.
+    pub email: String,
+    /// E.164 phone number, unique.
+    pub phone: Phone,
+    /// What the user wants to be called, if the first login said so.
+    pub name: Option<String>,
+    /// Whether the user may take part.
+    pub status: UserStatus,
+    /// When the first login was committed.
+    pub created_at: Timestamp,
+    /// Last login, contact or message; moves at most once a minute.
+    pub last_active_at: Timestamp,
+}
+
+/// One user's link to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Identity.
+    pub id: ContactId,
+    /// Who added.
+    pub user_id: UserId,
+    /// Phone of who added.
+    pub user_username: Phone,
+    /// Who was added.
+    pub contact_user_id: UserId,
+    /// Phone of who was added.
+    pub contact_user_username: Phone,
+    /// When it was committed.
+    pub created_at: Timestamp,
+    /// What the adding user calls the other, if said.
+    pub name: Option<String>,
+}
+
+/// A contact with both its users in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactWithUsers {
+    /// The contact.
+    #[serde(flatten)]
+    pub contact: Contact,
+    /// Who added.
+    pub user: User,
+    /// Who was added.
+    pub contact_user: User,
+}
+
+/// A message from one user to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Identity; newer messages have higher ids.
+    pub id: MessageId,
+    /// Who sent.
+    pub from_user_id: UserId,
+    /// Phone of who sent.
+    pub from_username: Phone,
+    /// To whom.
+    pub to_user_id: UserId,
+    /// Phone of whom.
+    pub to_username: Phone,
+    /// 1 to 4,096 characters.
+    pub content: String,
+    /// What kind of content: `[a-z][a-z0-9_]{0,31}`.
+    #[serde(rename = "type")]
+    pub message_type: String,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}
+
+/// Counts of one UTC day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DailyCounts {
+    /// The day.
+    pub date: Day,
+    /// Users created on it.
+    pub users: u64,
+    /// Contacts added on it, whether or not they were removed since.
+    pub contacts: u64,
+    /// Messages sent on it.
+    pub messages: u64,
+}
+
+/// The dashboard's figures, read from counters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Analytics {
+    /// Users in all.
+    pub total_users: u64,
+    /// Users created today (UTC).
+    pub new_users: u64,
+    /// Users seen in the last 7 UTC days, today included.
+    pub active_users: u64,
+    /// The other users.
+    pub inactive_users: u64,
+    /// New users in percent of all, two decimals.
+    pub growth: f64,
+    /// Contacts that exist.
+    pub total_contacts: u64,
+    /// Messages in all.
+    pub total_messages: u64,
+    /// The last 30 UTC days, oldest first, days without anything included.
+    pub daily: Vec<DailyCounts>,
+}
+
+/// An entry of an address book, matched by phone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownUser {
+    /// The user with that phone.
+    pub id: UserId,
+    /// E.164 phone number.
+    pub phone: Phone,
+    /// The user's own name, else what the address book says.
+    pub name: Option<String>,
+}
+
+/// Something read from the store, and the position in the log at which it was true.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot<T> {
+    /// The head of the log in the very transaction that read `value`.
+    pub cursor: Cursor,
+    /// What was read.
+    pub value: T,
+}
+
+impl<T> Snapshot<T> {
+    /// Turns the value into another at the same position.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Snapshot<U> {
+        Snapshot { cursor: self.cursor, value: f(self.value) }
+    }
+}

@@ -1,0 +1,251 @@
+//! All that a host needs: execute, query, subscribe, shut down.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
+use crate::committer::{Committer, Job};
+use crate::cursor::{After, Cursor, LogBounds};
+use crate::error::Error;
+use crate::event::Event;
+use crate::hub::Subscription;
+use crate::kind::{EventKind, Filter};
+use crate::limits::Limits;
+use crate::log::Log;
+use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
+use crate::phone::Phone;
+use crate::store::{self, ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
+use crate::time::Timestamp;
+
+/// What a host decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `sqlite:PATH`; the file is created if there is none.
+    pub database: String,
+    /// Bounds of queues and memory.
+    pub limits: Limits,
+}
+
+/// The handle by which a host writes, reads and listens; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sambad {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    log: Arc<Log>,
+    jobs: mpsc::Sender<Job>,
+    stop: CancellationToken,
+    /// Taken by the first shutdown, awaited by all.
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An event with its parts at hand, for lists that people read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// Position in the log.
+    pub seq: crate::cursor::Seq,
+    /// What happened.
+    pub kind: EventKind,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// The contract's `data` object.
+    pub data: String,
+}
+
+/// A page of the log for callers that poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// Matching events, in seq order.
+    pub events: Vec<Event>,
+    /// Where the next call continues.
+    pub cursor: Cursor,
+    /// The log's bounds.
+    pub bounds: LogBounds,
+}
+
+impl Sambad {
+    /// Opens the store, brings its schema up to date and starts the committer.
+    ///
+    /// # Errors
+    /// `Invalid` when the database is not named as expected; `Internal` when it cannot be opened, is in use by another
+    /// server, or has a schema newer than this version knows.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let limits = config.limits;
+        let (store, writer) = store::open(&config.database, &limits).await?;
+        let log = Arc::new(Log::new(store.clone(), store.bounds().await?, limits.tail_bytes_max));
+        let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
+        let stop = CancellationToken::new();
+        let committer = Committer { jobs: receiver, writer, log: Arc::clone(&log), limits };
+        let committer = Mutex::new(Some(tokio::spawn(committer.run(stop.clone()))));
+        Ok(Self { shared: Arc::new(Shared { store, log, jobs, stop, committer }) })
+    }
+
+    /// Carries out `command`; when this returns, its rows and its event are on disk.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound` and `Conflict` change nothing. `Overloaded`: too many commands are waiting.
+    /// `Unavailable`: the store does not answer; if the error is [`Error::OutcomeUnknown`], the command may have been stored.
+    ///
+    /// # Cancel safety
+    /// Once queued, a command is carried out even if the future is dropped; only the answer is lost.
+    pub async fn execute(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Receipt, Error> {
+        command.validate()?;
+        let command = self.complete_national_number(command).await?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job { request: Request { command, key }, reply };
+        self.shared.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
+        })?;
+        answer.await.map_err(|_| Error::OutcomeUnknown(None))?
+    }
+
+    /// Completes a recipient's national number with the country code of the sender, whose phone never changes.
+    async fn complete_national_number(&self, command: Command) -> Result<Command, Error> {
+        let Command::SendMessage { from, to: UserRef::National(number), content, message_type } = command else {
+            return Ok(command);
+        };
+        let sender = self.user(&from).await?.value.ok_or(Error::UserNotFound { role: "sender" })?;
+        let phone = Phone::parse(&number, &sender.phone.country_code()).map_err(|_| Error::InvalidPhone { field: "toUserId" })?;
+        Ok(Command::SendMessage { from: UserRef::Id(sender.id), to: UserRef::Phone(phone), content, message_type })
+    }
+
+    /// Opens a gap-free stream of the events that `filter` asks for: after `after`, or from now on.
+    ///
+    /// A position that cannot be served is no error: the subscription begins with a resync.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store has to be asked for its head and does not answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves no subscription behind.
+    pub async fn subscribe(&self, after: Option<After>, filter: Filter) -> Result<Subscription, Error> {
+        let log = Arc::clone(&self.shared.log);
+        let (at, bounds) = match after {
+            Some(after) => log.locate(after).await?,
+            None => {
+                let bounds = log.bounds();
+                (Ok(bounds.head), bounds)
+            }
+        };
+        Ok(Subscription::new(log, at, bounds, filter, after.is_some()))
+    }
+
+    /// Reads up to `limit` events that `filter` asks for; without `after`, from the beginning of the stored log.
+    ///
+    /// # Errors
+    /// `Gone` when that position cannot be served; `Unavailable` when the store does not answer.
+    pub async fn events(&self, after: After, filter: Filter, limit: u32) -> Result<EventPage, Error> {
+        let (at, bounds) = self.shared.log.locate(after).await?;
+        let mut cursor = at.map_err(|reason| Error::CursorGone { reason })?;
+        let mut events = Vec::new();
+        while events.is_empty() {
+            let slice = self.shared.log.read(cursor, &filter, limit).await?;
+            events = slice.events;
+            if slice.through <= cursor {
+                break;
+            }
+            cursor = slice.through;
+        }
+        let head = bounds.head.max(cursor);
+        Ok(EventPage { events, cursor: Cursor { epoch: bounds.epoch, seq: cursor }, bounds: LogBounds { head, ..bounds } })
+    }
+
+    /// The log's bounds as announced to readers.
+    #[must_use]
+    pub fn bounds(&self) -> LogBounds {
+        self.shared.log.bounds()
+    }
+
+    /// Asks the store itself for the log's bounds: answers only if the store does.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not.
+    pub async fn stored_bounds(&self) -> Result<LogBounds, Error> {
+        self.shared.store.bounds().await
+    }
+
+    /// Waits until the log reaches beyond `seq`.
+    ///
+    /// # Cancel safety
+    /// Waiting changes nothing.
+    pub async fn grown_beyond(&self, seq: crate::cursor::Seq) {
+        // The sender lives in the log that this handle holds.
+        let _ = self.shared.log.watch().wait_for(|bounds| bounds.head > seq).await;
+    }
+
+    /// Reads one user.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store does not answer; this and `Internal` go for all queries.
+    pub async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
+        self.shared.store.user(user).await
+    }
+
+    /// Lists users.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
+        self.shared.store.users(query, limit).await
+    }
+
+    /// Finds the users among `phones`; in no particular order.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
+        self.shared.store.known_users(phones).await
+    }
+
+    /// Lists contacts, the newest first.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
+        self.shared.store.contacts(query, limit).await
+    }
+
+    /// Lists messages, the newest first.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
+        self.shared.store.messages(query, limit).await
+    }
+
+    /// Reads the dashboard's figures, from counters.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn analytics(&self) -> Result<Snapshot<Analytics>, Error> {
+        self.shared.store.analytics(Timestamp::now()).await
+    }
+
+    /// Reads the last `limit` events, the newest first.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn activity(&self, limit: u32) -> Result<Snapshot<Vec<Activity>>, Error> {
+        let rows = self.shared.store.newest_events(limit).await?;
+        let activity = |row: crate::event::EventRow| Activity { seq: row.seq, kind: row.kind, at: row.created_at, data: row.data };
+        Ok(rows.map(|rows| rows.into_iter().map(activity).collect()))
+    }
+
+    /// Commits what was accepted, refuses what comes later, and closes the store. Further calls wait for the first.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        let mut committer = self.shared.committer.lock().await;
+        if let Some(task) = committer.take() {
+            // A panic in the committer has ended the process; a cancelled task means that the runtime is going away.
+            let _ = task.await;
+            self.shared.store.close().await;
+        }
+    }
+}

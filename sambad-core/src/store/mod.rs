@@ -1,0 +1,196 @@
+//! The only SQL in the workspace: a closed set of databases behind one face.
+
+mod plan;
+mod sqlite;
+use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
+use crate::cursor::{LogBounds, Seq};
+use crate::error::Error;
+use crate::event::{Event, EventRow};
+use crate::id::{ContactId, MessageId, UserId};
+use crate::kind::Filter;
+use crate::limits::Limits;
+use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
+use crate::phone::Phone;
+use crate::time::Timestamp;
+
+/// A command with what its caller said about retries.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) command: Command,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+/// A batch that is on disk.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// One result a request, in their order.
+    pub(crate) results: Vec<Result<Receipt, Error>>,
+    /// The events of the batch, in seq order.
+    pub(crate) events: Vec<Event>,
+}
+
+/// A page of the stored log.
+#[derive(Debug)]
+pub(crate) struct LogPage {
+    /// The log's bounds in the transaction that read the page.
+    pub(crate) bounds: LogBounds,
+    /// What was read, in seq order, all matching the filter.
+    pub(crate) rows: Vec<EventRow>,
+    /// Everything the filter asks for up to here is in `rows` or in pages before.
+    pub(crate) through: Seq,
+}
+
+/// One page of a list, and the key after which the next one starts if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What to pass as `after` for the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// In which order users are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserOrder {
+    /// As they were created.
+    OldestFirst,
+    /// The newest first.
+    NewestFirst,
+}
+
+/// Which users are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserQuery {
+    /// All of them; `after` is the id that ended the page before.
+    All {
+        /// In this order.
+        order: UserOrder,
+        /// Where the page starts.
+        after: Option<UserId>,
+    },
+    /// Those whose phone begins so, by phone; `after` is the phone that ended the page before.
+    PhonePrefix {
+        /// `+` and digits.
+        prefix: String,
+        /// Where the page starts.
+        after: Option<Phone>,
+    },
+    /// Those whose name begins so, ASCII letters compared without case, by name and id.
+    NamePrefix {
+        /// At least one character.
+        prefix: String,
+        /// The id that ended the page before.
+        after: Option<UserId>,
+    },
+}
+
+/// Which messages are listed, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageQuery {
+    /// Those this user sent or received; `None` lists all.
+    pub user: Option<UserId>,
+    /// Of those, the ones exchanged with this user.
+    pub with: Option<UserId>,
+    /// The id that ended the page before.
+    pub after: Option<MessageId>,
+}
+
+/// Which contacts are listed, the newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContactQuery {
+    /// Those this user added; `None` lists all.
+    pub user: Option<UserId>,
+    /// The id that ended the page before.
+    pub after: Option<ContactId>,
+}
+
+macro_rules! dispatch {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Self::Sqlite($store) => $call.await,
+        }
+    };
+}
+
+/// The reading side: cheap to clone. Each call reads one snapshot and says at which head it was taken.
+///
+/// # Cancel safety
+/// Dropping any of these futures ends the read and nothing else.
+#[derive(Debug, Clone)]
+pub(crate) enum Store {
+    Sqlite(sqlite::Reader),
+}
+
+/// The writing side: owned by the one committer.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    Sqlite(sqlite::Writer),
+}
+
+/// Opens the database at `url`, creating it if there is none, and brings its schema up to date.
+pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), Error> {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Err(Error::field("database", "expected sqlite:PATH"));
+    };
+    let (reader, writer) = sqlite::open(path.strip_prefix("//").unwrap_or(path), limits).await?;
+    Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
+}
+
+impl Writer {
+    /// Carries out `requests` in one transaction.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was stored, `OutcomeUnknown` when COMMIT itself failed; both concern all of `requests`.
+    pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
+        dispatch!(self, writer => writer.commit(requests, Timestamp::now()))
+    }
+
+    /// Ends the writing side; what was committed is already safe.
+    pub(crate) async fn close(self) {
+        dispatch!(self, writer => writer.close());
+    }
+}
+
+impl Store {
+    pub(crate) async fn bounds(&self) -> Result<LogBounds, Error> {
+        dispatch!(self, store => store.bounds())
+    }
+
+    /// Reads up to `limit` events after `after`; looks at a bounded part of the log, so that rows may be fewer, even none.
+    pub(crate) async fn log_page(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogPage, Error> {
+        dispatch!(self, store => store.log_page(after, filter, limit))
+    }
+
+    /// Reads the last `limit` events, the newest first.
+    pub(crate) async fn newest_events(&self, limit: u32) -> Result<Snapshot<Vec<EventRow>>, Error> {
+        dispatch!(self, store => store.newest_events(limit))
+    }
+
+    pub(crate) async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
+        dispatch!(self, store => store.user(user))
+    }
+
+    pub(crate) async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
+        dispatch!(self, store => store.users(query, limit))
+    }
+
+    pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
+        dispatch!(self, store => store.known_users(phones))
+    }
+
+    pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
+        dispatch!(self, store => store.contacts(query, limit))
+    }
+
+    pub(crate) async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
+        dispatch!(self, store => store.messages(query, limit))
+    }
+
+    pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {
+        dispatch!(self, store => store.analytics(now))
+    }
+
+    pub(crate) async fn close(&self) {
+        dispatch!(self, store => store.close());
+    }
+}

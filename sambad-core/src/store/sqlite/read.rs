@@ -1,0 +1,286 @@
+//! Reads: each in a transaction of its own that begins with the log's bounds, so that a body and its cursor belong together.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::{failed, rows};
+use crate::command::UserRef;
+use crate::cursor::{LogBounds, Seq};
+use crate::error::Error;
+use crate::event::{EventRow, to_json};
+use crate::kind::Filter;
+use crate::limits::{ACTIVE_DAYS, DAILY_DAYS};
+use crate::model::{Analytics, ContactWithUsers, DailyCounts, KnownUser, Message, Snapshot, User};
+use crate::phone::Phone;
+use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery};
+use crate::time::{Day, Timestamp};
+
+/// Sorts after every character that a phone or a name holds.
+const HIGHEST: char = char::MAX;
+/// Sorts after every id.
+const AFTER_EVERY_ID: &str = "~";
+
+/// A small pool of read-only connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pool: SqlitePool,
+    _lock: Arc<File>,
+}
+
+/// A read in progress.
+struct Reading {
+    tx: Transaction<'static, Sqlite>,
+    bounds: LogBounds,
+}
+
+impl Reading {
+    /// Ends the transaction; it changed nothing, so however it ends is fine, but an early end frees the connection.
+    async fn done<T>(self, value: T) -> Result<Snapshot<T>, Error> {
+        self.tx.commit().await.map_err(failed)?;
+        Ok(Snapshot { cursor: self.bounds.head_cursor(), value })
+    }
+
+    /// Decodes `found`, of which one more than `limit` was asked for, into a page.
+    async fn page<T>(
+        self,
+        found: Vec<SqliteRow>,
+        limit: u32,
+        decode: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+        key: impl Fn(&T) -> String,
+    ) -> Result<Snapshot<Page<T>>, Error> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let items = found.iter().take(limit).map(decode).collect::<Result<Vec<T>, _>>().map_err(failed)?;
+        let next = if found.len() > limit { items.last().map(key) } else { None };
+        self.done(Page { items, next }).await
+    }
+}
+
+const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
+
+const EVENTS_BY_SEQ: &str = "select seq, kind, user_id, other_id, created_at, data from events
+    where seq > ?1 order by seq limit ?2";
+const EVENTS_OF_USER: &str = "select seq, kind, user_id, other_id, created_at, data from events where seq in (
+        select seq from (select seq from events where user_id = ?3 and seq > ?1 order by seq limit ?2)
+        union select seq from (select seq from events where other_id = ?3 and seq > ?1 order by seq limit ?2)
+        order by seq limit ?2)
+    order by seq";
+const NEWEST_EVENTS: &str = "select seq, kind, user_id, other_id, created_at, data from events order by seq desc limit ?1";
+
+const USER_BY_ID: &str = "select id, phone, email, name, created_at, last_active_at from users where id = ?1";
+const USER_BY_PHONE: &str = "select id, phone, email, name, created_at, last_active_at from users where phone = ?1";
+const USERS_OLDEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at from users
+    where id > ?1 order by id limit ?2";
+const USERS_NEWEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at from users
+    where id < ?1 order by id desc limit ?2";
+const USERS_BY_PHONE_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
+    where phone >= ?1 and phone < ?2 and phone > ?3 order by phone limit ?4";
+const USERS_BY_NAME_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
+    where name is not null and name collate nocase >= ?1 and name collate nocase < ?2
+        and (?3 is null or (name collate nocase, id) > (select name, id from users where id = ?3))
+    order by name collate nocase, id limit ?4";
+const KNOWN_USERS: &str = "select id, phone, name from users where phone in (select value from json_each(?1))";
+
+const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+        u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at
+    from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
+    where c.id < ?1 order by c.id desc limit ?2";
+const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+        u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at
+    from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
+    where c.user_id = ?3 and c.id < ?1 order by c.id desc limit ?2";
+
+const MESSAGES_NEWEST_FIRST: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+    from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
+    where m.id < ?1 order by m.id desc limit ?2";
+/// Two index ranges, each cut at the limit, then merged: bounded however many messages the user has.
+const MESSAGES_OF_USER: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+    from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
+    where m.id in (
+        select id from (select id from messages where from_user_id = ?3 and id < ?1 order by id desc limit ?2)
+        union select id from (select id from messages where to_user_id = ?3 and id < ?1 order by id desc limit ?2))
+    order by m.id desc limit ?2";
+const MESSAGES_OF_PAIR: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+    from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
+    where m.id in (
+        select id from (select id from messages where from_user_id = ?3 and to_user_id = ?4 and id < ?1 order by id desc limit ?2)
+        union
+        select id from (select id from messages where from_user_id = ?4 and to_user_id = ?3 and id < ?1 order by id desc limit ?2))
+    order by m.id desc limit ?2";
+
+const TOTALS: &str = "select users, contacts, messages from totals";
+const DAILY: &str = "select day, users, contacts, messages, last_active from daily where day > ?1 order by day";
+
+impl Reader {
+    pub(super) fn new(pool: SqlitePool, lock: Arc<File>) -> Self {
+        Self { pool, _lock: lock }
+    }
+
+    async fn begin(&self) -> Result<Reading, Error> {
+        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let row = sqlx::query(BOUNDS).fetch_one(&mut *tx).await.map_err(failed)?;
+        Ok(Reading { bounds: rows::bounds(&row).map_err(failed)?, tx })
+    }
+
+    pub(crate) async fn bounds(&self) -> Result<LogBounds, Error> {
+        let row = sqlx::query(BOUNDS).fetch_one(&self.pool).await.map_err(failed)?;
+        rows::bounds(&row).map_err(failed)
+    }
+
+    pub(crate) async fn log_page(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogPage, Error> {
+        let mut reading = self.begin().await?;
+        let query = match filter.user {
+            None => sqlx::query(EVENTS_BY_SEQ).bind(after.0.cast_signed()).bind(limit),
+            Some(user) => sqlx::query(EVENTS_OF_USER).bind(after.0.cast_signed()).bind(limit).bind(user.to_string()),
+        };
+        let found = query.fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let mut events = found.iter().map(rows::event).collect::<Result<Vec<EventRow>, _>>().map_err(failed)?;
+        let full = u32::try_from(events.len()).is_ok_and(|count| count == limit);
+        let through = match events.last() {
+            Some(last) if full => last.seq,
+            _ => reading.bounds.head.max(after),
+        };
+        events.retain(|event| filter.matches(event.kind, event.involved));
+        let bounds = reading.bounds;
+        reading.done(()).await?;
+        Ok(LogPage { bounds, rows: events, through })
+    }
+
+    pub(crate) async fn newest_events(&self, limit: u32) -> Result<Snapshot<Vec<EventRow>>, Error> {
+        let mut reading = self.begin().await?;
+        let found = sqlx::query(NEWEST_EVENTS).bind(limit).fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let events = found.iter().map(rows::event).collect::<Result<_, _>>().map_err(failed)?;
+        reading.done(events).await
+    }
+
+    pub(crate) async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
+        let (statement, value) = match user {
+            UserRef::Id(id) => (USER_BY_ID, id.to_string()),
+            UserRef::Phone(phone) => (USER_BY_PHONE, phone.to_string()),
+            UserRef::National(number) => (USER_BY_PHONE, number.clone()),
+        };
+        let mut reading = self.begin().await?;
+        let found = sqlx::query(statement).bind(value).fetch_optional(&mut *reading.tx).await.map_err(failed)?;
+        let user = found.map(|row| rows::user(&row, 0)).transpose().map_err(failed)?;
+        reading.done(user).await
+    }
+
+    pub(crate) async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
+        let mut reading = self.begin().await?;
+        let id_or = |id: Option<_>, default: &str| id.map_or_else(|| default.to_owned(), |id: crate::id::UserId| id.to_string());
+        let statement = match query {
+            UserQuery::All { order: UserOrder::OldestFirst, after } => sqlx::query(USERS_OLDEST_FIRST).bind(id_or(*after, "")),
+            UserQuery::All { order: UserOrder::NewestFirst, after } => {
+                sqlx::query(USERS_NEWEST_FIRST).bind(id_or(*after, AFTER_EVERY_ID))
+            }
+            UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
+                .bind(prefix)
+                .bind(format!("{prefix}{HIGHEST}"))
+                .bind(after.as_ref().map_or("", Phone::as_str)),
+            UserQuery::NamePrefix { prefix, after } => sqlx::query(USERS_BY_NAME_PREFIX)
+                .bind(prefix)
+                .bind(format!("{prefix}{HIGHEST}"))
+                .bind(after.map(|id| id.to_string())),
+        };
+        let found = statement.bind(limit + 1).fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let by_phone = matches!(query, UserQuery::PhonePrefix { .. });
+        let key = |user: &User| if by_phone { user.phone.to_string() } else { user.id.to_string() };
+        reading.page(found, limit, |row| rows::user(row, 0), key).await
+    }
+
+    pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
+        let mut reading = self.begin().await?;
+        let found = sqlx::query(KNOWN_USERS).bind(to_json(phones)).fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let decode = |row: &SqliteRow| -> Result<KnownUser, sqlx::Error> {
+            Ok(KnownUser { id: rows::parsed(row, 0)?, phone: rows::parsed(row, 1)?, name: row.try_get(2)? })
+        };
+        let users = found.iter().map(decode).collect::<Result<_, _>>().map_err(failed)?;
+        reading.done(users).await
+    }
+
+    pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
+        let mut reading = self.begin().await?;
+        let after = query.after.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
+        let statement = match query.user {
+            None => sqlx::query(CONTACTS_NEWEST_FIRST).bind(after).bind(limit + 1),
+            Some(user) => sqlx::query(CONTACTS_OF_USER).bind(after).bind(limit + 1).bind(user.to_string()),
+        };
+        let found = statement.fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let decode = |row: &SqliteRow| -> Result<ContactWithUsers, sqlx::Error> {
+            Ok(ContactWithUsers { contact: rows::contact(row)?, user: rows::user(row, 7)?, contact_user: rows::user(row, 13)? })
+        };
+        reading.page(found, limit, decode, |entry| entry.contact.id.to_string()).await
+    }
+
+    pub(crate) async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
+        let mut reading = self.begin().await?;
+        let after = query.after.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
+        let statement = match (query.user, query.with) {
+            (None, None) => sqlx::query(MESSAGES_NEWEST_FIRST).bind(after).bind(limit + 1),
+            (Some(user), None) | (None, Some(user)) => {
+                sqlx::query(MESSAGES_OF_USER).bind(after).bind(limit + 1).bind(user.to_string())
+            }
+            (Some(user), Some(with)) => {
+                sqlx::query(MESSAGES_OF_PAIR).bind(after).bind(limit + 1).bind(user.to_string()).bind(with.to_string())
+            }
+        };
+        let found = statement.fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        reading.page(found, limit, rows::message, |message| message.id.to_string()).await
+    }
+
+    pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {
+        let mut reading = self.begin().await?;
+        let today = now.day();
+        let totals = sqlx::query(TOTALS).fetch_one(&mut *reading.tx).await.map_err(failed)?;
+        let oldest = today.minus(DAILY_DAYS).number();
+        let days = sqlx::query(DAILY).bind(oldest).fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let analytics = analytics(&totals, &days, today).map_err(failed)?;
+        reading.done(analytics).await
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn analytics(totals: &SqliteRow, days: &[SqliteRow], today: Day) -> Result<Analytics, sqlx::Error> {
+    let first = today.minus(DAILY_DAYS - 1).number();
+    let mut daily: Vec<DailyCounts> = (first..=today.number())
+        .map(|number| DailyCounts { date: Day::from_number(number), users: 0, contacts: 0, messages: 0 })
+        .collect();
+    let mut active_users = 0;
+    for row in days {
+        let day: i64 = row.try_get(0)?;
+        if day > today.minus(ACTIVE_DAYS).number() {
+            active_users += rows::unsigned(row, 4)?;
+        }
+        // A day after today exists when the clock went back: it has no place in the series.
+        if let Some(counts) = usize::try_from(day - first).ok().and_then(|index| daily.get_mut(index)) {
+            counts.users = rows::unsigned(row, 1)?;
+            counts.contacts = rows::unsigned(row, 2)?;
+            counts.messages = rows::unsigned(row, 3)?;
+        }
+    }
+    let total_users = rows::unsigned(totals, 0)?;
+    let new_users = daily.last().map_or(0, |counts| counts.users);
+    Ok(Analytics {
+        total_users,
+        new_users,
+        active_users,
+        inactive_users: total_users.saturating_sub(active_users),
+        growth: percent(new_users, total_users),
+        total_contacts: rows::unsigned(totals, 1)?,
+        total_messages: rows::unsigned(totals, 2)?,
+        daily,
+    })
+}
+
+/// `part` of `whole` in percent, rounded to two decimals; 0 of nothing.
+fn percent(part: u64, whole: u64) -> f64 {
+    let Some(hundredths) = (u128::from(part) * 20_000 + u128::from(whole)).checked_div(2 * u128::from(whole)) else { return 0.0 };
+    u32::try_from(hundredths).map_or(f64::MAX, |hundredths| f64::from(hundredths) / 100.0)
+}

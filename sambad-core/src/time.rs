@@ -1,0 +1,158 @@
+//! Instants as the contract writes them: RFC 3339, UTC, microseconds.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Microseconds of a UTC day.
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
+/// An instant in microseconds since 1970-01-01T00:00:00Z, shown as `2025-01-15T12:00:00.000000Z`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant `us` microseconds after 1970 began.
+    #[must_use]
+    pub const fn from_micros(us: i64) -> Self {
+        Self(us)
+    }
+
+    /// Microseconds since 1970 began.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Reads the system clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// The UTC day this instant lies in.
+    #[must_use]
+    pub const fn day(self) -> Day {
+        Day(self.0.div_euclid(DAY_US))
+    }
+
+    /// Time from `earlier` to this instant; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The instant `duration` before this one.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    fn to_jiff(self) -> jiff::Timestamp {
+        // Out of jiff's range (years -9999 to 9999) only if a database was tampered with.
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}", self.to_jiff())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_microsecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A UTC day, counted from 1970-01-01, shown as `2025-01-15`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl Day {
+    /// The day `number` days after 1970-01-01.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Days since 1970-01-01.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The day `days` before this one.
+    #[must_use]
+    pub const fn minus(self, days: i64) -> Self {
+        Self(self.0 - days)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = Timestamp(self.0.saturating_mul(DAY_US)).to_jiff();
+        start.to_zoned(jiff::tz::TimeZone::UTC).date().fmt(f)
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        format!("{text}T00:00:00Z").parse::<Timestamp>().map(Timestamp::day).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the written form is fixed. Method: known instants, there and back.
+    #[test]
+    fn writes_and_reads_microseconds_and_z() {
+        for (us, text) in [(0, "1970-01-01T00:00:00.000000Z"), (1_736_942_400_000_001, "2025-01-15T12:00:00.000001Z")] {
+            assert_eq!(Timestamp::from_micros(us).to_string(), text);
+            assert_eq!(text.parse::<Timestamp>().unwrap().as_micros(), us);
+        }
+    }
+
+    /// Goal: days begin at midnight UTC, also before 1970. Method: instants on both sides of it.
+    #[test]
+    fn days_begin_at_midnight_utc() {
+        let midnight = "2025-01-15T00:00:00Z".parse::<Timestamp>().unwrap();
+        assert_eq!(midnight.day().to_string(), "2025-01-15");
+        assert_eq!(Timestamp::from_micros(midnight.as_micros() - 1).day(), midnight.day().minus(1));
+        assert_eq!(Timestamp::from_micros(-1).day().to_string(), "1969-12-31");
+    }
+}

@@ -1,0 +1,116 @@
+//! Failures as clients see them: one table from kind to status, one form of body.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use sambad_core::ErrorKind;
+use serde::Serialize;
+
+/// Seconds after which a refused client may try again.
+const RETRY_AFTER_S: &str = "1";
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Core(#[from] sambad_core::Error),
+    #[error("invalid JSON: {0}")]
+    InvalidJson(String),
+    #[error("no such path")]
+    NoSuchPath,
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    #[error("body did not arrive in time")]
+    RequestTimeout,
+    #[error("body is larger than {max} bytes")]
+    BodyTooLarge { max: usize },
+    #[error("expected Content-Type: application/json")]
+    UnsupportedMediaType,
+    #[error("expected a WebSocket upgrade: {0}")]
+    UpgradeRequired(&'static str),
+    #[error("too many sessions")]
+    TooManySessions,
+    #[error("server is shutting down")]
+    Draining,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Core(error) => match error.kind() {
+                ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+                ErrorKind::NotFound => StatusCode::NOT_FOUND,
+                ErrorKind::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorKind::Gone => StatusCode::GONE,
+                ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::InvalidJson(_) => StatusCode::BAD_REQUEST,
+            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
+            Self::TooManySessions | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Core(error) => error.code(),
+            Self::InvalidJson(_) => "invalid_json",
+            Self::NoSuchPath => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UpgradeRequired(_) => "upgrade_required",
+            Self::TooManySessions => "overloaded",
+            Self::Draining => "unavailable",
+        }
+    }
+
+    /// What people are told: the message with a capital, and of a server's own fault nothing but that it happened.
+    fn message(&self) -> String {
+        let message = match self {
+            Self::Core(error) if error.kind() == ErrorKind::Internal => "internal error".to_owned(),
+            other => other.to_string(),
+        };
+        let mut chars = message.chars();
+        chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    }
+
+    /// The response with its body, which names the request.
+    pub(crate) fn into_body(self: Arc<Self>, request_id: &str) -> Response {
+        let status = self.status();
+        if status.is_server_error() && !matches!(*self, Self::Draining | Self::TooManySessions) {
+            tracing::error!(request_id, error = &*self as &dyn std::error::Error, "request failed");
+        }
+        let body = ErrorBody { error: self.message(), code: self.code(), request_id };
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: String,
+    code: &'static str,
+    request_id: &'a str,
+}
+
+impl IntoResponse for ApiError {
+    /// Leaves the error with the response: the outermost layer, which knows the request's id, writes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}

@@ -1,0 +1,201 @@
+//! From requests to values: bodies, queries and names of users, each with its bound.
+
+use std::str::FromStr;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, limits};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::error::ApiError;
+use crate::router::AppState;
+
+/// Bytes of a request's body, at most.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a body that carries an address book, at most.
+const SYNC_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A JSON body that knows its own bound.
+pub(crate) trait JsonBody: DeserializeOwned {
+    const BYTES_MAX: usize = BODY_BYTES_MAX;
+}
+
+/// A JSON body that may be as large as an address book.
+pub(crate) trait LargeJsonBody: DeserializeOwned {}
+
+impl<T: LargeJsonBody> JsonBody for T {
+    const BYTES_MAX: usize = SYNC_BODY_BYTES_MAX;
+}
+
+/// The body of a POST, and the key under which a retry of it gets the first answer.
+#[derive(Debug)]
+pub(crate) struct Payload<T> {
+    pub(crate) body: T,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let arrival = read(&parts.headers, body, T::BYTES_MAX);
+        let bytes = tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
+        let key = idempotency_key(&parts, &bytes)?;
+        Ok(Self { body: parse(&bytes)?, key })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Reads the whole body; one that announces too much is refused before a byte of it is read.
+async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, ApiError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > max as u64) {
+        return Err(ApiError::BodyTooLarge { max });
+    }
+    to_bytes(body, max).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
+        if too_large { ApiError::BodyTooLarge { max } } else { ApiError::InvalidJson("body ended early".into()) }
+    })
+}
+
+fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
+    let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    let digest = Sha256::new().chain_update(parts.uri.path()).chain_update([b'\n']).chain_update(body).finalize();
+    // Bytes that are no ASCII become U+FFFD, which no key may contain.
+    let key = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Ok(Some(IdempotencyKey::new(key, digest.into())?))
+}
+
+/// Reads a JSON object, naming the field in which it is not what was expected.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // A struct could also be read from an array, by position: nobody means that.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::field("body", "expected an object").into());
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let field = error.path().to_string();
+        let source = error.into_inner();
+        if source.is_data() {
+            let field = if field == "." { "body".to_owned() } else { field };
+            Error::field(field, without_position(&source.to_string())).into()
+        } else {
+            ApiError::InvalidJson(source.to_string())
+        }
+    })?;
+    deserializer.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+    Ok(value)
+}
+
+fn without_position(message: &str) -> &str {
+    message.split(" at line ").next().unwrap_or(message)
+}
+
+/// A query string; every value is text until a handler asks for more.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        serde_urlencoded::from_str(query).map(Self).map_err(|error| Error::field("query", error.to_string()).into())
+    }
+}
+
+/// Reads an optional parameter; one that is there but empty counts as not there.
+pub(crate) fn param<T: FromStr<Err: std::fmt::Display>>(name: &'static str, text: Option<&str>) -> Result<Option<T>, Error> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: T::Err| Error::field(name, error.to_string()))
+}
+
+/// Reads an optional id.
+pub(crate) fn id_param<T: FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, Error> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Error::InvalidId { field })
+}
+
+/// Reads how many rows are asked for: 1 to `max`.
+pub(crate) fn limit_param(text: Option<&str>, default: u32, max: u32) -> Result<u32, Error> {
+    match param("limit", text)? {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::field("limit", format!("expected 1 to {max}"))),
+    }
+}
+
+/// Requires a field of a body.
+pub(crate) fn required<'a>(field: &'static str, text: Option<&'a str>) -> Result<&'a str, Error> {
+    text.filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::field(field, "missing"))
+}
+
+/// Takes a name for what it is; an empty one is none.
+pub(crate) fn name(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Reads how a user is named: a UUID, or a phone that begins with `+`.
+pub(crate) fn user_ref(field: &'static str, text: &str) -> Result<UserRef, Error> {
+    let text = text.trim();
+    if text.starts_with('+') {
+        return text.parse().map(UserRef::Phone).map_err(|_| Error::InvalidPhone { field });
+    }
+    text.parse::<UserId>().map(UserRef::Id).map_err(|_| Error::InvalidId { field })
+}
+
+/// As [`user_ref`]; other digits are a national number of whoever acts.
+pub(crate) fn recipient_ref(field: &'static str, text: &str) -> Result<UserRef, Error> {
+    user_ref(field, text).or_else(|error| {
+        let digits = text.chars().filter(char::is_ascii_digit).count();
+        let national = digits > 0 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')'));
+        // A UUID is longer than any number, so what has its length was meant as one.
+        if national && digits <= 15 { Ok(UserRef::National(text.to_owned())) } else { Err(error) }
+    })
+}
+
+/// Reads a phone; without a country code it is one of `default`'s country.
+pub(crate) fn phone(field: &'static str, text: &str, default: &CountryCode) -> Result<Phone, Error> {
+    Phone::parse(text, default).map_err(|_| Error::InvalidPhone { field })
+}
+
+/// The one variable segment of a path, decoded.
+#[derive(Debug)]
+pub(crate) struct Segment(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let segment = Path::<String>::from_request_parts(parts, state).await;
+        segment.map(|Path(text)| Self(text)).map_err(|_| Error::InvalidId { field: "id" }.into())
+    }
+}
+
+/// The address of the next page: this request's, continued after `next`.
+pub(crate) fn next_link(uri: &Uri, next: &str) -> String {
+    let query: Vec<(String, String)> = serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    let kept = query.iter().filter(|(name, _)| name != "after").map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs: Vec<(&str, &str)> = kept.chain([("after", next)]).collect();
+    let query = serde_urlencoded::to_string(pairs).expect("pairs of strings can be encoded");
+    format!("<{}?{query}>; rel=\"next\"", uri.path())
+}
+
+/// The page size of lists of rows.
+pub(crate) fn page_limit(text: Option<&str>) -> Result<u32, Error> {
+    limit_param(text, limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)
+}

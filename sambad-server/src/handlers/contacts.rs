@@ -1,0 +1,77 @@
+//! `/api/contacts`: add, list, remove.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use sambad_core::model::Contact;
+use sambad_core::{Command, ContactQuery, Error, Outcome, Receipt, Sambad, Seq, UserRef};
+use serde::{Deserialize, Serialize};
+
+use super::unexpected_outcome;
+use crate::error::ApiError;
+use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, required, user_ref};
+use crate::reply;
+use crate::router::AppState;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AddContact {
+    user_id: Option<String>,
+    contact_user_id: Option<String>,
+    phone: Option<String>,
+    name: Option<String>,
+}
+
+impl JsonBody for AddContact {}
+
+#[derive(Serialize)]
+struct ContactReply<'a> {
+    message: &'static str,
+    contact: &'a Contact,
+    seq: Option<Seq>,
+}
+
+/// `POST /api/contacts`
+pub(crate) async fn add(State(state): State<AppState>, payload: Payload<AddContact>) -> Result<Response, ApiError> {
+    let AddContact { user_id, contact_user_id, phone, name } = payload.body;
+    let user = user_ref("userId", required("userId", user_id.as_deref())?)?;
+    let contact = match (contact_user_id, phone) {
+        (Some(id), _) => user_ref("contactUserId", required("contactUserId", Some(&id))?)?,
+        (None, Some(phone)) => UserRef::Phone(extract::phone("phone", &phone, &state.config.default_country_code)?),
+        (None, None) => return Err(Error::field("contactUserId", "missing").into()),
+    };
+    let command = Command::AddContact { user, contact, name: extract::name(name) };
+    let receipt = state.sambad.execute(command, payload.key).await?;
+    let Outcome::ContactAdded { contact, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
+    let (status, message) =
+        if *created { (StatusCode::CREATED, "Contact added successfully") } else { (StatusCode::OK, "Contact already exists") };
+    Ok(answer(&receipt, status, message, contact))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListQuery {
+    user_id: Option<String>,
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+/// `GET /api/contacts`
+pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+    let limit = page_limit(query.limit.as_deref())?;
+    let user = id_param("userId", query.user_id.as_deref())?;
+    let query = ContactQuery { user, after: id_param("after", query.after.as_deref())? };
+    Ok(reply::page(&uri, &sambad.contacts(&query, limit).await?))
+}
+
+/// `DELETE /api/contacts/{id}`
+pub(crate) async fn remove(State(sambad): State<Sambad>, Segment(id): Segment) -> Result<Response, ApiError> {
+    let id = id.parse().map_err(|_| Error::InvalidId { field: "id" })?;
+    let receipt = sambad.execute(Command::RemoveContact { id }, None).await?;
+    let Outcome::ContactRemoved { contact } = &receipt.outcome else { return Err(unexpected_outcome()) };
+    Ok(answer(&receipt, StatusCode::OK, "Contact removed", contact))
+}
+
+fn answer(receipt: &Receipt, status: StatusCode, message: &'static str, contact: &Contact) -> Response {
+    reply::receipt(receipt, status, ContactReply { message, contact, seq: receipt.seq })
+}

@@ -1,0 +1,73 @@
+//! `/api/events`: the log for those who poll.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use sambad_core::{After, Error, EventPage, Filter, Seq, limits};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::error::ApiError;
+use crate::extract::{Query, id_param, limit_param, param};
+use crate::reply;
+use crate::router::AppState;
+
+/// Longest wait of a long poll.
+const WAIT_S_MAX: u64 = 30;
+
+/// Which events a reader asks for; shared by every transport.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamQuery {
+    after: Option<String>,
+    types: Option<String>,
+    user: Option<String>,
+    limit: Option<String>,
+    wait: Option<String>,
+}
+
+impl StreamQuery {
+    /// Where the reader begins.
+    pub(crate) fn after(&self) -> Result<Option<After>, Error> {
+        param("after", self.after.as_deref())
+    }
+
+    /// What the reader asks for.
+    pub(crate) fn filter(&self) -> Result<Filter, Error> {
+        let kinds = match self.types.as_deref().filter(|types| !types.is_empty()) {
+            Some(types) => types.split(',').map(|kind| kind.trim().parse()).collect::<Result<_, _>>(),
+            None => Ok(Filter::default().kinds),
+        };
+        let kinds = kinds.map_err(|error: sambad_core::kind::InvalidEventKind| Error::field("types", error.to_string()))?;
+        Ok(Filter { kinds, user: id_param("user", self.user.as_deref())? })
+    }
+}
+
+/// `GET /api/events`: at once if there is anything after the cursor, else when there is or `wait` seconds are over.
+pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<StreamQuery>) -> Result<Response, ApiError> {
+    let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
+    let filter = query.filter()?;
+    let limit = limit_param(query.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_EVENTS_MAX)?;
+    let wait = param("wait", query.wait.as_deref())?.unwrap_or(0);
+    if wait > WAIT_S_MAX {
+        return Err(Error::field("wait", format!("expected 0 to {WAIT_S_MAX} seconds")).into());
+    }
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let mut page = state.sambad.events(after, filter, limit).await?;
+    while page.events.is_empty() {
+        tokio::select! {
+            () = state.sambad.grown_beyond(page.cursor.seq) => {}
+            () = tokio::time::sleep_until(deadline) => break,
+            () = state.draining.cancelled() => break,
+        }
+        page = state.sambad.events(page.cursor.into(), filter, limit).await?;
+    }
+    Ok(reply::at(page.cursor, reply::json_text(body(&page))))
+}
+
+/// Puts the events together as they are: they are JSON already.
+fn body(page: &EventPage) -> String {
+    let events: Vec<String> = page.events.iter().map(|event| String::from_utf8_lossy(&event.json()).into_owned()).collect();
+    let EventPage { cursor, bounds, .. } = page;
+    format!(r#"{{"events":[{}],"cursor":"{cursor}","head":{},"first":{}}}"#, events.join(","), bounds.head, bounds.first)
+}

@@ -1,0 +1,76 @@
+//! Whether the server is there, works, and wants traffic.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use sambad_core::Seq;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::reply;
+use crate::router::AppState;
+
+/// `GET /`
+pub(crate) async fn root() -> String {
+    format!(
+        "Sambad Unified Backend is running!\n\nversion    {}\nREST       /api\nWebSocket  /ws\nhealth     /api/health\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// `GET /livez`: the process answers.
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the server takes traffic.
+pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
+    if state.draining.is_cancelled() {
+        return Err(ApiError::Draining);
+    }
+    state.sambad.stored_bounds().await?;
+    Ok("ok\n")
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    database: &'static str,
+    version: &'static str,
+    uptime_s: u64,
+    sessions: usize,
+    head: Seq,
+    first: Seq,
+}
+
+#[derive(Serialize)]
+struct Unhealthy {
+    status: &'static str,
+    database: &'static str,
+    version: &'static str,
+}
+
+/// `GET /api/health`: asks the store itself.
+pub(crate) async fn health(State(state): State<AppState>) -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    match state.sambad.stored_bounds().await {
+        Ok(bounds) => {
+            let health = Health {
+                status: "healthy",
+                database: "connected",
+                version,
+                uptime_s: state.started.elapsed().as_secs(),
+                sessions: state.sessions.tasks.len(),
+                head: bounds.head,
+                first: bounds.first,
+            };
+            reply::at(bounds.head_cursor(), Json(health))
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "store does not answer");
+            let unhealthy = Unhealthy { status: "unhealthy", database: "unavailable", version };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(unhealthy)).into_response()
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `/api/users`: log in, list, show.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use sambad_core::model::User;
+use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery};
+use serde::{Deserialize, Serialize};
+
+use super::unexpected_outcome;
+use crate::error::ApiError;
+use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
+use crate::reply;
+use crate::router::AppState;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Login {
+    mobile_number: Option<String>,
+    country_code: Option<String>,
+    phone: Option<String>,
+    name: Option<String>,
+}
+
+impl JsonBody for Login {}
+
+impl Login {
+    /// Reads the phone from whichever fields the app sends.
+    fn phone(&self, default: &CountryCode) -> Result<Phone, Error> {
+        if let Some(phone) = &self.phone {
+            return extract::phone("phone", phone, default);
+        }
+        let number = extract::required("mobileNumber", self.mobile_number.as_deref())?;
+        match &self.country_code {
+            Some(code) => {
+                let code = code.parse().map_err(|_| Error::InvalidPhone { field: "countryCode" })?;
+                extract::phone("mobileNumber", number, &code)
+            }
+            None => extract::phone("mobileNumber", number, default),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LoggedIn<'a> {
+    #[serde(flatten)]
+    fields: &'a User,
+    created: bool,
+    seq: Option<Seq>,
+    user: &'a User,
+}
+
+/// `POST /api/users/login`
+pub(crate) async fn login(State(state): State<AppState>, payload: Payload<Login>) -> Result<Response, ApiError> {
+    let phone = payload.body.phone(&state.config.default_country_code)?;
+    let command = Command::Login { phone, name: extract::name(payload.body.name) };
+    let receipt = state.sambad.execute(command, payload.key).await?;
+    let Outcome::LoggedIn { user, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
+    Ok(reply::receipt(&receipt, StatusCode::OK, LoggedIn { fields: user, created: *created, seq: receipt.seq, user }))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    limit: Option<String>,
+    after: Option<String>,
+    q: Option<String>,
+}
+
+/// `GET /api/users`
+pub(crate) async fn list(state: State<AppState>, uri: Uri, query: Query<ListQuery>) -> Result<Response, ApiError> {
+    list_in(UserOrder::OldestFirst, &state, &uri, &query.0).await
+}
+
+/// Lists all users in `order`, or those that `q` finds in the order of what it is compared with.
+pub(super) async fn list_in(order: UserOrder, state: &AppState, uri: &Uri, query: &ListQuery) -> Result<Response, ApiError> {
+    let limit = page_limit(query.limit.as_deref())?;
+    let after = query.after.as_deref();
+    let q = query.q.as_deref().map(str::trim_end).filter(|q| !q.trim().is_empty());
+    let query = match q.map(|q| phone_prefix(q, &state.config.default_country_code).ok_or(q)) {
+        None => UserQuery::All { order, after: id_param("after", after)? },
+        Some(Ok(prefix)) => UserQuery::PhonePrefix { prefix, after: param("after", after)? },
+        Some(Err(q)) => UserQuery::NamePrefix { prefix: q.trim_start().to_owned(), after: id_param("after", after)? },
+    };
+    Ok(reply::page(uri, &state.sambad.users(&query, limit).await?))
+}
+
+/// Reads `q` as the beginning of a phone, if it is digits. A `+` that was not percent-encoded arrives as a space.
+fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
+    let international = q.starts_with(['+', ' ']);
+    let digits: String = q.trim_start_matches(['+', ' ']).chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+    let is_phone = digits.bytes().all(|b| b.is_ascii_digit()) && (international || !digits.is_empty());
+    let code = if international { "+" } else { default.as_str() };
+    is_phone.then(|| format!("{code}{digits}"))
+}
+
+/// `GET /api/users/{id}`
+pub(crate) async fn show(State(sambad): State<Sambad>, Segment(id): Segment) -> Result<Response, ApiError> {
+    let found = sambad.user(&extract::user_ref("id", &id)?).await?;
+    let user = found.value.ok_or(Error::UserNotFound { role: "user" })?;
+    Ok(reply::at(found.cursor, axum::Json(user)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: digits search phones, anything else names. Method: a table.
+    #[test]
+    fn digits_search_phones() {
+        let india = CountryCode::default();
+        for (q, prefix) in [
+            ("+9198", Some("+9198")),
+            (" 9198", Some("+9198")),
+            ("+91 98", Some("+9198")),
+            ("98765", Some("+9198765")),
+            ("+", Some("+")),
+            ("Asha", None),
+            ("3M", None),
+        ] {
+            assert_eq!(phone_prefix(q, &india).as_deref(), prefix, "{q}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+mod error;
+mod extract;
+mod handlers;
+mod reply;
+mod router;
+mod serve;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod ws;
+
+pub use config::ServerConfig;
+pub use serve::{ServeError, serve};

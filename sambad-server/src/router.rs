@@ -1,0 +1,118 @@
+//! The route table, and what surrounds every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{FromRef, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use sambad_core::Sambad;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::cors::{Any, CorsLayer};
+use uuid::Uuid;
+
+use crate::config::ServerConfig;
+use crate::error::ApiError;
+use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
+use crate::{reply, ws};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Characters of a request id that the caller may choose.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState {
+    pub(crate) sambad: Sambad,
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) sessions: Arc<Sessions>,
+    /// Cancelled when the server begins to shut down.
+    pub(crate) draining: CancellationToken,
+    pub(crate) started: Instant,
+}
+
+/// The sessions that are open, and how many more may be.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+impl FromRef<AppState> for Sambad {
+    fn from_ref(state: &AppState) -> Self {
+        state.sambad.clone()
+    }
+}
+
+/// Every path there is.
+pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
+    let routes = Router::new()
+        .route("/", get(health::root))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/ws", get(ws::upgrade))
+        .route("/api/health", get(health::health))
+        .route("/api/users/login", post(users::login))
+        .route("/api/users", get(users::list))
+        .route("/api/users/{id}", get(users::show))
+        .route("/api/contacts", post(contacts::add).get(contacts::list))
+        .route("/api/contacts/{id}", delete(contacts::remove))
+        .route("/api/messages", post(messages::send).get(messages::list))
+        .route("/api/sync-contacts", post(sync_contacts::sync))
+        .route("/api/admin/analytics", get(admin::analytics))
+        .route("/api/admin/activity", get(admin::activity))
+        .route("/api/admin/users", get(admin::users))
+        .route("/api/events", get(events::list))
+        .fallback(async || ApiError::NoSuchPath)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let routes = if open_to_any_origin { routes.layer(cors()) } else { routes };
+    routes.layer(middleware::from_fn_with_state(state.clone(), identify)).with_state(state)
+}
+
+/// While only this machine can connect, a page of any origin may: dashboards under development are served from elsewhere.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), X_REQUEST_ID])
+        .expose_headers([reply::SAMBAD_CURSOR, reply::IDEMPOTENT_REPLAYED, X_REQUEST_ID, header::LINK, header::RETRY_AFTER])
+}
+
+/// Gives every request an id, writes the body of every refusal, and logs at debug level what came and went.
+async fn identify(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let id = request.headers().get(X_REQUEST_ID).filter(|value| acceptable(value)).cloned().unwrap_or_else(new_id);
+    let label = tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let begun = Instant::now();
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
+        let text = id.to_str().unwrap_or_default();
+        let body = error.into_body(text);
+        // What the router said besides, such as Allow, stays.
+        let (mut head, _) = response.into_parts();
+        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.extend(body.headers().clone());
+        response = Response::from_parts(head, body.into_body());
+    }
+    if state.draining.is_cancelled() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some((method, path)) = label {
+        let status = response.status().as_u16();
+        tracing::debug!(request_id = ?id, %method, path, status, elapsed_us = begun.elapsed().as_micros(), "request");
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
+
+fn acceptable(value: &HeaderValue) -> bool {
+    (1..=REQUEST_ID_CHARS_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+fn new_id() -> HeaderValue {
+    HeaderValue::try_from(Uuid::now_v7().to_string()).expect("a UUID is ASCII")
+}

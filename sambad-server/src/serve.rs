@@ -1,0 +1,143 @@
+//! The server as a function: a bound listener, a core, and a future that says when to stop.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use sambad_core::Sambad;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ServerConfig;
+use crate::router::{AppState, Sessions, router};
+
+/// How long a request's head may take to arrive, and a connection may idle between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a request's head, at most; hyper keeps them in a buffer a connection.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long to wait before accepting again when the process has no descriptor left.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// How long requests in progress may take to end once the server drains.
+const REQUESTS_GRACE: Duration = Duration::from_secs(5);
+/// How long sessions may take to say goodbye; with requests and the last commit it stays below 10 s.
+const SESSIONS_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the server could not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The listener is not usable.
+    #[error("listener has no local address")]
+    Listener(#[source] io::Error),
+}
+
+/// Serves REST and WebSocket on `listener` until `shutdown` resolves, then drains and closes `sambad`.
+///
+/// Draining stops accepting, answers what was accepted, tells every session when to come back, and commits
+/// what is queued; it takes less than 10 s.
+///
+/// # Errors
+/// [`ServeError::Listener`] when the listener has no local address.
+///
+/// # Cancel safety
+/// Dropping the future stops accepting and leaves open connections to the runtime: let `shutdown` resolve instead.
+pub async fn serve(
+    listener: TcpListener,
+    sambad: Sambad,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Listener)?;
+    let sessions = Sessions { tasks: TaskTracker::new(), permits: Arc::new(Semaphore::new(config.sessions_max)) };
+    let state = AppState {
+        sambad: sambad.clone(),
+        config: Arc::new(config),
+        sessions: Arc::new(sessions),
+        draining: CancellationToken::new(),
+        started: Instant::now(),
+    };
+    warn_if_reachable(address);
+    let router = router(state.clone(), address.ip().is_loopback());
+    let connections = TaskTracker::new();
+    accept_until(shutdown, listener, &router, &connections, &state.draining).await;
+
+    tracing::info!(sessions = state.sessions.tasks.len(), connections = connections.len(), "draining");
+    state.draining.cancel();
+    connections.close();
+    state.sessions.tasks.close();
+    if timeout(REQUESTS_GRACE, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests did not end in time");
+    }
+    if timeout(SESSIONS_GRACE, state.sessions.tasks.wait()).await.is_err() {
+        tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
+    }
+    sambad.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Nobody is authenticated: whoever reaches the port may write.
+fn warn_if_reachable(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "listening beyond this machine, and nobody is authenticated: put it behind a proxy that does");
+    }
+}
+
+async fn accept_until(
+    shutdown: impl Future<Output = ()>,
+    listener: TcpListener,
+    router: &Router,
+    connections: &TaskTracker,
+    draining: &CancellationToken,
+) {
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        // Either order is right: a connection accepted while the stop arrives is drained like the others.
+        let accepted = tokio::select! {
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(connections.spawn(connection(stream, router.clone(), draining.clone()))),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "accept failed");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection; when the server drains it ends after the request in progress.
+async fn connection(stream: TcpStream, router: Router, draining: CancellationToken) {
+    // Frames are whole messages: waiting for more to fill a segment only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection broke at once");
+        return;
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection broke");
+    }
+}

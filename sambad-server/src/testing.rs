@@ -1,0 +1,105 @@
+//! A real server for integration tests, of this workspace and of yours: a real socket, a real database, nothing mocked.
+//!
+//! ```no_run
+//! # #[tokio::main] async fn main() {
+//! let server = sambad_server::testing::TestServer::start().await;
+//! let health = std::net::TcpStream::connect(server.address());
+//! # drop(health);
+//! server.stop().await;
+//! # }
+//! ```
+
+use std::net::SocketAddr;
+
+use sambad_core::{Config, Limits, Sambad};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::ServerConfig;
+use crate::serve::{ServeError, serve};
+
+/// A server on a free port of the loopback interface, with a database of its own that goes when it goes.
+#[derive(Debug)]
+pub struct TestServer {
+    address: SocketAddr,
+    url: String,
+    sambad: Sambad,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<Result<(), ServeError>>>,
+    directory: Option<TempDir>,
+}
+
+impl TestServer {
+    /// Starts a server with default settings; it accepts connections when this returns.
+    ///
+    /// # Panics
+    /// When there is no free port or no place for temporary files.
+    pub async fn start() -> Self {
+        Self::start_with(ServerConfig::default(), Limits::default()).await
+    }
+
+    /// Starts a server with the given settings.
+    ///
+    /// # Panics
+    /// As [`TestServer::start`].
+    pub async fn start_with(config: ServerConfig, limits: Limits) -> Self {
+        let directory = tempfile::tempdir().expect("tests need a temporary directory");
+        Self::start_in(directory, config, limits).await
+    }
+
+    /// Starts a server on the database in `directory`, which is created if there is none.
+    ///
+    /// # Panics
+    /// As [`TestServer::start`], and when the database is in use.
+    pub async fn start_in(directory: TempDir, config: ServerConfig, limits: Limits) -> Self {
+        let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
+        let sambad = Sambad::open(Config { database, limits }).await.expect("a database in a temporary directory opens");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback interface has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (stop, stopped) = oneshot::channel();
+        let server = serve(listener, sambad.clone(), config, async move {
+            // Stopped, or dropped: both mean stop.
+            let _ = stopped.await;
+        });
+        Self {
+            address,
+            url: format!("http://{address}"),
+            sambad,
+            stop: Some(stop),
+            task: Some(tokio::spawn(server)),
+            directory: Some(directory),
+        }
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The server's base URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The core behind the server.
+    #[must_use]
+    pub fn sambad(&self) -> &Sambad {
+        &self.sambad
+    }
+
+    /// Drains and stops the server; every task of it has ended when this returns. Gives back the database's directory.
+    ///
+    /// # Panics
+    /// When the server ended with an error or a panic: a test must not pass over that.
+    pub async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            task.await.expect("the server does not panic").expect("the server ends without an error");
+        }
+        self.directory.take().expect("the directory is taken by stop alone")
+    }
+}
