@@ -186,7 +186,8 @@ mod tests {
 
     fn message(content: &str, message_type: &str) -> Result<(), Error> {
         let anybody = UserRef::National("1".into());
-        Command::SendMessage { from: anybody.clone(), to: anybody, content: content.into(), message_type: message_type.into() }.validate()
+        Command::SendMessage { from: anybody.clone(), to: anybody, content: content.into(), message_type: message_type.into() }
+            .validate()
     }
 
     /// Goal: bounds count characters and hold on both sides. Method: the longest that passes, and one more.

@@ -216,7 +216,20 @@ mod tests {
         let cursor: Cursor = "9f3a01c7-1042".parse().unwrap();
         assert_eq!(cursor, Cursor { epoch: Epoch(0x9f3a_01c7), seq: Seq(1042) });
         assert_eq!(cursor.to_string(), "9f3a01c7-1042");
-        for bad in ["", "-", "9f3a01c7-", "9F3A01C7-1", "9f3a01c-1", "9f3a01c7-+1", "9f3a01c7--1", "9f3a01c7-99999999999999999999", "garbage", "-1", "+1", "1.5"] {
+        for bad in [
+            "",
+            "-",
+            "9f3a01c7-",
+            "9F3A01C7-1",
+            "9f3a01c-1",
+            "9f3a01c7-+1",
+            "9f3a01c7--1",
+            "9f3a01c7-99999999999999999999",
+            "garbage",
+            "-1",
+            "+1",
+            "1.5",
+        ] {
             assert_eq!(bad.parse::<After>(), Err(InvalidCursor), "{bad}");
         }
         assert_eq!("17".parse::<After>(), Ok(After::Seq(Seq(17))));

@@ -103,7 +103,9 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidPhone { .. } | Self::InvalidId { .. } | Self::InvalidField { .. } | Self::SelfContact => ErrorKind::Invalid,
+            Self::InvalidPhone { .. } | Self::InvalidId { .. } | Self::InvalidField { .. } | Self::SelfContact => {
+                ErrorKind::Invalid
+            }
             Self::UserNotFound { .. } | Self::ContactNotFound { .. } => ErrorKind::NotFound,
             Self::IdempotencyKeyReused => ErrorKind::Conflict,
             Self::CursorGone { .. } => ErrorKind::Gone,

@@ -148,13 +148,19 @@ mod tests {
     fn row(seq: u64, data_len: usize) -> EventRow {
         let user = UserId::new(uuid::Uuid::from_u128(seq.into()));
         let data = format!(r#"{{"x":"{}"}}"#, "y".repeat(data_len));
-        EventRow { seq: Seq(seq), kind: EventKind::UserCreated, involved: Involved { user, other: None }, created_at: Timestamp::from_micros(0), data }
+        EventRow {
+            seq: Seq(seq),
+            kind: EventKind::UserCreated,
+            involved: Involved { user, other: None },
+            created_at: Timestamp::from_micros(0),
+            data,
+        }
     }
 
     /// Goal: header and payload agree at each length form. Method: payloads around 126 and 65,536 bytes.
     #[test]
     fn frames_carry_their_json() {
-        let around = 91;
+        let around = 89;
         for (len, header) in [(0, 2), (125 - around, 2), (126 - around, 4), (65_535 - around, 4), (65_536 - around, 10)] {
             let rows = [row(1, len), row(2, 3)];
             let events = encode(&rows);

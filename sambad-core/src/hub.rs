@@ -48,13 +48,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// Starts at `at`, or at the head if the position asked for cannot be served for the reason given.
-    pub(crate) fn new(
-        log: Arc<Log>,
-        at: Result<Seq, ResyncReason>,
-        start: LogBounds,
-        filter: Filter,
-        replaying: bool,
-    ) -> Self {
+    pub(crate) fn new(log: Arc<Log>, at: Result<Seq, ResyncReason>, start: LogBounds, filter: Filter, replaying: bool) -> Self {
         let head = log.watch();
         let (cursor, resync) = at.map_or_else(|reason| (start.head, Some(reason)), |seq| (seq, None));
         Self { log, head, start, cursor, filter, resync, replaying: replaying && resync.is_none() }

@@ -78,7 +78,13 @@ mod tests {
     fn reads_hyphenated_uuids_only() {
         let id: UserId = "0198F0C4-7B1E-7000-8000-00000000000A".parse().unwrap();
         assert_eq!(id.to_string(), "0198f0c4-7b1e-7000-8000-00000000000a");
-        for bad in ["", "x", "0198f0c47b1e7000800000000000000a", "0198f0c4-7b1e-7000-8000-00000000000g", "{0198f0c4-7b1e-7000-8000-00000000000}"] {
+        for bad in [
+            "",
+            "x",
+            "0198f0c47b1e7000800000000000000a",
+            "0198f0c4-7b1e-7000-8000-00000000000g",
+            "{0198f0c4-7b1e-7000-8000-00000000000}",
+        ] {
             assert_eq!(bad.parse::<UserId>(), Err(InvalidId), "{bad}");
         }
     }

@@ -154,9 +154,9 @@ fn all_digits(text: &str) -> bool {
 /// Source: ITU-T E.164, list of assigned country codes: zones 1 and 7 have one digit, the codes below two, all others three.
 fn country_code_len(digits: &str) -> usize {
     const TWO: [&str; 44] = [
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "51",
-        "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84", "86", "90",
-        "91", "92", "93", "94", "95", "98",
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "51", "52",
+        "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84", "86", "90", "91", "92",
+        "93", "94", "95", "98",
     ];
     let len = match digits.as_bytes() {
         [b'1' | b'7', ..] => 1,
@@ -190,7 +190,19 @@ mod tests {
     /// Goal: nothing else is a phone. Method: lengths on both sides of the bounds, letters, other scripts' digits.
     #[test]
     fn refuses_everything_else() {
-        for bad in ["", "+", "abc", "+91abc", "+1234567", "+1234567890123456", "+0123456789", "++919876543210", "+91.9876543210", "+९१९८७६५४३२१०", "12345"] {
+        for bad in [
+            "",
+            "+",
+            "abc",
+            "+91abc",
+            "+1234567",
+            "+1234567890123456",
+            "+0123456789",
+            "++919876543210",
+            "+91.9876543210",
+            "+९१९८७६५४३२१०",
+            "12345",
+        ] {
             assert_eq!(Phone::parse(bad, &CountryCode::default()), Err(InvalidPhone), "{bad}");
         }
         assert!("+12345678".parse::<Phone>().is_ok());

@@ -234,7 +234,8 @@ impl Sambad {
     /// As [`Sambad::user`].
     pub async fn activity(&self, limit: u32) -> Result<Snapshot<Vec<Activity>>, Error> {
         let rows = self.shared.store.newest_events(limit).await?;
-        let activity = |row: crate::event::EventRow| Activity { seq: row.seq, kind: row.kind, at: row.created_at, data: row.data };
+        let activity =
+            |row: crate::event::EventRow| Activity { seq: row.seq, kind: row.kind, at: row.created_at, data: row.data };
         Ok(rows.map(|rows| rows.into_iter().map(activity).collect()))
     }
 

@@ -2,6 +2,8 @@
 
 mod plan;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;

@@ -1,0 +1,8 @@
+//! Behaviour of the core through its public face, on a real database.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![cfg(feature = "store")]
+
+mod harness;
+mod overload;
+mod replay;
+mod restart;
