@@ -66,7 +66,7 @@ pub struct KindSet(u8);
 
 impl KindSet {
     /// Every kind.
-    pub const ALL: Self = Self(u8::MAX);
+    pub const ALL: Self = Self((1 << EventKind::ALL.len()) - 1);
 
     /// Whether `kind` is in the set.
     #[must_use]

@@ -137,24 +137,21 @@ impl Sambad {
         Ok(Subscription::new(log, at, bounds, filter, after.is_some()))
     }
 
-    /// Reads up to `limit` events that `filter` asks for; without `after`, from the beginning of the stored log.
+    /// Reads up to `limit` events that `filter` asks for.
+    ///
+    /// One call looks at a bounded part of the log: the page may be empty although its cursor is not at the head.
     ///
     /// # Errors
     /// `Gone` when that position cannot be served; `Unavailable` when the store does not answer.
+    ///
+    /// # Cancel safety
+    /// Reading changes nothing.
     pub async fn events(&self, after: After, filter: Filter, limit: u32) -> Result<EventPage, Error> {
         let (at, bounds) = self.shared.log.locate(after).await?;
-        let mut cursor = at.map_err(|reason| Error::CursorGone { reason })?;
-        let mut events = Vec::new();
-        while events.is_empty() {
-            let slice = self.shared.log.read(cursor, &filter, limit).await?;
-            events = slice.events;
-            if slice.through <= cursor {
-                break;
-            }
-            cursor = slice.through;
-        }
-        let head = bounds.head.max(cursor);
-        Ok(EventPage { events, cursor: Cursor { epoch: bounds.epoch, seq: cursor }, bounds: LogBounds { head, ..bounds } })
+        let cursor = at.map_err(|reason| Error::CursorGone { reason })?;
+        let slice = self.shared.log.read(cursor, &filter, limit).await?;
+        let cursor = Cursor { epoch: bounds.epoch, seq: slice.through };
+        Ok(EventPage { events: slice.events, cursor, bounds: LogBounds { head: bounds.head.max(cursor.seq), ..bounds } })
     }
 
     /// The log's bounds as announced to readers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sambad_core::ErrorKind;
@@ -94,6 +94,10 @@ impl ApiError {
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // Source: RFC 9110, 15.5.22.
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
         response
     }

@@ -44,6 +44,8 @@ impl StreamQuery {
 }
 
 /// `GET /api/events`: at once if there is anything after the cursor, else when there is or `wait` seconds are over.
+///
+/// A page may be empty although its cursor moved: what the filter left out is not looked at again.
 pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<StreamQuery>) -> Result<Response, ApiError> {
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
     let filter = query.filter()?;
@@ -56,8 +58,10 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
     let mut page = state.sambad.events(after, filter, limit).await?;
     while page.events.is_empty() {
         tokio::select! {
-            () = state.sambad.grown_beyond(page.cursor.seq) => {}
+            // The deadline first: a log that grows all the time without a match must not hold the request for ever.
+            biased;
             () = tokio::time::sleep_until(deadline) => break,
+            () = state.sambad.grown_beyond(page.cursor.seq) => {}
             () = state.draining.cancelled() => break,
         }
         page = state.sambad.events(page.cursor.into(), filter, limit).await?;

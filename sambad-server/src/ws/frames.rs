@@ -144,7 +144,10 @@ mod tests {
         assert_eq!(ClientFrame::parse(r#"{"type":"ping"}"#), Ok(ClientFrame::Ping));
         assert_eq!(ClientFrame::parse(r#"{"type":"subscribe"}"#), Ok(ClientFrame::Subscribe(Filter::default())));
         let messages = Filter { kinds: [EventKind::MessageSent].into_iter().collect(), user: None };
-        assert_eq!(ClientFrame::parse(r#"{"type":"subscribe","types":["message_sent"],"x":1}"#), Ok(ClientFrame::Subscribe(messages)));
+        assert_eq!(
+            ClientFrame::parse(r#"{"type":"subscribe","types":["message_sent"],"x":1}"#),
+            Ok(ClientFrame::Subscribe(messages))
+        );
         for (bad, code) in [
             ("", "invalid_json"),
             ("{", "invalid_json"),

@@ -80,12 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn serve(&mut self, id: Uuid, draining: &CancellationToken) -> End {
-        let connected = ServerFrame::connected(
-            id,
-            self.subscription.cursor(),
-            self.subscription.start(),
-            self.config.heartbeat.as_secs(),
-        );
+        let connected =
+            ServerFrame::connected(id, self.subscription.cursor(), self.subscription.start(), self.config.heartbeat.as_secs());
         if let Err(end) = self.send(&connected).await {
             return end;
         }
@@ -168,7 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// After a protocol error the next frame cannot be found: the client is told what was wrong, then closed.
     async fn refuse_stream(&mut self, error: WsError) -> Result<(), End> {
         let bad = match error {
-            WsError::Capacity(_) => BadFrame::new("frame_too_large", format!("expected at most {} bytes", super::FRAME_BYTES_MAX)),
+            WsError::Capacity(_) => {
+                BadFrame::new("frame_too_large", format!("expected at most {} bytes", super::FRAME_BYTES_MAX))
+            }
             WsError::Utf8(_) => BadFrame::new("invalid_utf8", "expected UTF-8"),
             WsError::Protocol(error) => BadFrame::new("invalid_frame", error.to_string()),
             _ => return Err(End::Gone),

@@ -1,0 +1,215 @@
+//! What a machine can check of how code here reads and depends on each other; each rule is one test over the workspace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sambad_core::EventKind;
+
+/// Lines of a source file without its tests, at most.
+const SOURCE_LINES_MAX: usize = 600;
+/// Lines of a file of tests, at most.
+const TEST_LINES_MAX: usize = 400;
+/// Words that stand for a concept that has another name here.
+const NOT_WORDS: [&str; 20] = [
+    "history",
+    "journal",
+    "audit",
+    "offset",
+    "generation",
+    "token",
+    "checkpoint",
+    "job",
+    "worker",
+    "flush",
+    "room",
+    "listener",
+    "broadcast",
+    "bus",
+    "pubsub",
+    "conn",
+    "peer",
+    "desync",
+    "packet",
+    "cache",
+];
+/// For each crate, what it must not depend on (but for its tests).
+const FOREIGN: [(&str, &[&str]); 4] = [
+    ("sambad-core", &["axum", "clap", "hyper", "reqwest", "sambad-client", "sambad-server", "tokio-tungstenite", "tower"]),
+    ("sambad-server", &["sambad-cli", "sambad-client", "sqlx"]),
+    ("sambad-client", &["axum", "clap", "sambad-cli", "sambad-server", "sqlx"]),
+    ("sambad-cli", &["axum", "sambad-server", "sqlx"]),
+];
+
+struct File {
+    /// From the workspace's root, with `/`.
+    path: String,
+    text: String,
+}
+
+impl File {
+    /// The text without the module of tests that ends it.
+    fn source(&self) -> &str {
+        self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path.ends_with("_tests.rs")
+    }
+
+    fn stem(&self) -> &str {
+        Path::new(&self.path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace").to_owned()
+}
+
+/// Every text file of the workspace whose name ends in one of `extensions`.
+fn files(extensions: &[&str]) -> Vec<File> {
+    let (mut files, mut folders) = (Vec::new(), vec![root()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("folders can be read") {
+            let path = entry.expect("entries can be read").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() && name != "target" && name != ".git" {
+                folders.push(path);
+            } else if path.extension().and_then(|extension| extension.to_str()).is_some_and(|e| extensions.contains(&e)) {
+                let text = fs::read_to_string(&path).expect("text files are UTF-8");
+                let path = path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
+                files.push(File { path, text });
+            }
+        }
+    }
+    assert!(!files.is_empty());
+    files
+}
+
+/// Fails with every complaint at once.
+fn no_complaints(complaints: impl IntoIterator<Item = String>) {
+    let complaints: Vec<String> = complaints.into_iter().collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Goal: no file outgrows its reader. Method: lines counted, tests apart.
+#[test]
+fn files_are_short() {
+    no_complaints(files(&["rs"]).iter().filter_map(|file| {
+        let lines = file.source().lines().count();
+        let max = if file.is_test() { TEST_LINES_MAX } else { SOURCE_LINES_MAX };
+        (lines > max).then(|| format!("{}: {lines} lines, at most {max}", file.path))
+    }));
+}
+
+/// Goal: one word a concept. Method: the words of file names and of public types against those that are not used here.
+#[test]
+fn public_names_use_the_projects_words() {
+    let mut complaints = Vec::new();
+    for file in files(&["rs"]).iter().filter(|file| !file.is_test()) {
+        let declared = file.source().lines().filter_map(|line| {
+            let mut words = line.trim_start().strip_prefix("pub ")?.split_whitespace();
+            let named = matches!(words.next()?, "struct" | "enum" | "trait" | "type");
+            named.then(|| words.next())?
+        });
+        for name in declared.chain([file.stem()]) {
+            let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let apart: String = name.chars().flat_map(|c| [c.is_uppercase().then_some('_'), Some(c)]).flatten().collect();
+            let bad = apart.to_lowercase().split('_').any(|word| NOT_WORDS.contains(&word));
+            complaints.extend(bad.then(|| format!("{}: {name}", file.path)));
+        }
+    }
+    no_complaints(complaints);
+}
+
+/// Goal: SQL lives in one place, and the core knows no wire and no terminal. Method: tell-tale texts, each with its places.
+#[test]
+fn layers_stay_apart() {
+    let store = "sambad-core/src/store/";
+    let mut complaints = Vec::new();
+    for file in files(&["rs"]).iter().filter(|file| !file.is_test()) {
+        let not = |text: &str, unless: bool| (!unless && file.source().contains(text)).then(|| format!("{}: {text}", file.path));
+        let in_core = file.path.starts_with("sambad-core/");
+        for sql in ["sqlx", "\"select ", "\"insert into ", "\"update ", "\"delete from ", "\"begin immediate", "pragma "] {
+            // `sqlx::Error` is spoken of where errors are documented.
+            complaints.extend(not(sql, file.path.starts_with(store)));
+        }
+        for wire in ["axum", "clap::", "hyper::", "println!", "eprintln!", "tungstenite", "StatusCode"] {
+            complaints.extend(not(wire, !in_core));
+        }
+    }
+    no_complaints(complaints);
+}
+
+/// Goal: crates depend in one direction. Method: the dependency sections of every manifest, those for tests left out.
+#[test]
+fn crates_depend_in_one_direction() {
+    let mut complaints = Vec::new();
+    for (name, foreign) in FOREIGN {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("every crate has a manifest");
+        let sections = manifest.split("\n[").filter(|section| section.starts_with("dependencies"));
+        for line in sections.flat_map(str::lines) {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let with_store = name != "sambad-server" && dependency == "sambad-core" && line.contains("store");
+            let bad = foreign.contains(&dependency) || with_store;
+            complaints.extend(bad.then(|| format!("{name} depends on {line}")));
+        }
+    }
+    no_complaints(complaints);
+}
+
+/// Goal: every database has every migration. Method: the file names of each folder.
+#[test]
+fn migrations_are_equal_sets() {
+    let mut sets: Vec<(PathBuf, BTreeSet<String>)> = Vec::new();
+    for folder in fs::read_dir(root().join("migrations")).expect("there are migrations") {
+        let folder = folder.expect("entries can be read").path();
+        let names = fs::read_dir(&folder).expect("a folder for each database");
+        let names = names.map(|entry| entry.expect("entries can be read").file_name().to_string_lossy().into_owned());
+        sets.push((folder, names.collect()));
+    }
+    assert!(sets.iter().all(|(_, names)| !names.is_empty() && *names == sets[0].1), "{sets:#?}");
+}
+
+/// Goal: clients can look up every kind of event. Method: the contract's text.
+#[test]
+fn every_kind_of_event_is_documented() {
+    let contract = fs::read_to_string(root().join("docs/protocol.md")).expect("the contract is part of the project");
+    no_complaints(EventKind::ALL.into_iter().filter(|kind| !contract.contains(kind.as_str())).map(|kind| kind.to_string()));
+}
+
+/// Goal: nothing is compiled by nobody. Method: every file is declared by the module above it.
+#[test]
+fn every_file_is_a_module() {
+    let all = files(&["rs"]);
+    let text_of = |path: &str| all.iter().find(|file| file.path == path).map(|file| file.text.as_str());
+    no_complaints(all.iter().filter_map(|file| {
+        let (folder, _) = file.path.rsplit_once('/')?;
+        let roots = ["lib", "main", "mod", "build"];
+        let target = roots.contains(&file.stem()) || folder.ends_with("/tests") || folder.ends_with("/examples");
+        let parents =
+            [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}/main.rs"), format!("{folder}.rs")];
+        let named = [format!("mod {};", file.stem()), format!("\"{}.rs\"", file.stem())];
+        let here = all.iter().filter(|sibling| sibling.path.rsplit_once('/').is_some_and(|(beside, _)| beside == folder));
+        let declared = parents.iter().filter_map(|parent| text_of(parent)).chain(here.map(|file| file.text.as_str()));
+        let declared = declared.into_iter().any(|text| named.iter().any(|name| text.contains(name)));
+        (!target && !declared).then(|| format!("{} is declared nowhere", file.path))
+    }));
+}
+
+/// Goal: nothing is left for later in a comment, and every test says what it is for. Method: marks, and the line above each test.
+#[test]
+fn nothing_is_left_unsaid() {
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    let mut complaints = Vec::new();
+    for file in files(&["rs", "sh", "sql", "toml", "md"]) {
+        complaints.extend(marks.iter().filter(|mark| file.text.contains(*mark)).map(|mark| format!("{}: {mark}", file.path)));
+        let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+        for (i, line) in lines.iter().enumerate().filter(|(_, line)| **line == "#[test]" || line.starts_with("#[tokio::test")) {
+            let doc = lines[..i].iter().rev().take_while(|above| above.starts_with("///") || above.starts_with("#["));
+            let told = doc.into_iter().any(|above| above.starts_with("/// Goal:"));
+            complaints.extend((!told).then(|| format!("{}:{}: {line} without its goal", file.path, i + 1)));
+        }
+    }
+    no_complaints(complaints);
+}
