@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod backoff;
+mod client;
+mod error;
+mod event;
+mod rest;
+mod stream;
+mod user_ref;
+mod verifier;
+
+pub use sambad_core::{
+    After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, ResyncReason, Seq, Timestamp, UserId, model,
+};
+
+pub use crate::{
+    answer::{Answer, PageToken},
+    client::Client,
+    error::Error,
+    event::Event,
+    rest::{
+        activity::Activity,
+        contacts::{AddedContact, AddressBookEntry, ContactQuery, KnownContacts, NewContact},
+        events::{EventPage, EventQuery},
+        health::Health,
+        messages::{MessageQuery, NewMessage},
+        users::{LoggedIn, NewUser, UserQuery},
+    },
+    stream::{EventStream, EventStreamOptions, Item, Resync, State},
+    user_ref::{InvalidUserRef, UserRef},
+    verifier::{Anomaly, Verifier},
+};

@@ -1,0 +1,62 @@
+//! What the end of a WebSocket means for its reader.
+
+use std::time::Duration;
+
+/// The longest delay that is taken from a server; a mistyped one must not silence a dashboard for a day.
+const ASKED_DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// Whether to come back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No, and nothing is wrong.
+    Done,
+    /// No: it would end the same way.
+    Final,
+    /// Yes, and not before that time, if one is given.
+    Reconnect { after: Option<Duration> },
+}
+
+/// Looks a close code up in the contract's table; codes that it does not list are read as RFC 6455, section 7.4 means them.
+pub(super) fn judge(code: u16, reason: &str) -> Verdict {
+    match code {
+        1000 => Verdict::Done,
+        // Protocol error, unacceptable or inconsistent data, policy, too big, missing extension: about what we sent.
+        1002 | 1003 | 1007..=1010 | 4500..=4999 => Verdict::Final,
+        _ => Verdict::Reconnect { after: asked_delay(reason) },
+    }
+}
+
+/// Reads `reconnect_after_ms` out of a reason of the form `key key=value`.
+fn asked_delay(reason: &str) -> Option<Duration> {
+    let millis = reason.split(' ').find_map(|word| word.strip_prefix("reconnect_after_ms="))?;
+    millis.parse().ok().map(|millis| Duration::from_millis(millis).min(ASKED_DELAY_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: every code has the meaning that the contract gives it. Method: both ends of each range.
+    #[test]
+    fn codes_say_whether_to_come_back() {
+        let back = |ms: Option<u64>| Verdict::Reconnect { after: ms.map(Duration::from_millis) };
+        for (code, reason, verdict) in [
+            (1000, "done", Verdict::Done),
+            (1001, "", back(None)),
+            (1006, "", back(None)),
+            (1008, "", Verdict::Final),
+            (1011, "", back(None)),
+            (1012, "", back(None)),
+            (4000, "drain reconnect_after_ms=250", back(Some(250))),
+            (4000, "drain reconnect_after_ms=99999999", back(Some(60_000))),
+            (4000, "drain reconnect_after_ms=soon", back(None)),
+            (4008, "idle", back(None)),
+            (4499, "", back(None)),
+            (4500, "bad_frames", Verdict::Final),
+            (4503, "forbidden reconnect_after_ms=1", Verdict::Final),
+            (4999, "", Verdict::Final),
+        ] {
+            assert_eq!(judge(code, reason), verdict, "{code} {reason}");
+        }
+    }
+}

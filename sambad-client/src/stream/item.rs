@@ -1,0 +1,62 @@
+//! What a stream tells its reader.
+
+use std::time::Duration;
+
+use sambad_core::{Cursor, ResyncReason, Seq};
+
+use crate::error::Error;
+use crate::event::Event;
+
+/// One thing that a stream has to tell.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// Something happened.
+    Event(Event),
+    /// The connection changed.
+    State(State),
+    /// The position asked for cannot be served: reload state; the stream goes on after `cursor`.
+    Resync(Resync),
+}
+
+/// Where the stream goes on, and why not where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resync {
+    /// Why.
+    pub reason: ResyncReason,
+    /// The head of the log as it is now.
+    pub cursor: Cursor,
+}
+
+/// How far the connection is: connecting → replaying → live → reconnecting → connecting …, at last closed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum State {
+    /// An attempt begins.
+    Connecting {
+        /// Attempts since the last connection, this one included.
+        attempt: u32,
+    },
+    /// Connected, and events from before now are coming.
+    Replaying {
+        /// Where the server begins.
+        cursor: Cursor,
+        /// How far it has to go.
+        head: Seq,
+    },
+    /// Connected, and every event comes as it happens.
+    Live {
+        /// Everything up to here was passed on.
+        cursor: Cursor,
+    },
+    /// The connection is gone; another attempt follows.
+    Reconnecting {
+        /// How soon.
+        delay: Duration,
+        /// What happened.
+        why: Error,
+    },
+    /// The server is done with this stream.
+    Closed,
+}

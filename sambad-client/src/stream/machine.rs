@@ -1,0 +1,169 @@
+//! Decides what a stream does and says; pure, so that every case can be tested without a socket or a clock.
+//!
+//! Source: kube-rs `kube-runtime/src/watcher.rs` (states and a step function), `utils/stream_backoff.rs` (failures are
+//! items; success resets the delay).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use reqwest::Url;
+use sambad_core::{After, Cursor, Filter};
+use tokio::time::Instant;
+
+use super::frame::{Connected, Frame};
+use super::item::{Item, Resync, State};
+use super::options::EventStreamOptions;
+use crate::backoff::Backoff;
+use crate::error::Error;
+use crate::event::Event;
+use crate::rest::events::types;
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    /// What the reader asked for; counts until there is a cursor.
+    after: Option<After>,
+    /// Everything up to here was passed on (or was before the stream).
+    cursor: Option<Cursor>,
+    session: Option<Session>,
+    /// Told to the reader before anything else happens: at most the two items that one input causes.
+    items: VecDeque<Item>,
+    backoff: Backoff,
+    attempt: u32,
+}
+
+/// What is known about the current connection since its first frame.
+#[derive(Debug)]
+struct Session {
+    /// Where the server began, and the log's epoch.
+    start: Cursor,
+    since: Instant,
+    live: bool,
+    /// Whether it brought an event: then the connection was of use.
+    fruitful: bool,
+}
+
+impl Machine {
+    pub(super) fn new(options: &EventStreamOptions) -> Self {
+        let cursor = match options.after {
+            Some(After::Cursor(cursor)) => Some(cursor),
+            Some(After::Seq(_)) | None => None,
+        };
+        let backoff = Backoff::new(options.backoff_initial, options.backoff_cap);
+        Self { after: options.after, cursor, session: None, items: VecDeque::new(), backoff, attempt: 0 }
+    }
+
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    /// The position to ask for.
+    pub(super) fn after(&self) -> Option<After> {
+        self.cursor.map(After::Cursor).or(self.after)
+    }
+
+    pub(super) fn take(&mut self) -> Option<Item> {
+        self.items.pop_front()
+    }
+
+    pub(super) fn dialing(&mut self) {
+        self.attempt = self.attempt.saturating_add(1);
+        self.items.push_back(Item::State(State::Connecting { attempt: self.attempt }));
+    }
+
+    pub(super) fn frame(&mut self, frame: Frame, now: Instant) {
+        match frame {
+            Frame::Connected(connected) => self.connected(&connected, now),
+            Frame::Event(event) => self.event(event),
+            Frame::Live(position) => self.live(position.cursor),
+            Frame::Resync(resync) => {
+                self.cursor = Some(resync.cursor);
+                if let Some(session) = &mut self.session {
+                    session.start = resync.cursor;
+                }
+                self.items.push_back(Item::Resync(Resync { reason: resync.reason, cursor: resync.cursor }));
+                self.live(resync.cursor);
+            }
+            Frame::Other => {}
+        }
+    }
+
+    /// Ends the connection and says how long to wait before the next; `random` is from 0 to 1.
+    pub(super) fn lost(&mut self, why: Error, asked: Option<Duration>, now: Instant, random: f64) -> Duration {
+        if let Some(session) = self.session.take()
+            && (session.fruitful || now.duration_since(session.since) >= self.backoff.cap())
+        {
+            // A mere handshake is no success: a server that accepts and drops would be dialled without end or pause.
+            self.backoff.reset();
+        }
+        let delay = match asked {
+            // Later by up to a quarter: everybody else was told the same.
+            Some(asked) => asked + asked.mul_f64(random / 4.0),
+            None => self.backoff.next(random),
+        };
+        self.items.push_back(Item::State(State::Reconnecting { delay, why }));
+        delay
+    }
+
+    pub(super) fn closed(&mut self) {
+        self.session = None;
+        self.items.push_back(Item::State(State::Closed));
+    }
+
+    fn connected(&mut self, connected: &Connected, now: Instant) {
+        let start = connected.cursor;
+        let resuming = self.after().is_some();
+        self.attempt = 0;
+        self.session = Some(Session { start, since: now, live: false, fruitful: false });
+        // A cursor of ours stays until an event, `live` or `resync` moves it: were the connection cut between a
+        // `connected` that starts elsewhere and its `resync`, the reader would never hear of the loss.
+        self.cursor.get_or_insert(start);
+        if resuming {
+            self.items.push_back(Item::State(State::Replaying { cursor: start, head: connected.head }));
+        } else {
+            self.live(start);
+        }
+    }
+
+    fn live(&mut self, cursor: Cursor) {
+        if let Some(session) = &mut self.session
+            && !std::mem::replace(&mut session.live, true)
+        {
+            self.advance(cursor);
+            self.items.push_back(Item::State(State::Live { cursor }));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Some(session) = &mut self.session {
+            session.fruitful = true;
+            let cursor = Cursor { epoch: session.start.epoch, seq: event.seq };
+            self.advance(cursor);
+        }
+        self.items.push_back(Item::Event(event));
+    }
+
+    /// Moves the cursor, but never back within an epoch: a repeated event must not cause more repeats.
+    fn advance(&mut self, to: Cursor) {
+        if self.cursor.is_none_or(|cursor| cursor.epoch != to.epoch || cursor.seq < to.seq) {
+            self.cursor = Some(to);
+        }
+    }
+}
+
+/// The address of the stream, with what is asked for.
+pub(super) fn address(base: &Url, after: Option<After>, filter: Filter) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/ws", base.path().trim_end_matches('/')));
+    let asked =
+        [("after", after.map(|a| a.to_string())), ("types", types(filter.kinds)), ("user", filter.user.map(|u| u.to_string()))];
+    for (key, value) in asked {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(key, &value);
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,82 @@
+//! How a person is named in a request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sambad_core::phone::CountryCode;
+use sambad_core::{Phone, UserId};
+use serde::{Serialize, Serializer};
+
+/// A user, named by id or by phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserRef {
+    /// By identity.
+    Id(UserId),
+    /// By phone number.
+    Phone(Phone),
+}
+
+/// Says that a text names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("neither a user id (UUID) nor a phone number: expected for example +919876543210")]
+pub struct InvalidUserRef;
+
+impl FromStr for UserRef {
+    type Err = InvalidUserRef;
+
+    /// Reads a UUID or a phone; a phone without `+` is completed with the country code +91.
+    fn from_str(text: &str) -> Result<Self, InvalidUserRef> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        Phone::parse(text, &CountryCode::default()).map(Self::Phone).map_err(|_| InvalidUserRef)
+    }
+}
+
+impl fmt::Display for UserRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Phone(phone) => phone.fmt(f),
+        }
+    }
+}
+
+impl From<UserId> for UserRef {
+    fn from(id: UserId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<Phone> for UserRef {
+    fn from(phone: Phone) -> Self {
+        Self::Phone(phone)
+    }
+}
+
+impl Serialize for UserRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what people type names a user, or nobody. Method: a table.
+    #[test]
+    fn reads_ids_and_phones() {
+        for (typed, meant) in [
+            ("+919876543210", "+919876543210"),
+            ("9876543210", "+919876543210"),
+            ("+1 (415) 555-0100", "+14155550100"),
+            ("0198F0C4-7B1E-7000-8000-00000000000A", "0198f0c4-7b1e-7000-8000-00000000000a"),
+        ] {
+            assert_eq!(typed.parse::<UserRef>().unwrap().to_string(), meant, "{typed}");
+        }
+        for bad in ["", "bob", "+91abc", "0198f0c4-7b1e-7000-8000-00000000000"] {
+            assert_eq!(bad.parse::<UserRef>(), Err(InvalidUserRef), "{bad}");
+        }
+    }
+}
