@@ -26,10 +26,14 @@ fn main() -> ExitCode {
     match outcome.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Success.into(),
-        Err(error) => {
-            output.error(&error);
-            Exit::Failure.into()
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            // Wrong usage that no argument shows by itself: told and ended (with 2) as all wrong usage is.
+            Ok(usage) => usage.exit(),
+            Err(error) => {
+                output.error(&error);
+                Exit::Failure.into()
+            }
+        },
     }
 }
 

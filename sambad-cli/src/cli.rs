@@ -1,0 +1,70 @@
+//! The arguments that all commands share; the doc comments here and in `commands` are the help text.
+
+use clap::{Args, Parser};
+use sambad_client::{Client, Error};
+
+use crate::commands::Command;
+use crate::output::Color;
+
+/// Talks to a Sambad server: users, contacts, messages, and every event as it happens.
+///
+/// People are named by id or by phone; a phone without + gets the country code +91. Data goes to stdout, everything else
+/// to stderr.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Address of the server
+    #[arg(long, global = true, env = "SAMBAD_SERVER", hide_env_values = true, value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:4000", value_parser = server)]
+    pub(crate) server: Client,
+    /// Print the server's JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// Reads the server's address.
+fn server(url: &str) -> Result<Client, String> {
+    Client::new(url).map_err(|error| match error {
+        // The argument is named already.
+        Error::InvalidUrl { reason, .. } => reason,
+        other => other.to_string(),
+    })
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  refused by the server, server not reached, or expectation not met
+  2  wrong usage
+  3  `watch --verify` found events missing, repeated or out of order
+
+Examples:
+  sambad-cli user create +919876543210
+  sambad-cli contact add +919876543210 +919876543211
+  sambad-cli watch --type contact_added";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Goal: the tree of commands is sound. Method: clap's own check, which runs only in debug builds.
+    #[test]
+    fn the_command_tree_is_valid() {
+        Cli::command().debug_assert();
+    }
+}

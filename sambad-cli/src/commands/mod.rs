@@ -1,0 +1,56 @@
+//! One verb a file: its arguments, and what it does with them.
+
+use clap::Subcommand;
+use sambad_client::Client;
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+mod activity;
+mod completions;
+mod contact;
+mod flow;
+mod message;
+mod stats;
+mod user;
+mod watch;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, list and show users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Add, list and remove contacts
+    #[command(subcommand)]
+    Contact(contact::ContactCommand),
+    /// Send and list messages
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+    /// Show events as they happen
+    Watch(watch::WatchArgs),
+    /// Show what happened recently, newest first
+    Activity(activity::ActivityArgs),
+    /// Show the figures of the dashboard
+    Stats,
+    /// Check a server: health, logins, a contact seen live, a message, the figures
+    Flow(flow::FlowArgs),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<Exit> {
+        match self {
+            Self::User(command) => command.run(client, output).await?,
+            Self::Contact(command) => command.run(client, output).await?,
+            Self::Message(command) => command.run(client, output).await?,
+            Self::Watch(args) => return args.run(client, output).await,
+            Self::Activity(args) => args.run(client, output).await?,
+            Self::Stats => stats::run(client, output).await?,
+            Self::Flow(args) => args.run(client, output).await?,
+            Self::Completions(args) => args.run(output)?,
+        }
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,232 @@
+//! The loop of `watch`: takes what comes, prints it, and knows when to stop.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sambad_client::{After, Client, Error, Event, EventStream, EventStreamOptions, Filter, Item, Seq, State};
+use tokio::time::{Instant, sleep_until};
+
+use super::WatchArgs;
+use super::field::Shown;
+use super::format::Format;
+use super::interrupts::Interrupts;
+use super::progress::Progress;
+use super::resume::Resume;
+use crate::exit::Exit;
+use crate::output::{Output, Role};
+
+/// Items handled in a row before the clock, the signals and the reader of stdout get their turn.
+const BURST_MAX: u32 = 256;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    stream: EventStream,
+    url: String,
+    format: Format,
+    show_latency: bool,
+    progress: Progress,
+    resume: Option<Resume>,
+    ends_at: Option<Instant>,
+    idle: Option<Duration>,
+    last_event: Instant,
+    was_connected: bool,
+    live: bool,
+}
+
+/// What woke the loop.
+enum Wake {
+    Item(Option<Result<Item, Error>>),
+    /// The resume file is behind.
+    SaveDue,
+    /// `--for` or `--idle` ran out, or somebody wants us to stop.
+    Stop,
+}
+
+/// Whether to go on.
+type Step = anyhow::Result<Option<Exit>>;
+
+impl Session {
+    pub(super) fn new(args: WatchArgs, client: &Client, options: EventStreamOptions, resume: Option<Resume>) -> Self {
+        let mut progress = Progress::new(args.count.map(Into::into), args.expect);
+        if args.verify {
+            let asked = match options.after {
+                Some(After::Cursor(cursor)) => Some(cursor.seq),
+                Some(After::Seq(seq)) => Some(seq).filter(|seq| *seq != Seq::ZERO),
+                None => None,
+            };
+            progress.verify(options.filter != Filter::default(), asked);
+        }
+        let now = Instant::now();
+        Self {
+            stream: client.stream(options),
+            url: client.url().into(),
+            format: args.format,
+            show_latency: args.latency,
+            progress,
+            resume,
+            ends_at: args.time.map(|time| now + time),
+            idle: args.idle,
+            last_event: now,
+            was_connected: false,
+            live: false,
+        }
+    }
+
+    pub(super) async fn run(mut self, output: &mut Output) -> anyhow::Result<Exit> {
+        let mut interrupts = Interrupts::listen()?;
+        let outcome = self.watch(output, &mut interrupts).await;
+        if outcome.is_ok() {
+            self.settle(output)?;
+        }
+        // After a failure, too: what has reached stdout must not come again.
+        if let Some(resume) = &mut self.resume {
+            resume.save()?;
+        }
+        let exit = outcome?;
+        if self.show_latency
+            && let Some(summary) = self.progress.latency().summary()
+        {
+            output.note(Role::Aside, summary);
+        }
+        // Interruptible, since a server that is stuck would hold us for a second.
+        tokio::select! {
+            () = self.stream.close() => {}
+            () = interrupts.next() => {}
+        }
+        Ok(exit)
+    }
+
+    /// Handles items until there is a reason to stop; hands output on whenever nothing more is ready.
+    async fn watch(&mut self, output: &mut Output, interrupts: &mut Interrupts) -> anyhow::Result<Exit> {
+        let mut burst = 0;
+        loop {
+            let ready = if burst < BURST_MAX { self.stream.next().now_or_never() } else { None };
+            let wake = match ready {
+                Some(item) => {
+                    burst += 1;
+                    Wake::Item(item)
+                }
+                None => {
+                    burst = 0;
+                    self.settle(output)?;
+                    self.wait(interrupts).await
+                }
+            };
+            let exit = match wake {
+                Wake::Item(Some(item)) => self.item(item?, output)?,
+                Wake::Item(None) | Wake::Stop => Some(self.verdict(output)),
+                Wake::SaveDue => {
+                    self.resume.as_mut().map_or(Ok(()), Resume::save)?;
+                    None
+                }
+            };
+            if let Some(exit) = exit {
+                return Ok(exit);
+            }
+        }
+    }
+
+    async fn wait(&mut self, interrupts: &mut Interrupts) -> Wake {
+        let idle_at = self.idle.map(|idle| self.last_event + idle);
+        let stop_at = [self.ends_at, idle_at].into_iter().flatten().min();
+        let save_at = self.resume.as_ref().and_then(Resume::due);
+        tokio::select! {
+            // In this order: a flood of events must neither outrun the clock nor drown a Ctrl-C.
+            biased;
+            () = interrupts.next() => Wake::Stop,
+            () = at(stop_at) => Wake::Stop,
+            () = at(save_at) => Wake::SaveDue,
+            item = self.stream.next() => Wake::Item(item),
+        }
+    }
+
+    fn item(&mut self, item: Item, output: &mut Output) -> Step {
+        match item {
+            Item::Event(event) => self.event(&event, output),
+            Item::State(state) => self.state(state, output),
+            Item::Resync(resync) => {
+                let text = format!("resync: {}; going on after {}", resync.reason.as_str(), resync.cursor);
+                output.note(Role::Warning, text);
+                if self.progress.verifies() {
+                    output.note(Role::Bad, "verification failed: events before the resync cannot be had");
+                    return Ok(Some(Exit::Verification));
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn event(&mut self, event: &Event, output: &mut Output) -> Step {
+        let shown = Shown::now(event);
+        self.last_event = Instant::now();
+        let line = self.format.line(&shown, self.show_latency, output)?;
+        output.line(line)?;
+        if let Err(anomaly) = self.progress.saw(&shown, self.live) {
+            output.flush()?;
+            output.note(Role::Bad, format_args!("verification failed: {anomaly}"));
+            return Ok(Some(Exit::Verification));
+        }
+        Ok(self.progress.is_complete().then(|| self.verdict(output)))
+    }
+
+    fn state(&mut self, state: State, output: &mut Output) -> Step {
+        match state {
+            State::Replaying { cursor, head } => {
+                self.connected(cursor);
+                output.note(Role::Aside, format_args!("connected to {}, replaying from {cursor} to seq {head}", self.url));
+            }
+            State::Live { cursor } => {
+                self.connected(cursor);
+                self.live = true;
+                output.note(Role::Aside, format_args!("live at {}, after {cursor}", self.url));
+            }
+            State::Reconnecting { why, .. }
+                if !self.was_connected && matches!(why, Error::Connect { .. } | Error::Timeout { .. }) =>
+            {
+                // Whoever mistyped the address, or forgot to start the server, wants to hear it, not to wait.
+                return Err(why.into());
+            }
+            State::Reconnecting { delay, why } => {
+                self.live = false;
+                output.note(Role::Warning, format_args!("disconnected: {why}; again in {:.1} s", delay.as_secs_f32()));
+            }
+            State::Closed => output.note(Role::Warning, "the server closed the stream"),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn connected(&mut self, cursor: sambad_client::Cursor) {
+        if !std::mem::replace(&mut self.was_connected, true) {
+            // Idle time counts from when events could come.
+            self.last_event = Instant::now();
+        }
+        self.progress.started(cursor);
+    }
+
+    /// Hands what is printed to its reader, and only then takes note of it as done.
+    fn settle(&mut self, output: &mut Output) -> anyhow::Result<()> {
+        output.flush()?;
+        if let Some(resume) = &mut self.resume {
+            resume.note(self.stream.cursor());
+        }
+        Ok(())
+    }
+
+    /// How a watch ends that ends without a failure.
+    fn verdict(&self, output: &Output) -> Exit {
+        for expectation in self.progress.unmet() {
+            output.note(Role::Bad, format_args!("not seen in {} events: {expectation}", self.progress.count()));
+        }
+        if self.progress.unmet().is_empty() { Exit::Success } else { Exit::Failure }
+    }
+}
+
+/// Waits for an instant; for ever, if there is none.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

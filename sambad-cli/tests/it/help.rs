@@ -1,0 +1,42 @@
+//! The help texts, as they are. `SAMBAD_UPDATE_SNAPSHOTS=1` writes the files anew; the diff is then for a person to judge.
+
+use std::path::PathBuf;
+
+use crate::harness::run;
+
+/// Goal: help changes only on purpose. Method: compare each command's `--help` with a file.
+#[tokio::test]
+async fn help_is_as_recorded() {
+    let commands = [
+        "",
+        "user",
+        "user create",
+        "user list",
+        "user show",
+        "contact",
+        "contact add",
+        "contact list",
+        "contact remove",
+        "message",
+        "message send",
+        "message list",
+        "watch",
+        "activity",
+        "stats",
+        "flow",
+        "completions",
+    ];
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let update = std::env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1");
+    for command in commands {
+        let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+        let help = run("http://127.0.0.1:1", &args).await.ok();
+        let name = format!("help {command}").trim().replace(' ', "-");
+        let path = directory.join(format!("{name}.txt"));
+        if update {
+            std::fs::write(&path, &help).unwrap();
+        }
+        let recorded = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(help, recorded, "help of {command:?} differs from {}", path.display());
+    }
+}

@@ -1,0 +1,12 @@
+//! The real program, run against a real server, or against one that misbehaves as a test says.
+#![expect(clippy::unwrap_used, reason = "a test fails where what it needs is missing, in helpers as well")]
+
+mod commands;
+mod faulty;
+mod flow;
+mod harness;
+mod help;
+mod usage;
+mod watch;
+mod watch_ends;
+mod watch_verify;

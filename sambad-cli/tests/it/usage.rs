@@ -1,0 +1,49 @@
+//! Wrong usage, and servers that are not there.
+
+use tokio::net::TcpListener;
+
+use crate::harness::{ASHA, run};
+
+/// Goal: wrong usage ends with 2 and says what is wrong, before any server is asked. Method: a table.
+#[tokio::test]
+async fn wrong_usage_is_2() {
+    let nowhere = "http://127.0.0.1:1";
+    for (args, reason) in [
+        (&[][..], "Usage: sambad-cli"),
+        (&["dance"], "unrecognized subcommand 'dance'"),
+        (&["--bogus"], "unexpected argument '--bogus'"),
+        (&["stats", "--server", "nonsense"], "expected for example http://127.0.0.1:4000"),
+        (&["stats", "--server", "https://example.org"], "TLS is not built in"),
+        (&["user", "show", "bob"], "neither a user id (UUID) nor a phone number"),
+        (&["user", "list", "--limit", "0"], "--limit"),
+        (&["user", "list", "--limit", "5", "--all"], "cannot be used with"),
+        (&["contact", "add", ASHA], "<CONTACT>"),
+        (&["contact", "remove", ASHA], "say also who was added"),
+        (&["message", "list", "--with", ASHA], "required"),
+        (&["watch", "--type", "contact_lost"], "possible values: user_created"),
+        (&["watch", "--after", "yesterday"], "expected a cursor such as 9f3a01c7-1042"),
+        (&["watch", "--for", "soon"], "expected a time such as 30s"),
+        (&["watch", "--count", "0"], "--count"),
+        (&["watch", "--format", "{sequence}"], "no field \"sequence\""),
+        (&["watch", "--format", "prety"], "expected `pretty`"),
+        (&["watch", "--expect", "contact_added"], "expected FIELD=VALUE"),
+        (&["watch", "--color", "blue"], "possible values: auto, always, never"),
+        (&["completions", "cmd"], "possible values: bash"),
+    ] {
+        let ran = run(nowhere, args).await;
+        assert!(ran.code == 2 && ran.stderr.contains(reason) && ran.stdout.is_empty(), "{args:?}, {reason:?}: {ran:?}");
+    }
+}
+
+/// Goal: a server that does not run is named, with exit code 1. Method: a port that was just free; each kind of command.
+#[tokio::test]
+async fn a_missing_server_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for args in [&["stats"][..], &["user", "create", ASHA], &["contact", "list", ASHA], &["watch"]] {
+        let ran = run(&url, args).await;
+        ran.failed(1, &format!("connect to {url}: Connection refused"));
+        assert!(ran.stderr.contains("Is the server running?"), "{ran:?}");
+    }
+}
