@@ -3,8 +3,10 @@
 //! **Invariant:** commit, then publish, then acknowledge. A batch is what queued while the one before was written: there is
 //! no timer, so a lone command never waits, and the busier it gets the more commands share an fsync.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +34,17 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let _abort = AbortOnPanic;
+    ///
+    /// A panic ends the process: without its committer a server would accept requests and answer none, so it is better
+    /// restarted.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        if AssertUnwindSafe(self.commit_batches(stop)).catch_unwind().await.is_err() {
+            tracing::error!("committer panicked: the process ends");
+            std::process::abort();
+        }
+    }
+
+    async fn commit_batches(mut self, stop: CancellationToken) {
         while let Some(first) = self.wait(&stop).await {
             let (requests, replies) = self.batch(first);
             let results = match self.writer.commit(&requests).await {
@@ -88,16 +99,4 @@ fn refuse_all(error: &Error, count: usize) -> Vec<Result<Receipt, Error>> {
         _ => Error::Unavailable(None),
     };
     (0..count).map(|_| Err(again())).collect()
-}
-
-/// Without its committer a server would accept requests and answer none: better to end and be restarted.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("committer panicked: the process ends");
-            std::process::abort();
-        }
-    }
 }
