@@ -10,29 +10,9 @@ use sambad_core::EventKind;
 const SOURCE_LINES_MAX: usize = 600;
 /// Lines of a file of tests, at most.
 const TEST_LINES_MAX: usize = 400;
-/// Words that stand for a concept that has another name here.
-const NOT_WORDS: [&str; 20] = [
-    "history",
-    "journal",
-    "audit",
-    "offset",
-    "generation",
-    "token",
-    "checkpoint",
-    "job",
-    "worker",
-    "flush",
-    "room",
-    "listener",
-    "broadcast",
-    "bus",
-    "pubsub",
-    "conn",
-    "peer",
-    "desync",
-    "packet",
-    "cache",
-];
+/// Words that stand for a concept that has another name here; "token" is not among them, as the contract has page tokens.
+const NOT_WORDS: &str = "history journal audit offset generation checkpoint job worker flush room listener broadcast bus \
+    pubsub conn peer desync packet cache";
 /// For each crate, what it must not depend on (but for its tests).
 const FOREIGN: [(&str, &[&str]); 4] = [
     ("sambad-core", &["axum", "clap", "hyper", "reqwest", "sambad-client", "sambad-server", "tokio-tungstenite", "tower"]),
@@ -115,7 +95,7 @@ fn public_names_use_the_projects_words() {
         for name in declared.chain([file.stem()]) {
             let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let apart: String = name.chars().flat_map(|c| [c.is_uppercase().then_some('_'), Some(c)]).flatten().collect();
-            let bad = apart.to_lowercase().split('_').any(|word| NOT_WORDS.contains(&word));
+            let bad = apart.to_lowercase().split('_').any(|word| NOT_WORDS.split_whitespace().any(|bad| bad == word));
             complaints.extend(bad.then(|| format!("{}: {name}", file.path)));
         }
     }
@@ -127,11 +107,10 @@ fn public_names_use_the_projects_words() {
 fn layers_stay_apart() {
     let store = "sambad-core/src/store/";
     let mut complaints = Vec::new();
-    for file in files(&["rs"]).iter().filter(|file| !file.is_test()) {
+    for file in files(&["rs"]).iter().filter(|file| file.path.contains("/src/") && !file.is_test()) {
         let not = |text: &str, unless: bool| (!unless && file.source().contains(text)).then(|| format!("{}: {text}", file.path));
         let in_core = file.path.starts_with("sambad-core/");
         for sql in ["sqlx", "\"select ", "\"insert into ", "\"update ", "\"delete from ", "\"begin immediate", "pragma "] {
-            // `sqlx::Error` is spoken of where errors are documented.
             complaints.extend(not(sql, file.path.starts_with(store)));
         }
         for wire in ["axum", "clap::", "hyper::", "println!", "eprintln!", "tungstenite", "StatusCode"] {

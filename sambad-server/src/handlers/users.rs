@@ -25,19 +25,15 @@ pub(crate) struct Login {
 impl JsonBody for Login {}
 
 impl Login {
-    /// Reads the phone from whichever fields the app sends.
+    /// Reads the phone from whichever fields the app sends; a country code it sends stands in for the server's default.
     fn phone(&self, default: &CountryCode) -> Result<Phone, Error> {
-        if let Some(phone) = &self.phone {
-            return extract::phone("phone", phone, default);
-        }
-        let number = extract::required("mobileNumber", self.mobile_number.as_deref())?;
-        match &self.country_code {
-            Some(code) => {
-                let code = code.parse().map_err(|_| Error::InvalidPhone { field: "countryCode" })?;
-                extract::phone("mobileNumber", number, &code)
-            }
-            None => extract::phone("mobileNumber", number, default),
-        }
+        let code = self.country_code.as_deref().map(str::parse).transpose();
+        let code = code.map_err(|_| Error::InvalidPhone { field: "countryCode" })?;
+        let (field, number) = match &self.phone {
+            Some(phone) => ("phone", phone.as_str()),
+            None => ("mobileNumber", extract::required("mobileNumber", self.mobile_number.as_deref())?),
+        };
+        extract::phone(field, number, code.as_ref().unwrap_or(default))
     }
 }
 

@@ -1,0 +1,82 @@
+//! The real binary, started, stopped and killed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{Api, soon};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_sambad-server");
+
+/// A running `sambad-server`; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) api: Api,
+    /// What it printed at start, line by line.
+    pub(crate) printed: Vec<String>,
+}
+
+/// The binary with an environment of the test's own.
+fn command() -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) async fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
+    soon("end of the process", command().args(args).envs(env.iter().copied()).output()).await.expect("the binary runs")
+}
+
+/// The flag's value for a database in `directory`.
+pub(crate) fn database(directory: &Path) -> String {
+    format!("sqlite:{}", directory.join("sambad.db").display())
+}
+
+impl Process {
+    /// Starts the binary on a free port with a database in `directory`.
+    pub(crate) async fn start(directory: &Path) -> Self {
+        Self::start_with(&["--listen", "127.0.0.1:0", "--database", &database(directory)], &[]).await
+    }
+
+    /// Starts the binary and waits for the line that says it listens.
+    pub(crate) async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.args(args).envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
+        let mut printed = Vec::new();
+        let url = loop {
+            let line = soon("line that says it listens", lines.next_line()).await.expect("stdout is text");
+            let line = line.unwrap_or_else(|| panic!("the server ended; it printed {printed:?}"));
+            printed.push(line.clone());
+            if let Some(url) = line.strip_prefix("Sambad unified backend listening on ") {
+                break url.to_owned();
+            }
+        };
+        let address = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("the line ends in a URL");
+        Self { child, address, api: Api::new(&url), printed }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) async fn terminate(&self) {
+        let id = self.child.id().expect("the process runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("there is a kill command");
+        assert!(sent.success());
+    }
+
+    /// Kills the process where it stands, as `kill -9`.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("the process can be killed");
+    }
+
+    /// Waits for the process to end.
+    pub(crate) async fn end(mut self) -> ExitStatus {
+        soon("end of the process", self.child.wait()).await.expect("the process can be waited for")
+    }
+}

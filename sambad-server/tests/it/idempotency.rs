@@ -1,0 +1,121 @@
+//! `Idempotency-Key`: a retry gets the first answer again.
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, World};
+
+async fn post(world: &World, path: &str, key: &str, body: &Value) -> Answer {
+    world.api.post_with(path, &[("idempotency-key", key)], body).await
+}
+
+/// Checks that `retry` is `first` again and says so.
+fn replays(first: &Answer, retry: &Answer) {
+    assert_eq!((retry.status, &retry.text, retry.cursor()), (first.status, &first.text, first.cursor()));
+    assert_eq!((first.header("idempotent-replayed"), retry.header("idempotent-replayed")), (None, Some("true")));
+}
+
+/// Goal: every write's retry gets the first answer, also when the world has moved on. Method: each write twice, then an audit.
+#[tokio::test]
+async fn a_retry_gets_the_first_answer() {
+    let world = World::start().await;
+    let users = world.api.users(2).await;
+    let contact = json!({ "userId": users[0], "contactUserId": users[1] });
+    let message = json!({ "fromUserId": users[0], "toUserId": users[1], "content": "once" });
+    let firsts = [
+        ("/api/users/login", json!({ "phone": "+919876543210", "name": "Asha" }), 3),
+        ("/api/contacts", contact.clone(), 4),
+        ("/api/messages", message, 5),
+    ];
+    let mut answers = Vec::new();
+    for (path, body, seq) in &firsts {
+        let first = post(&world, path, path, body).await;
+        assert_eq!(first.seq(), Some(*seq));
+        answers.push(first);
+    }
+    let removed = answers[1].json()["contact"]["id"].as_str().expect("a contact has an id").to_owned();
+    world.api.delete(&format!("/api/contacts/{removed}")).await;
+    for ((path, body, _), first) in firsts.iter().zip(&answers) {
+        replays(first, &post(&world, path, path, body).await);
+    }
+    let without_effect = post(&world, "/api/users/login", "found", &json!({ "phone": "+919876543210" })).await;
+    assert_eq!(without_effect.seq(), None);
+    replays(&without_effect, &post(&world, "/api/users/login", "found", &json!({ "phone": "+919876543210" })).await);
+    assert_eq!(world.api.whole_log().await.len(), 6, "retries cause no events");
+    world.finish().await;
+}
+
+/// Goal: a key stands for one request. Method: a 200-character key again with another body, and on another path.
+#[tokio::test]
+async fn a_key_is_refused_for_another_request() {
+    let world = World::start().await;
+    let users = world.api.users(2).await;
+    let key = "k".repeat(200);
+    let body =
+        json!({ "fromUserId": users[0], "toUserId": users[1], "content": "once", "userId": users[0], "contactUserId": users[1] });
+    assert_eq!(post(&world, "/api/messages", &key, &body).await.status, 201);
+    let mut other = body.clone();
+    other["content"] = json!("twice");
+    for (path, body) in [("/api/messages", &other), ("/api/contacts", &body)] {
+        post(&world, path, &key, body).await.refused(422, "idempotency_key_reused");
+    }
+    assert_eq!(world.api.whole_log().await.len(), 3);
+    world.finish().await;
+}
+
+/// Goal: a refused request leaves its key free. Method: a message to nobody, then, once there is somebody, the same again.
+#[tokio::test]
+async fn a_refused_request_keeps_no_key() {
+    let world = World::start().await;
+    let asha = world.api.user("+919876543210").await;
+    let body = json!({ "fromUserId": asha, "toUserId": "+919876543211", "content": "hi" });
+    post(&world, "/api/messages", "key", &body).await.refused(404, "user_not_found");
+    world.api.user("+919876543211").await;
+    let sent = post(&world, "/api/messages", "key", &body).await;
+    assert_eq!((sent.status, sent.header("idempotent-replayed")), (201, None));
+    world.finish().await;
+}
+
+/// Goal: only a key of the contract's form is one. Method: a table of forms.
+#[tokio::test]
+async fn a_key_is_visible_ascii() {
+    let world = World::start().await;
+    let (longest, too_long) = ("~".repeat(255), "~".repeat(256));
+    for (key, status) in [("!", 200), (&longest, 200), (&too_long, 400), ("", 400), ("two words", 400), ("schlüssel", 400)] {
+        let answer = post(&world, "/api/users/login", key, &json!({ "phone": "+919876543210" })).await;
+        if status == 400 {
+            let message = answer.refused(400, "invalid_field");
+            assert!(message.contains("Idempotency-Key"), "{message}");
+        }
+        assert_eq!(answer.status, status, "{key}");
+    }
+    world.finish().await;
+}
+
+/// Goal: retries that overlap have one effect. Method: the same message 50 times at once, over connections of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_retries_have_one_effect() {
+    let world = World::start().await;
+    let asha = world.api.user("+919876543210").await;
+    let body = json!({ "fromUserId": asha, "toUserId": asha, "content": "once" });
+    let answers = join_all((0..50).map(|_| post(&world, "/api/messages", "key", &body))).await;
+    let bodies: HashSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+    let firsts = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none()).count();
+    assert!(answers.iter().all(|answer| answer.status == 201));
+    assert_eq!((bodies.len(), firsts), (1, 1));
+    assert_eq!(world.api.get("/api/messages").await.json().as_array().map(Vec::len), Some(1));
+    world.finish().await;
+}
+
+/// Goal: keys are as durable as what they stand for. Method: a retry after a restart on the same database.
+#[tokio::test]
+async fn keys_survive_a_restart() {
+    let world = World::start().await;
+    let body = json!({ "phone": "+919876543210" });
+    let first = post(&world, "/api/users/login", "key", &body).await;
+    let world = World::restart(world.finish().await).await;
+    replays(&first, &post(&world, "/api/users/login", "key", &body).await);
+    world.finish().await;
+}

@@ -1,0 +1,22 @@
+//! The server over real sockets, against a real database: one module a URL, then the promises that span them.
+
+mod harness;
+
+mod admin;
+mod bad_requests;
+mod binary;
+mod contacts;
+mod crash;
+mod events;
+mod idempotency;
+mod long_poll;
+mod messages;
+mod promises;
+mod root;
+mod shutdown;
+mod slow_readers;
+mod sync_contacts;
+mod unavailable;
+mod users;
+mod ws;
+mod ws_bad_frames;

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Everything that is tested, on a machine that has only Rust: scripts/check.sh, examples in the documentation, the
+# documentation itself, and the guide's flow against the real server, by curl and by the CLI.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+server=
+summary=()
+current=
+
+finish() {
+    local status=$?
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
+    rm -rf "$work"
+    printf '\n'
+    [ ${#summary[@]} -eq 0 ] || printf '%s\n' "${summary[@]}"
+    if [ "$status" -eq 0 ]; then
+        printf 'PASS  %d s in all\n' "$SECONDS"
+    else
+        printf 'FAIL  %s\n' "$current"
+    fi
+}
+trap finish EXIT
+
+# step NAME COMMAND...: runs the command; its time goes into the summary.
+step() {
+    current=$1
+    shift
+    local begun=$SECONDS
+    printf '\n== %s\n' "$current"
+    "$@"
+    summary+=("ok    $current ($((SECONDS - begun)) s)")
+}
+
+need_curl() {
+    command -v curl >/dev/null && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        printf 'curl is missing: install it and try again\n' >&2
+        return 1
+    fi
+    apt-get update && apt-get install --yes --no-install-recommends curl
+}
+
+binaries() {
+    cargo build --bin sambad-server --bin sambad-cli
+    target=$(cargo metadata --no-deps --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
+}
+
+# Starts the server on a free port with a database of its own and waits for the line that says where it listens.
+start_server() {
+    "$target/debug/sambad-server" --listen 127.0.0.1:0 --database "sqlite:$work/sambad.db" >"$work/stdout" 2>"$work/stderr" &
+    server=$!
+    for _ in $(seq 300); do
+        url=$(grep -o 'http://[0-9.:]*' "$work/stdout" || true)
+        [ -z "$url" ] || return 0
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$work/stdout" "$work/stderr" >&2
+    return 1
+}
+
+stop_server() {
+    kill -TERM "$server"
+    local status=0
+    wait "$server" || status=$?
+    server=
+    [ "$status" -eq 0 ] || { cat "$work/stderr" >&2 && return 1; }
+}
+
+step 'curl is there' need_curl
+step 'format, lints, tests' scripts/check.sh
+step 'examples in the documentation' cargo test --doc --workspace --all-features
+step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
+step 'binaries' binaries
+step 'server starts' start_server
+step 'flow by curl' scripts/flow.sh "$url"
+step 'flow by curl, on a server that was used' scripts/flow.sh "$url"
+step 'flow by the CLI' "$target/debug/sambad-cli" --server "$url" flow
+step 'server stops on SIGTERM' stop_server
