@@ -1,12 +1,15 @@
--- One row: the log's identity and its head. The head moves in the transaction that adds the events.
+-- One row: the log's identity, its head, and the totals. It changes in the transaction that adds the events.
 create table log (
     id integer primary key check (id = 1),
     epoch integer not null,
     head integer not null,
-    last_at integer not null
+    last_at integer not null,
+    users integer not null,
+    contacts integer not null,
+    messages integer not null
 ) strict;
 
-insert into log (id, epoch, head, last_at) values (1, random() & 4294967295, 0, 0);
+insert into log (id, epoch, head, last_at, users, contacts, messages) values (1, random() & 4294967295, 0, 0, 0, 0, 0);
 
 -- Instants are microseconds since 1970, days are days since then.
 create table users (
@@ -58,16 +61,7 @@ create table events (
 create index events_by_user on events (user_id, seq);
 create index events_by_other on events (other_id, seq) where other_id is not null;
 
--- Counters, kept in the transaction of the write they count.
-create table totals (
-    id integer primary key check (id = 1),
-    users integer not null,
-    contacts integer not null,
-    messages integer not null
-) strict;
-
-insert into totals (id, users, contacts, messages) values (1, 0, 0, 0);
-
+-- Counters of a day, kept in the transaction of the write they count.
 -- last_active: users whose last activity fell on that day.
 create table daily (
     day integer primary key,

@@ -82,6 +82,15 @@ pub(crate) fn encode(rows: &[EventRow]) -> Vec<Event> {
         .collect()
 }
 
+/// Makes a text frame of any other JSON text that goes between events.
+#[must_use]
+pub fn text_frame(json: &str) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(json.len() + 4);
+    push_text_header(&mut frame, json.len());
+    frame.extend_from_slice(json.as_bytes());
+    frame
+}
+
 /// Appends the header of a final, unmasked text frame with `len` bytes of payload.
 ///
 /// Source: RFC 6455, 5.2.

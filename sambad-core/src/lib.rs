@@ -39,6 +39,7 @@ pub use crate::{
     command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
     event::Event,
     hub::{Delivery, Subscription},
+    log::{Log, LogSlice},
     service::{Activity, Config, EventPage, Sambad},
     store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
 };

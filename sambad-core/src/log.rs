@@ -9,11 +9,12 @@ use crate::kind::Filter;
 use crate::store::Store;
 use crate::tail::Tail;
 
-/// One log, shared by all readers.
+/// One log, shared by all readers. Hosts that fan out to many sockets read it themselves; for one reader there is
+/// [`Subscription`](crate::Subscription).
 ///
 /// **Invariant:** whatever the head announced says, an event is readable here before it is announced.
 #[derive(Debug)]
-pub(crate) struct Log {
+pub struct Log {
     store: Store,
     tail: Tail,
     bounds: watch::Sender<LogBounds>,
@@ -21,10 +22,11 @@ pub(crate) struct Log {
 
 /// Consecutive events of a reader, as far as its filter asks for them.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LogSlice {
-    pub(crate) events: Vec<Event>,
+pub struct LogSlice {
+    /// Matching events, in seq order.
+    pub events: Vec<Event>,
     /// Nothing that the filter asks for lies between the last of `events` and here.
-    pub(crate) through: Seq,
+    pub through: Seq,
 }
 
 impl Log {
@@ -40,19 +42,27 @@ impl Log {
     }
 
     /// Tells of a head that moved; a hint only, readers read the log.
-    pub(crate) fn watch(&self) -> watch::Receiver<LogBounds> {
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<LogBounds> {
         self.bounds.subscribe()
     }
 
     /// What has been announced. The store may be ahead by a batch whose COMMIT has just returned.
-    pub(crate) fn bounds(&self) -> LogBounds {
+    #[must_use]
+    pub fn bounds(&self) -> LogBounds {
         *self.bounds.borrow()
     }
 
     /// Finds where a reader of `after` continues, and the bounds by which that was decided.
     ///
     /// A cursor read from a snapshot may be ahead of what was announced: only the store can say that it is ahead of the log.
-    pub(crate) async fn locate(&self, after: After) -> Result<(Result<Seq, ResyncReason>, LogBounds), Error> {
+    ///
+    /// # Errors
+    /// `Unavailable` when the store has to be asked and does not answer.
+    ///
+    /// # Cancel safety
+    /// Looking changes nothing.
+    pub async fn locate(&self, after: After) -> Result<(Result<Seq, ResyncReason>, LogBounds), Error> {
         let bounds = self.bounds();
         match bounds.locate(after) {
             Err(ResyncReason::CursorAhead) => {
@@ -63,16 +73,24 @@ impl Log {
         }
     }
 
-    /// Reads up to `limit` events after `after`.
+    /// Reads up to `limit` events after `after` from memory; `None` when the tail does not reach back that far.
+    ///
+    /// A slice is bounded in bytes as well, and in events looked at: it may end before the head.
+    #[must_use]
+    pub fn recent(&self, after: Seq, filter: &Filter, limit: usize) -> Option<LogSlice> {
+        self.tail.read(after, filter, limit)
+    }
+
+    /// Reads up to `limit` events after `after`, from memory or else from the store.
     ///
     /// # Errors
-    /// `Gone` when events right after `after` are no longer stored.
+    /// `Gone` when events right after `after` are no longer stored; `Unavailable` when the store does not answer.
     ///
     /// # Cancel safety
     /// Reading changes nothing.
-    pub(crate) async fn read(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogSlice, Error> {
-        if let Some(page) = self.tail.read(after, filter, usize::try_from(limit).unwrap_or(usize::MAX)) {
-            return Ok(LogSlice { events: page.events, through: page.through });
+    pub async fn read(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogSlice, Error> {
+        if let Some(slice) = self.recent(after, filter, usize::try_from(limit).unwrap_or(usize::MAX)) {
+            return Ok(slice);
         }
         let page = self.store.log_page(after, filter, limit).await?;
         if after.next() < page.bounds.first {

@@ -137,6 +137,12 @@ impl Sambad {
         Ok(Subscription::new(log, at, bounds, filter, after.is_some()))
     }
 
+    /// The log itself, for a host that fans it out to many sockets.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.shared.log
+    }
+
     /// Reads up to `limit` events that `filter` asks for.
     ///
     /// One call looks at a bounded part of the log: the page may be empty although its cursor is not at the head.

@@ -6,9 +6,12 @@ use std::sync::{PoisonError, RwLock};
 use crate::cursor::Seq;
 use crate::event::Event;
 use crate::kind::Filter;
+use crate::log::LogSlice;
 
 /// Events looked at in one read: bounds how long a reader whose filter matches little holds the lock.
 const SCAN_MAX: usize = 4096;
+/// Bytes of one read, exceeded by one event at most: bounds what a reader holds when its socket takes nothing.
+const READ_BYTES_MAX: usize = 256 << 10;
 
 /// The newest events, contiguous up to the last.
 ///
@@ -24,14 +27,6 @@ struct Inner {
     events: VecDeque<Event>,
     bytes: usize,
     last: Seq,
-}
-
-/// What a reader gets from memory.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TailPage {
-    pub(crate) events: Vec<Event>,
-    /// Everything the filter asks for up to here is in `events`.
-    pub(crate) through: Seq,
 }
 
 impl Tail {
@@ -59,24 +54,28 @@ impl Tail {
     }
 
     /// Reads up to `limit` matching events after `after`; `None` when the tail does not reach back that far.
-    pub(crate) fn read(&self, after: Seq, filter: &Filter, limit: usize) -> Option<TailPage> {
+    pub(crate) fn read(&self, after: Seq, filter: &Filter, limit: usize) -> Option<LogSlice> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         if after >= inner.last {
-            return Some(TailPage { events: Vec::new(), through: after });
+            return Some(LogSlice { events: Vec::new(), through: after });
         }
         let first = inner.events.front()?.seq;
         let skip = usize::try_from(after.next().0.checked_sub(first.0)?).ok()?;
-        let mut page = TailPage { events: Vec::new(), through: after };
-        for event in inner.events.iter().skip(skip).take(SCAN_MAX) {
+        let mut slice = LogSlice { events: Vec::new(), through: after };
+        let mut bytes = 0;
+        // A range, not a skip: it begins in constant time.
+        let until = inner.events.len().min(skip + SCAN_MAX);
+        for event in inner.events.range(skip..until) {
             if event.matches(filter) {
-                page.events.push(event.clone());
+                bytes += event.frame().len();
+                slice.events.push(event.clone());
             }
-            page.through = event.seq;
-            if page.events.len() == limit {
+            slice.through = event.seq;
+            if slice.events.len() == limit || bytes >= READ_BYTES_MAX {
                 break;
             }
         }
-        Some(page)
+        Some(slice)
     }
 }
 
@@ -103,7 +102,7 @@ mod tests {
         encode(&seqs.map(row).collect::<Vec<_>>())
     }
 
-    fn seqs(page: Option<TailPage>) -> Option<(Vec<u64>, u64)> {
+    fn seqs(page: Option<LogSlice>) -> Option<(Vec<u64>, u64)> {
         page.map(|page| (page.events.iter().map(|event| event.seq.0).collect(), page.through.0))
     }
 

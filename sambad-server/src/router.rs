@@ -1,5 +1,6 @@
 //! The route table, and what surrounds every request.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,18 +20,24 @@ use uuid::Uuid;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
+use crate::ws::shard::Shards;
 use crate::{reply, ws};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that the caller may choose.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// What handlers share.
+/// What handlers share. One pointer, since it is cloned several times a request.
 #[derive(Debug, Clone)]
-pub(crate) struct AppState {
+pub(crate) struct AppState(Arc<Shared>);
+
+/// See [`AppState`].
+#[derive(Debug)]
+pub(crate) struct Shared {
     pub(crate) sambad: Sambad,
     pub(crate) config: Arc<ServerConfig>,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) sessions: Sessions,
+    pub(crate) shards: Shards,
     /// Cancelled when the server begins to shut down.
     pub(crate) draining: CancellationToken,
     pub(crate) started: Instant,
@@ -41,6 +48,20 @@ pub(crate) struct AppState {
 pub(crate) struct Sessions {
     pub(crate) tasks: TaskTracker,
     pub(crate) permits: Arc<Semaphore>,
+}
+
+impl AppState {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl FromRef<AppState> for Sambad {

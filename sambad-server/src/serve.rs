@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
-use crate::router::{AppState, Sessions, router};
+use crate::router::{AppState, Sessions, Shared, router};
+use crate::ws::shard::Shards;
 
 /// How long a request's head may take to arrive, and a connection may idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,13 +59,16 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     let sessions = Sessions { tasks: TaskTracker::new(), permits: Arc::new(Semaphore::new(config.sessions_max)) };
-    let state = AppState {
+    let shard_tasks = TaskTracker::new();
+    let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
+    let state = AppState::new(Shared {
         sambad: sambad.clone(),
         config: Arc::new(config),
-        sessions: Arc::new(sessions),
+        sessions,
+        shards,
         draining: CancellationToken::new(),
         started: Instant::now(),
-    };
+    });
     warn_if_reachable(address);
     let router = router(state.clone(), address.ip().is_loopback());
     let connections = TaskTracker::new();
@@ -81,6 +85,12 @@ pub async fn serve(
         tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
     }
     sambad.shutdown().await;
+    // With the last handle the shards end; only a connection that outlived its grace still holds one.
+    drop((router, state));
+    shard_tasks.close();
+    if timeout(SESSIONS_GRACE, shard_tasks.wait()).await.is_err() {
+        tracing::warn!(shards = shard_tasks.len(), "shards did not end in time");
+    }
     tracing::info!("stopped");
     Ok(())
 }

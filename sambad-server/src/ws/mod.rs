@@ -2,14 +2,19 @@
 
 mod close;
 mod frames;
+mod inbound;
 mod session;
+pub(crate) mod shard;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -18,14 +23,13 @@ use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::router::AppState;
-use session::Session;
+use inbound::Inbound;
+use session::{Session, Start};
 
 /// Bytes of a client's frame or message, at most. A longer one cannot be skipped: it ends the session.
 const FRAME_BYTES_MAX: usize = 16 << 10;
-/// What a session's read buffer starts with: clients say little.
-const READ_BUFFER_BYTES: usize = 1 << 10;
-/// Bytes collected before they are handed to the socket.
-const WRITE_BUFFER_BYTES: usize = 16 << 10;
+/// What a session's read buffer starts with, and grows beyond when a frame needs it: clients say little.
+const READ_BUFFER_BYTES: usize = 128;
 
 /// `GET /ws`: everything that can be refused is refused before the upgrade.
 pub(crate) async fn upgrade(
@@ -40,23 +44,43 @@ pub(crate) async fn upgrade(
     let (after, filter) = (query.after()?, query.filter()?);
     let permit = state.sessions.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)?;
     let upgraded = hyper::upgrade::on(&mut request);
-    // The subscription begins here: what is committed from now on is the session's, however long the upgrade takes.
-    let subscription = state.sambad.subscribe(after, filter).await?;
-    let (config, draining) = (state.config.clone(), state.draining.clone());
+    // The session begins here: what is committed from now on is the client's, however long the upgrade takes.
+    let (at, bounds) = match after {
+        Some(after) => state.sambad.log().locate(after).await?,
+        None => {
+            let bounds = state.sambad.bounds();
+            (Ok(bounds.head), bounds)
+        }
+    };
+    let start = Start { at, bounds, filter, replaying: after.is_some() };
+    let (config, shard, draining) = (state.config.clone(), state.shards.pick(), state.draining.clone());
     state.sessions.tasks.spawn(async move {
         let _permit = permit;
         // An error here means that the client went away before the upgrade.
         let Ok(upgraded) = upgraded.await else { return };
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(socket_config())).await;
-        Session::new(socket, subscription, filter, config).run(draining).await;
+        let Some((socket, write)) = take_over(upgraded).await else { return };
+        let Some(mut session) = Session::begin(socket, write, start, config, shard).await else { return };
+        session.run(draining).await;
     });
     Ok(switching_protocols(&accept))
+}
+
+/// Takes the TCP stream out of hyper and parts it: tungstenite reads the one half, a shard writes the other.
+async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, OwnedWriteHalf)> {
+    // Every connection is one of `serve`, so it is a TCP stream.
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let (read, write) = io.into_inner().into_split();
+    // A copy, as a rule of nothing: the bytes themselves would keep all of hyper's read buffer alive.
+    let already_read = read_buf.to_vec();
+    let inbound = Inbound::new(read);
+    let socket = WebSocketStream::from_partially_read(inbound, already_read, Role::Server, Some(socket_config())).await;
+    Some((socket, write))
 }
 
 fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .write_buffer_size(0)
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX))
 }

@@ -1,20 +1,27 @@
-//! One socket: a subscription on one side, a client on the other.
+//! One socket's reading half: what the client says, whether it is still there, and how it ends.
+//!
+//! tungstenite does both the reading and the writing of control frames; the bytes it writes go to the shard, which puts
+//! them between events. This half never touches an event.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sambad_core::{Delivery, Event, Filter, Subscription};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use sambad_core::{Cursor, Filter, LogBounds, ResyncReason, Seq};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
+use super::inbound::Inbound;
+use super::shard::{Opening, SessionKey, ShardHandle};
 use crate::config::ServerConfig;
 
 /// Bad frames after which a client is beyond help.
@@ -24,11 +31,25 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that a closed client may still send before the socket is dropped on it.
 const CLOSE_DRAIN_BYTES_MAX: u64 = 4 << 20;
 
-/// One open socket.
-pub(crate) struct Session<S> {
-    socket: WebSocketStream<S>,
-    subscription: Subscription,
-    filter: Filter,
+/// Where a session begins.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// The position after which it continues, or why the one asked for cannot be served.
+    pub(super) at: Result<Seq, ResyncReason>,
+    pub(super) bounds: LogBounds,
+    pub(super) filter: Filter,
+    /// Whether a position was asked for.
+    pub(super) replaying: bool,
+}
+
+/// One open socket, seen from its reading half.
+pub(super) struct Session {
+    id: Uuid,
+    socket: WebSocketStream<Inbound>,
+    shard: ShardHandle,
+    key: SessionKey,
+    /// Resolves when the shard gives the session up.
+    given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
     bad_frames: u32,
     next_ping: Instant,
@@ -39,7 +60,8 @@ pub(crate) struct Session<S> {
 /// What a session waits for.
 enum Input {
     Message(Option<Result<Message, WsError>>),
-    Delivery(Result<Delivery, sambad_core::Error>),
+    /// The shard gave the session up, for a reason that the client is told, or because the socket broke.
+    GivenUp(Option<CloseReason>),
     Timer,
     Drain,
 }
@@ -54,46 +76,73 @@ enum End {
     Gone,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(crate) fn new(socket: WebSocketStream<S>, subscription: Subscription, filter: Filter, config: Arc<ServerConfig>) -> Self {
+impl Session {
+    /// Greets the client and hands the write half to the shard; `None` when the server is gone.
+    pub(super) async fn begin(
+        mut socket: WebSocketStream<Inbound>,
+        write: OwnedWriteHalf,
+        start: Start,
+        config: Arc<ServerConfig>,
+        shard: ShardHandle,
+    ) -> Option<Self> {
+        let id = Uuid::now_v7();
+        let seq = start.at.unwrap_or(start.bounds.head);
+        let cursor = Cursor { epoch: start.bounds.epoch, seq };
+        tracing::debug!(session = %id, %cursor, "session opened");
+        let connected = ServerFrame::connected(id, cursor, start.bounds, config.heartbeat.as_secs());
+        let resync = start.at.err().map(|reason| ServerFrame::resync(reason, cursor));
+        for frame in std::iter::once(connected).chain(resync) {
+            // Writing into memory cannot fail.
+            let _ = socket.send(Message::text(frame.to_json())).await;
+        }
+        let (notice, given_up) = oneshot::channel();
+        let opening = Opening {
+            socket: write,
+            greeting: socket.get_mut().take_written(),
+            cursor: seq,
+            filter: start.filter,
+            replaying: start.replaying && start.at.is_ok(),
+            notice,
+        };
+        let key = shard.open(opening).await?;
         let next_ping = Instant::now() + config.heartbeat;
-        Self { socket, subscription, filter, config, bad_frames: 0, next_ping, heard_by: None }
+        Some(Self { id, socket, shard, key, given_up, config, bad_frames: 0, next_ping, heard_by: None })
     }
 
     /// Serves the socket until either side ends it.
-    pub(crate) async fn run(mut self, draining: CancellationToken) {
-        let id = Uuid::now_v7();
-        tracing::debug!(session = %id, cursor = %self.subscription.cursor(), "session opened");
-        let end = self.serve(id, &draining).await;
-        match end {
+    pub(super) async fn run(&mut self, draining: CancellationToken) {
+        let id = self.id;
+        match self.serve(&draining).await {
             End::Close(reason) => {
                 tracing::debug!(session = %id, code = reason.code(), reason = reason.reason(), "session closed");
                 self.close(reason.frame()).await;
             }
             End::Closed => {
-                // The close frame that answers the client's is flushed by one more read.
+                // The close frame that answers the client's is written by one more read.
                 let _ = timeout(CLOSE_TIMEOUT, self.socket.next()).await;
+                self.hand_over().await;
+                self.shard.close(self.key).await;
                 tracing::debug!(session = %id, "session closed by client");
             }
-            End::Gone => tracing::debug!(session = %id, "session gone"),
+            End::Gone => {
+                self.shard.gone(self.key).await;
+                tracing::debug!(session = %id, "session gone");
+            }
         }
     }
 
-    async fn serve(&mut self, id: Uuid, draining: &CancellationToken) -> End {
-        let connected =
-            ServerFrame::connected(id, self.subscription.cursor(), self.subscription.start(), self.config.heartbeat.as_secs());
-        if let Err(end) = self.send(&connected).await {
-            return end;
-        }
+    async fn serve(&mut self, draining: &CancellationToken) -> End {
         loop {
             let timer = self.heard_by.map_or(self.next_ping, |heard_by| heard_by.min(self.next_ping));
             // Any order would be right: nothing is lost by a branch that is not taken, as each is cancel safe.
             let input = tokio::select! {
                 message = self.socket.next() => Input::Message(message),
-                delivery = self.subscription.next() => Input::Delivery(delivery),
+                reason = &mut self.given_up => Input::GivenUp(reason.ok()),
                 () = sleep_until(timer) => Input::Timer,
                 () = draining.cancelled() => Input::Drain,
             };
+            // Reading may have answered a ping.
+            self.hand_over().await;
             if let Err(end) = self.handle(input).await {
                 return end;
             }
@@ -102,15 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn handle(&mut self, input: Input) -> Result<(), End> {
         match input {
-            Input::Delivery(Ok(Delivery::Events(events))) => self.send_events(&events).await,
-            Input::Delivery(Ok(Delivery::Live(cursor))) => self.send(&ServerFrame::live(cursor)).await,
-            Input::Delivery(Ok(Delivery::Resync { reason, cursor })) => self.send(&ServerFrame::resync(reason, cursor)).await,
-            Input::Delivery(Err(error)) => {
-                // The client reconnects from its cursor, after its own backoff.
-                tracing::error!(error = &error as &dyn std::error::Error, "reading the log failed");
-                Err(End::Close(CloseReason::Drain { reconnect_after: self.config.drain_window }))
-            }
-            Input::Message(None) => Err(End::Gone),
+            Input::Message(None) | Input::GivenUp(None) => Err(End::Gone),
+            Input::GivenUp(Some(reason)) => Err(End::Close(reason)),
             Input::Message(Some(Ok(message))) => {
                 self.heard_by = None;
                 self.receive(message).await
@@ -119,8 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Input::Timer => self.tick().await,
             Input::Drain => {
                 let window = u64::try_from(self.config.drain_window.as_millis()).unwrap_or(u64::MAX);
-                let reconnect_after = Duration::from_millis(spread(window));
-                Err(End::Close(CloseReason::Drain { reconnect_after }))
+                Err(End::Close(CloseReason::Drain { reconnect_after: Duration::from_millis(spread(window)) }))
             }
         }
     }
@@ -149,9 +190,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         match frame {
             Ok(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Ok(ClientFrame::Subscribe(filter)) => {
-                self.filter = filter;
-                self.subscription.set_filter(filter);
-                self.send(&ServerFrame::subscribed(&self.filter, self.subscription.cursor())).await
+                self.shard.filter(self.key, filter).await;
+                Ok(())
             }
             Err(bad) => {
                 self.bad_frames += 1;
@@ -180,38 +220,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), End> {
-        let sent = timeout(self.config.stall_timeout, self.socket.send(message)).await;
-        written(sent)
+        // Into memory: it fails only once the session is closing.
+        self.socket.send(message).await.map_err(|_| End::Gone)?;
+        self.hand_over().await;
+        Ok(())
     }
 
-    /// Hands over events one by one: each may take as long as a stalled socket is waited for.
-    async fn send_events(&mut self, events: &[Event]) -> Result<(), End> {
-        for event in events {
-            let text = Utf8Bytes::try_from(event.json()).map_err(|_| End::Gone)?;
-            written(timeout(self.config.stall_timeout, self.socket.feed(Message::Text(text))).await)?;
-        }
-        written(timeout(self.config.stall_timeout, self.socket.flush()).await)
+    /// Gives the shard what tungstenite wrote. Waits when the shard has much to do: the client is not read meanwhile.
+    async fn hand_over(&mut self) {
+        let frames = self.socket.get_mut().take_written();
+        self.shard.answer(self.key, frames).await;
     }
 
     /// Closes, then reads what the client still sends: a socket dropped with unread bytes would be reset, and the
     /// client would never see the reason.
-    async fn close(mut self, frame: CloseFrame) {
+    async fn close(&mut self, frame: CloseFrame) {
         let goodbye = async {
-            if self.socket.close(Some(frame)).await.is_err() {
-                return;
+            if self.socket.close(Some(frame)).await.is_ok() {
+                self.hand_over().await;
+                self.shard.close(self.key).await;
+                let mut stream = self.socket.get_mut().take(CLOSE_DRAIN_BYTES_MAX);
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }
-            let stream = self.socket.get_mut();
-            let _ = tokio::io::copy(&mut stream.take(CLOSE_DRAIN_BYTES_MAX), &mut tokio::io::sink()).await;
         };
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
-    }
-}
-
-fn written(sent: Result<Result<(), WsError>, tokio::time::error::Elapsed>) -> Result<(), End> {
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Close(CloseReason::Stalled)),
+        self.shard.gone(self.key).await;
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) async fn open(path: &str, limits: &Limits) -> Result<(Reader, Writer)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // Rows that SQLite's thread may be ahead of us: with fewer, a page is read in as many switches of thread.
+        .row_buffer_size(1024)
         // What a checkpoint leaves of a WAL that grew under a long read; 64 MiB.
         .pragma("journal_size_limit", "67108864")
         // The writer's working set is the upper levels of every index; 64 MiB.

@@ -114,7 +114,7 @@ const MESSAGES_OF_PAIR: &str = "select m.id, m.from_user_id, u.phone, m.to_user_
         select id from (select id from messages where from_user_id = ?4 and to_user_id = ?3 and id < ?1 order by id desc limit ?2))
     order by m.id desc limit ?2";
 
-const TOTALS: &str = "select users, contacts, messages from totals";
+const TOTALS: &str = "select users, contacts, messages from log";
 const DAILY: &str = "select day, users, contacts, messages, last_active from daily where day > ?1 order by day";
 
 impl Reader {
