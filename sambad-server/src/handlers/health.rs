@@ -61,7 +61,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 database: "connected",
                 version,
                 uptime_s: state.started.elapsed().as_secs(),
-                sessions: state.sessions.tasks.len(),
+                sessions: state.shards.open_sessions(),
                 head: bounds.head,
                 first: bounds.first,
             };

@@ -8,6 +8,7 @@ mod binary;
 mod contacts;
 mod crash;
 mod events;
+mod fan_out;
 mod idempotency;
 mod long_poll;
 mod messages;

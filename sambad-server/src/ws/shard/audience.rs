@@ -58,3 +58,51 @@ fn take_out(places: &mut SecondaryMap<SessionKey, usize>, list: Option<&mut Vec<
     }
     list.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use sambad_core::EventKind;
+
+    /// Goal: whoever left is in no list, and whoever stayed is in exactly one. Method: many sessions under few filters come
+    /// and go in a scrambled order, against a plain list of who is there.
+    #[test]
+    fn sessions_come_and_go_without_a_trace() {
+        let user = |number: u128| Some(UserId::new(uuid::Uuid::from_u128(number)));
+        let messages: KindSet = [EventKind::MessageSent].into_iter().collect();
+        let filters = [
+            Filter::default(),
+            Filter { kinds: messages, user: None },
+            Filter { user: user(1), ..Filter::default() },
+            Filter { kinds: messages, user: user(1) },
+            Filter { user: user(2), ..Filter::default() },
+        ];
+        let mut keys = SlotMap::<SessionKey, ()>::with_key();
+        let mut audience = Audience::default();
+        let mut there: Vec<(SessionKey, Filter)> = Vec::new();
+        for round in 0..2_000_usize {
+            if round * 7_919 % 5 < 3 {
+                let (key, filter) = (keys.insert(()), filters[round % filters.len()]);
+                audience.add(key, filter);
+                there.push((key, filter));
+            } else if !there.is_empty() {
+                let (key, filter) = there.swap_remove(round * 31 % there.len());
+                audience.remove(key, filter);
+            }
+        }
+        assert!(there.len() > 100);
+        let listed = |filter: &Filter| match filter.user {
+            Some(user) => audience.by_user[&user].clone(),
+            None => audience.by_kinds[&filter.kinds].clone(),
+        };
+        assert!(there.iter().all(|(key, filter)| listed(filter).iter().filter(|listed| *listed == key).count() == 1));
+        let all = audience.by_kinds.values().chain(audience.by_user.values()).flatten().collect::<BTreeSet<_>>();
+        assert_eq!(all, there.iter().map(|(key, _)| key).collect());
+        for (key, filter) in there {
+            audience.remove(key, filter);
+        }
+        assert!(audience.by_kinds.is_empty() && audience.by_user.is_empty());
+    }
+}

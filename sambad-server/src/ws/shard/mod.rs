@@ -34,6 +34,8 @@ const REQUESTS_MAX: usize = 1024;
 pub(crate) struct Shards {
     shards: Vec<ShardHandle>,
     next: AtomicUsize,
+    /// Write halves that all shards own together.
+    open: Arc<AtomicUsize>,
 }
 
 /// How sessions speak to their shard.
@@ -76,12 +78,19 @@ impl Shards {
     /// Starts one shard a core; each ends when this and every handle is gone.
     pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, tasks: &TaskTracker) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let open = Arc::new(AtomicUsize::new(0));
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-            tasks.spawn(Shard::new(Arc::clone(log), receiver, stall_timeout).run());
+            tasks.spawn(Shard::new(Arc::clone(log), receiver, stall_timeout, Arc::clone(&open)).run());
             ShardHandle { requests }
         };
-        Self { shards: (0..count).map(start).collect(), next: AtomicUsize::new(0) }
+        Self { shards: (0..count).map(start).collect(), next: AtomicUsize::new(0), open }
+    }
+
+    /// How many sessions have a socket right now.
+    pub(crate) fn open_sessions(&self) -> usize {
+        // Relaxed: a figure to show, which nothing is decided by.
+        self.open.load(Ordering::Relaxed)
     }
 
     /// The shards in turn.

@@ -150,3 +150,71 @@ impl Outbound {
         Ok(written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::super::run::tests::run;
+    use super::*;
+
+    const SMALL_BUFFER: u32 = 4096;
+
+    /// Two ends of a real connection whose buffers hold little and always the same.
+    async fn small_connection() -> (OwnedWriteHalf, TcpStream) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener: TcpListener = socket.listen(1).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(SMALL_BUFFER).unwrap();
+        let writer = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        writer.set_nodelay(true).unwrap();
+        let (reader, _) = listener.accept().await.unwrap();
+        let (read_half, write_half) = writer.into_split();
+        // The reading half only goes with the connection.
+        std::mem::forget(read_half);
+        (write_half, reader)
+    }
+
+    /// Goal: wherever a socket stops taking bytes, what follows is the rest of that frame, then the answers, then the next
+    /// event. Method: a real socket that is full after a known number of bytes, and runs whose first frame is one byte longer
+    /// each time, so that it stops at every offset of a frame; then it is read to the end.
+    #[tokio::test]
+    async fn a_socket_may_stop_at_any_byte() {
+        const FRAME: usize = 97;
+        let mut stopped_at = BTreeSet::new();
+        // Once round is enough where the kernel always takes the same number of bytes; elsewhere it takes a few.
+        for first in (1..=FRAME).cycle().take(20 * FRAME) {
+            if stopped_at.len() == FRAME {
+                break;
+            }
+            let (write_half, mut reader) = small_connection().await;
+            let (notice, _ended) = oneshot::channel();
+            let mut session = Outbound::new(write_half, Seq(10), Filter::default(), false, notice);
+            let mut lengths = vec![FRAME; 2_000];
+            lengths[0] = first;
+            let run = run(&lengths);
+            assert_eq!(session.send(&run, Seq(10)), Sent::Blocked, "the buffers are smaller than the run");
+            stopped_at.insert((FRAME - session.rest.len()) % FRAME);
+            assert!(session.answer(b"answer"));
+
+            let begun = usize::try_from(session.cursor.0).unwrap() - 10;
+            let handed_over: usize = lengths[..begun].iter().sum();
+            let expected: Vec<u8> = run.bytes()[..handed_over].iter().copied().chain(*b"answer").collect();
+            let mut received = vec![0; expected.len()];
+            let writing = async {
+                while session.flush() != Sent::All {
+                    session.socket.as_ref().unwrap().writable().await.unwrap();
+                }
+            };
+            let (read, ()) = tokio::join!(reader.read_exact(&mut received), writing);
+            read.unwrap();
+            assert!(received == expected, "first frame of {first} bytes");
+        }
+        assert_eq!(stopped_at.len(), FRAME, "a stop at every byte of a frame");
+    }
+}

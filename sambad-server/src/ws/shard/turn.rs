@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -37,6 +38,8 @@ pub(super) struct Shard {
     head: watch::Receiver<LogBounds>,
     requests: mpsc::Receiver<Request>,
     stall_timeout: Duration,
+    /// Write halves that all shards own together.
+    open: Arc<AtomicUsize>,
     /// Everything up to here has been fanned out to the live sessions.
     position: Seq,
     sessions: Sessions,
@@ -61,7 +64,7 @@ enum Input {
 }
 
 impl Shard {
-    pub(super) fn new(log: Arc<Log>, requests: mpsc::Receiver<Request>, stall_timeout: Duration) -> Self {
+    pub(super) fn new(log: Arc<Log>, requests: mpsc::Receiver<Request>, stall_timeout: Duration, open: Arc<AtomicUsize>) -> Self {
         let head = log.watch();
         let position = log.bounds().head;
         Self {
@@ -69,6 +72,7 @@ impl Shard {
             head,
             requests,
             stall_timeout,
+            open,
             position,
             sessions: Sessions::with_key(),
             audience: Audience::default(),
@@ -130,6 +134,7 @@ impl Shard {
         // What is announced is fanned out first: a session that begins at the head begins live.
         self.fan_out().await;
         let key = self.sessions.insert(session);
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.audience.add(key, filter);
         if opened.send(key).is_ok() { self.advance(key) } else { self.remove(key) }
     }
@@ -329,6 +334,7 @@ impl Shard {
     fn remove(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.remove(key) {
             self.audience.remove(key, session.filter);
+            self.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
