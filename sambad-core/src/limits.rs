@@ -20,6 +20,8 @@ pub const PAGE_ROWS_MAX: u32 = 500;
 pub const PAGE_ROWS_DEFAULT: u32 = 100;
 /// Events of one page of the log, at most.
 pub const PAGE_EVENTS_MAX: u32 = 1000;
+/// Bytes of events read from the log at once, exceeded by one event at most: bounds what a reader holds.
+pub const SLICE_BYTES_MAX: usize = 256 << 10;
 /// Entries of the activity feed, when the caller does not say.
 pub const ACTIVITY_ROWS_DEFAULT: u32 = 20;
 /// How rarely `last_active_at` of one user moves.

@@ -1,11 +1,12 @@
 //! The event log, read after a cursor: from the tail if it reaches back that far, else from the store.
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::cursor::{After, LogBounds, ResyncReason, Seq};
 use crate::error::Error;
 use crate::event::{self, Event};
 use crate::kind::Filter;
+use crate::limits::Limits;
 use crate::store::Store;
 use crate::tail::Tail;
 
@@ -17,6 +18,8 @@ use crate::tail::Tail;
 pub struct Log {
     store: Store,
     tail: Tail,
+    /// Half of the connections that read: however many readers replay, requests find one free.
+    store_reads: Semaphore,
     bounds: watch::Sender<LogBounds>,
 }
 
@@ -30,8 +33,14 @@ pub struct LogSlice {
 }
 
 impl Log {
-    pub(crate) fn new(store: Store, bounds: LogBounds, tail_bytes_max: usize) -> Self {
-        Self { store, tail: Tail::new(bounds.head, tail_bytes_max), bounds: watch::Sender::new(bounds) }
+    pub(crate) fn new(store: Store, bounds: LogBounds, limits: &Limits) -> Self {
+        let store_reads = usize::try_from(limits.readers_max / 2).unwrap_or(1).max(1);
+        Self {
+            store,
+            tail: Tail::new(bounds.head, limits.tail_bytes_max),
+            store_reads: Semaphore::new(store_reads),
+            bounds: watch::Sender::new(bounds),
+        }
     }
 
     /// Makes committed events readable, then wakes every reader. Called by the committer alone.
@@ -92,6 +101,8 @@ impl Log {
         if let Some(slice) = self.recent(after, filter, usize::try_from(limit).unwrap_or(usize::MAX)) {
             return Ok(slice);
         }
+        // In the order of asking; the semaphore lives as long as the log and is never closed.
+        let _turn = self.store_reads.acquire().await;
         let page = self.store.log_page(after, filter, limit).await?;
         if after.next() < page.bounds.first {
             return Err(Error::CursorGone { reason: ResyncReason::CursorExpired });

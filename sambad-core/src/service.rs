@@ -78,7 +78,7 @@ impl Sambad {
     pub async fn open(config: Config) -> Result<Self, Error> {
         let limits = config.limits;
         let (store, writer) = store::open(&config.database, &limits).await?;
-        let log = Arc::new(Log::new(store.clone(), store.bounds().await?, limits.tail_bytes_max));
+        let log = Arc::new(Log::new(store.clone(), store.bounds().await?, &limits));
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
         let stop = CancellationToken::new();
         let committer = Committer { jobs: receiver, writer, log: Arc::clone(&log), limits };

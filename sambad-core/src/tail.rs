@@ -6,12 +6,11 @@ use std::sync::{PoisonError, RwLock};
 use crate::cursor::Seq;
 use crate::event::Event;
 use crate::kind::Filter;
+use crate::limits::SLICE_BYTES_MAX;
 use crate::log::LogSlice;
 
 /// Events looked at in one read: bounds how long a reader whose filter matches little holds the lock.
 const SCAN_MAX: usize = 4096;
-/// Bytes of one read, exceeded by one event at most: bounds what a reader holds when its socket takes nothing.
-const READ_BYTES_MAX: usize = 256 << 10;
 
 /// The newest events, contiguous up to the last.
 ///
@@ -71,7 +70,7 @@ impl Tail {
                 slice.events.push(event.clone());
             }
             slice.through = event.seq;
-            if slice.events.len() == limit || bytes >= READ_BYTES_MAX {
+            if slice.events.len() == limit || bytes >= SLICE_BYTES_MAX {
                 break;
             }
         }

@@ -28,9 +28,13 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How long requests in progress may take to end once the server drains.
-const REQUESTS_GRACE: Duration = Duration::from_secs(5);
-/// How long sessions may take to say goodbye; with requests and the last commit it stays below 10 s.
+const REQUESTS_GRACE: Duration = Duration::from_secs(4);
+/// How long sessions may take to say goodbye.
 const SESSIONS_GRACE: Duration = Duration::from_secs(2);
+/// How long the last commits may take; with requests, sessions and shards it stays below 10 s.
+const COMMIT_GRACE: Duration = Duration::from_secs(3);
+/// How long shards may take to let go of what is left.
+const SHARDS_GRACE: Duration = Duration::from_millis(500);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +88,13 @@ pub async fn serve(
     if timeout(SESSIONS_GRACE, state.sessions.tasks.wait()).await.is_err() {
         tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
     }
-    sambad.shutdown().await;
+    if timeout(COMMIT_GRACE, sambad.shutdown()).await.is_err() {
+        tracing::error!("last commits did not end in time; what was not acknowledged may be lost");
+    }
     // With the last handle the shards end; only a connection that outlived its grace still holds one.
     drop((router, state));
     shard_tasks.close();
-    if timeout(SESSIONS_GRACE, shard_tasks.wait()).await.is_err() {
+    if timeout(SHARDS_GRACE, shard_tasks.wait()).await.is_err() {
         tracing::warn!(shards = shard_tasks.len(), "shards did not end in time");
     }
     tracing::info!("stopped");

@@ -9,8 +9,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 /// A stream that reads a socket and writes into memory.
 ///
-/// What is written is small: tungstenite answers pings and closes, at most one of each per read, and the session takes
-/// the bytes after every call.
+/// What is written is small: single control frames and answers, which the session takes as soon as they are there.
 #[derive(Debug)]
 pub(super) struct Inbound {
     socket: OwnedReadHalf,

@@ -13,6 +13,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::inbound::Inbound;
-use super::shard::{Opening, SessionKey, ShardHandle};
+use super::shard::{Opening, ShardHandle, WriteHalf};
 use crate::config::ServerConfig;
 
 /// Bad frames after which a client is beyond help.
@@ -46,8 +47,7 @@ pub(super) struct Start {
 pub(super) struct Session {
     id: Uuid,
     socket: WebSocketStream<Inbound>,
-    shard: ShardHandle,
-    key: SessionKey,
+    write: WriteHalf,
     /// Resolves when the shard gives the session up.
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
@@ -104,9 +104,9 @@ impl Session {
             replaying: start.replaying && start.at.is_ok(),
             notice,
         };
-        let key = shard.open(opening).await?;
+        let write = shard.open(opening).await?;
         let next_ping = Instant::now() + config.heartbeat;
-        Some(Self { id, socket, shard, key, given_up, config, bad_frames: 0, next_ping, heard_by: None })
+        Some(Self { id, socket, write, given_up, config, bad_frames: 0, next_ping, heard_by: None })
     }
 
     /// Serves the socket until either side ends it.
@@ -121,13 +121,10 @@ impl Session {
                 // The close frame that answers the client's is written by one more read.
                 let _ = timeout(CLOSE_TIMEOUT, self.socket.next()).await;
                 self.hand_over().await;
-                self.shard.close(self.key).await;
+                self.write.close().await;
                 tracing::debug!(session = %id, "session closed by client");
             }
-            End::Gone => {
-                self.shard.gone(self.key).await;
-                tracing::debug!(session = %id, "session gone");
-            }
+            End::Gone => tracing::debug!(session = %id, "session gone"),
         }
     }
 
@@ -141,8 +138,6 @@ impl Session {
                 () = sleep_until(timer) => Input::Timer,
                 () = draining.cancelled() => Input::Drain,
             };
-            // Reading may have answered a ping.
-            self.hand_over().await;
             if let Err(end) = self.handle(input).await {
                 return end;
             }
@@ -166,16 +161,17 @@ impl Session {
         }
     }
 
-    /// Pings when it is time to; a client that was pinged and stayed silent is given up.
+    /// Pings when it is time to; of a client that was pinged and stayed silent, the shard decides whether it is to blame.
     async fn tick(&mut self) -> Result<(), End> {
         let now = Instant::now();
         if self.heard_by.is_some_and(|heard_by| heard_by <= now) {
-            return Err(End::Close(CloseReason::Idle));
+            self.heard_by = Some(now + self.config.pong_grace);
+            self.write.silence().await;
         }
         if self.next_ping <= now {
             self.next_ping = now + self.config.heartbeat;
             self.heard_by.get_or_insert(now + self.config.pong_grace);
-            self.write(Message::Ping(Vec::new().into())).await?;
+            self.write_frame(Message::Ping(Vec::new().into())).await?;
         }
         Ok(())
     }
@@ -185,12 +181,18 @@ impl Session {
             Message::Text(text) => ClientFrame::parse(&text),
             Message::Binary(_) => Err(BadFrame::new("binary_frame", "expected a text frame")),
             Message::Close(_) => return Err(End::Closed),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+            Message::Ping(_) => {
+                // tungstenite would write the pong with its next read, which ends when the client says something else.
+                self.socket.flush().await.map_err(|_| End::Gone)?;
+                self.hand_over().await;
+                return Ok(());
+            }
+            Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
         match frame {
             Ok(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Ok(ClientFrame::Subscribe(filter)) => {
-                self.shard.filter(self.key, filter).await;
+                self.write.filter(filter).await;
                 Ok(())
             }
             Err(bad) => {
@@ -207,6 +209,8 @@ impl Session {
             WsError::Capacity(_) => {
                 BadFrame::new("frame_too_large", format!("expected at most {} bytes", super::FRAME_BYTES_MAX))
             }
+            // A client that hung up without a goodbye did nothing wrong.
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Err(End::Gone),
             WsError::Utf8(_) => BadFrame::new("invalid_utf8", "expected UTF-8"),
             WsError::Protocol(error) => BadFrame::new("invalid_frame", error.to_string()),
             _ => return Err(End::Gone),
@@ -216,10 +220,10 @@ impl Session {
     }
 
     async fn send(&mut self, frame: &ServerFrame) -> Result<(), End> {
-        self.write(Message::text(frame.to_json())).await
+        self.write_frame(Message::text(frame.to_json())).await
     }
 
-    async fn write(&mut self, message: Message) -> Result<(), End> {
+    async fn write_frame(&mut self, message: Message) -> Result<(), End> {
         // Into memory: it fails only once the session is closing.
         self.socket.send(message).await.map_err(|_| End::Gone)?;
         self.hand_over().await;
@@ -229,7 +233,7 @@ impl Session {
     /// Gives the shard what tungstenite wrote. Waits when the shard has much to do: the client is not read meanwhile.
     async fn hand_over(&mut self) {
         let frames = self.socket.get_mut().take_written();
-        self.shard.answer(self.key, frames).await;
+        self.write.answer(frames).await;
     }
 
     /// Closes, then reads what the client still sends: a socket dropped with unread bytes would be reset, and the
@@ -238,13 +242,12 @@ impl Session {
         let goodbye = async {
             if self.socket.close(Some(frame)).await.is_ok() {
                 self.hand_over().await;
-                self.shard.close(self.key).await;
+                self.write.close().await;
                 let mut stream = self.socket.get_mut().take(CLOSE_DRAIN_BYTES_MAX);
                 let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }
         };
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
-        self.shard.gone(self.key).await;
     }
 }
 

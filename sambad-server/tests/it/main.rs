@@ -21,3 +21,4 @@ mod unavailable;
 mod users;
 mod ws;
 mod ws_bad_frames;
+mod ws_corners;

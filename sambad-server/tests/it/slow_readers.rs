@@ -10,12 +10,12 @@ use sambad_server::ServerConfig;
 use crate::harness::{Dashboard, World, soon};
 
 /// A tail so short that whoever does not keep up reads from the store.
-fn short_tail() -> Limits {
+pub(crate) fn short_tail() -> Limits {
     Limits { tail_bytes_max: 16 << 10, ..Limits::default() }
 }
 
 /// Writes `n` messages past HTTP, which is not what is tested here, `wave` at a time.
-async fn flood(world: &World, user: &str, n: usize, wave: usize) {
+pub(crate) async fn flood(world: &World, user: &str, n: usize, wave: usize) {
     let user = UserRef::Id(user.parse().expect("an id"));
     let content: Arc<str> = "x".repeat(400).into();
     for begun in (0..n).step_by(wave) {

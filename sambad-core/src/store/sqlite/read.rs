@@ -12,7 +12,7 @@ use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{EventRow, to_json};
 use crate::kind::{Filter, KindSet};
-use crate::limits::{ACTIVE_DAYS, DAILY_DAYS};
+use crate::limits::{ACTIVE_DAYS, DAILY_DAYS, SLICE_BYTES_MAX};
 use crate::model::{Analytics, ContactWithUsers, DailyCounts, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
 use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery};
@@ -62,13 +62,18 @@ impl Reading {
 
 const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
 
-const EVENTS_BY_SEQ: &str = "select seq, kind, user_id, other_id, created_at, data from events
-    where seq > ?1 order by seq limit ?2";
-const EVENTS_OF_USER: &str = "select seq, kind, user_id, other_id, created_at, data from events where seq in (
-        select seq from (select seq from events where user_id = ?3 and seq > ?1 order by seq limit ?2)
-        union select seq from (select seq from events where other_id = ?3 and seq > ?1 order by seq limit ?2)
-        order by seq limit ?2)
-    order by seq";
+/// Pages end at a number of rows or of bytes, whichever comes first; the bytes are counted before a row is handed over.
+const EVENTS_BY_SEQ: &str = "select seq, kind, user_id, other_id, created_at, data from (
+        select *, sum(octet_length(data)) over (order by seq rows unbounded preceding) - octet_length(data) as before
+        from (select * from events where seq > ?1 order by seq limit ?2))
+    where before < ?3 order by seq";
+const EVENTS_OF_USER: &str = "select seq, kind, user_id, other_id, created_at, data from (
+        select *, sum(octet_length(data)) over (order by seq rows unbounded preceding) - octet_length(data) as before
+        from events where seq in (
+            select seq from (select seq from events where user_id = ?4 and seq > ?1 order by seq limit ?2)
+            union select seq from (select seq from events where other_id = ?4 and seq > ?1 order by seq limit ?2)
+            order by seq limit ?2))
+    where before < ?3 order by seq";
 const NEWEST_EVENTS: &str = "select seq, kind, user_id, other_id, created_at, data from events order by seq desc limit ?1";
 
 const USER_BY_ID: &str = "select id, phone, email, name, created_at, last_active_at from users where id = ?1";
@@ -136,15 +141,21 @@ impl Reader {
     pub(crate) async fn log_page(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogPage, Error> {
         let scanned_max = if filter.kinds == KindSet::ALL { limit } else { limit.max(SCANNED_ROWS) };
         let mut reading = self.begin().await?;
+        let statement = if filter.user.is_some() { EVENTS_OF_USER } else { EVENTS_BY_SEQ };
+        let query = sqlx::query(statement)
+            .bind(after.0.cast_signed())
+            .bind(scanned_max)
+            .bind(i64::try_from(SLICE_BYTES_MAX).unwrap_or(i64::MAX));
         let query = match filter.user {
-            None => sqlx::query(EVENTS_BY_SEQ).bind(after.0.cast_signed()).bind(scanned_max),
-            Some(user) => sqlx::query(EVENTS_OF_USER).bind(after.0.cast_signed()).bind(scanned_max).bind(user.to_string()),
+            Some(user) => query.bind(user.to_string()),
+            None => query,
         };
         let found = query.fetch_all(&mut *reading.tx).await.map_err(failed)?;
         let mut events = found.iter().map(rows::event).collect::<Result<Vec<EventRow>, _>>().map_err(failed)?;
         let bounds = reading.bounds;
         reading.done(()).await?;
-        let cut_off = u32::try_from(events.len()).is_ok_and(|count| count == scanned_max);
+        let bytes: usize = events.iter().map(|event| event.data.len()).sum();
+        let cut_off = bytes >= SLICE_BYTES_MAX || u32::try_from(events.len()).is_ok_and(|count| count == scanned_max);
         let mut through = match events.last() {
             Some(last) if cut_off => last.seq,
             _ => bounds.head.max(after),

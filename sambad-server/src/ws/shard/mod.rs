@@ -12,16 +12,18 @@ mod outbound;
 mod run;
 mod turn;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-pub(super) use audience::SessionKey;
+use audience::SessionKey;
 use turn::Shard;
 
 use super::close::CloseReason;
@@ -55,6 +57,8 @@ enum Request {
     Filter { key: SessionKey, filter: Filter },
     /// Write what is left, then end.
     Close { key: SessionKey },
+    /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
+    Silence { key: SessionKey },
     /// End now.
     Gone { key: SessionKey },
 }
@@ -81,7 +85,8 @@ impl Shards {
         let open = Arc::new(AtomicUsize::new(0));
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-            tasks.spawn(Shard::new(Arc::clone(log), receiver, stall_timeout, Arc::clone(&open)).run());
+            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, Arc::clone(&open));
+            tasks.spawn(run_or_abort(shard));
             ShardHandle { requests }
         };
         Self { shards: (0..count).map(start).collect(), next: AtomicUsize::new(0), open }
@@ -101,34 +106,64 @@ impl Shards {
     }
 }
 
+/// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
+async fn run_or_abort(shard: Shard) {
+    if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
+        tracing::error!("shard panicked: the process ends");
+        std::process::abort();
+    }
+}
+
 impl ShardHandle {
     /// Hands over a write half; `None` when the server is gone.
-    pub(super) async fn open(&self, opening: Opening) -> Option<SessionKey> {
+    pub(super) async fn open(self, opening: Opening) -> Option<WriteHalf> {
         let (key, opened) = oneshot::channel();
-        self.send(Request::Open { opening: Box::new(opening), key }).await;
-        opened.await.ok()
+        self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
+        let key = opened.await.ok()?;
+        Some(WriteHalf { requests: self.requests, key })
     }
+}
 
-    pub(super) async fn answer(&self, key: SessionKey, frames: Vec<u8>) {
+/// A session's write half, as its reading half sees it. Dropping it ends the session, also when a panic does.
+///
+/// A request waits when the shard has much to do. A shard ends after its sessions: if it is gone, so is the socket that a
+/// request is about.
+#[derive(Debug)]
+pub(super) struct WriteHalf {
+    requests: mpsc::Sender<Request>,
+    key: SessionKey,
+}
+
+impl WriteHalf {
+    /// Writes whole frames before the next event.
+    pub(super) async fn answer(&self, frames: Vec<u8>) {
         if !frames.is_empty() {
-            self.send(Request::Answer { key, frames }).await;
+            let _ = self.requests.send(Request::Answer { key: self.key, frames }).await;
         }
     }
 
-    pub(super) async fn filter(&self, key: SessionKey, filter: Filter) {
-        self.send(Request::Filter { key, filter }).await;
+    /// Uses another filter from the next event on, and says so to the client.
+    pub(super) async fn filter(&self, filter: Filter) {
+        let _ = self.requests.send(Request::Filter { key: self.key, filter }).await;
     }
 
-    pub(super) async fn close(&self, key: SessionKey) {
-        self.send(Request::Close { key }).await;
+    /// Says that nothing was heard from the client since a ping.
+    pub(super) async fn silence(&self) {
+        let _ = self.requests.send(Request::Silence { key: self.key }).await;
     }
 
-    pub(super) async fn gone(&self, key: SessionKey) {
-        self.send(Request::Gone { key }).await;
+    /// Sends no more events and ends once what is left is written.
+    pub(super) async fn close(&self) {
+        let _ = self.requests.send(Request::Close { key: self.key }).await;
     }
+}
 
-    async fn send(&self, request: Request) {
-        // A shard ends after its sessions; if it is gone, so is the socket that the request is about.
-        let _ = self.requests.send(request).await;
+impl Drop for WriteHalf {
+    fn drop(&mut self) {
+        let gone = Request::Gone { key: self.key };
+        if let Err(mpsc::error::TrySendError::Full(gone)) = self.requests.try_send(gone) {
+            let requests = self.requests.clone();
+            tokio::spawn(async move { requests.send(gone).await });
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes};
+use futures_util::future::AbortHandle;
 use sambad_core::{Filter, Seq};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -21,6 +22,8 @@ pub(super) enum Phase {
     Live,
     /// At its own cursor: reads on as its socket allows.
     Behind,
+    /// Beyond the shard's position: it read a snapshot of what is about to be fanned out.
+    Ahead,
     /// Behind the tail: a page of the store is being read for it.
     Reading,
     /// Gets no more events; whoever reads from it says goodbye.
@@ -57,6 +60,10 @@ pub(super) struct Outbound {
     pub(super) phase: Phase,
     /// Whether the client is to be told when it has caught up.
     pub(super) replaying: bool,
+    /// Whether it stands in the shard's queue of those that can go on.
+    pub(super) queued: bool,
+    /// Ends the wait for the socket while that is away.
+    pub(super) waiting: Option<AbortHandle>,
     /// Since when the socket has taken no byte; `None` while it does.
     pub(super) stuck_since: Option<Instant>,
     /// Tells the reading half how the session ends; dropping it tells that it is over.
@@ -79,6 +86,8 @@ impl Outbound {
             filter,
             phase: Phase::Behind,
             replaying,
+            queued: false,
+            waiting: None,
             stuck_since: None,
             notice: Some(notice),
         }

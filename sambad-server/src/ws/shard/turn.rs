@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{Aborted, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use sambad_core::{Cursor, Error, Event, Filter, Log, LogBounds, LogSlice, Seq, event};
+use sambad_core::{Cursor, Error, Event, Filter, KindSet, Log, LogBounds, LogSlice, Seq, UserId, event};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -26,11 +26,15 @@ const WRITES_A_TURN: usize = 64;
 const RUN_EVENTS_MAX: usize = 1024;
 /// Events of one page of the store.
 const PAGE_EVENTS: u32 = 1000;
-/// Pages being read at a time: below the number of connections that read, so that requests find one free.
+/// Pages being read at a time for one shard; the log bounds those of all readers together.
 const READS_MAX: usize = 2;
+/// Requests served between two fan-outs, at most.
+const REQUESTS_A_TURN: usize = 256;
 
-/// A socket that takes bytes again, or has been full for too long.
-type Unblocked = (SessionKey, OwnedWriteHalf, bool);
+/// A socket that takes bytes again, or has been full for too long; or the session was removed meanwhile.
+type Unblocked = Result<(SessionKey, OwnedWriteHalf, bool), Aborted>;
+/// A page of the store, and the filter it was read with.
+type Page = (SessionKey, Filter, Result<LogSlice, Error>);
 
 /// One shard.
 pub(super) struct Shard {
@@ -51,7 +55,7 @@ pub(super) struct Shard {
     blocked: FuturesUnordered<BoxFuture<'static, Unblocked>>,
     /// Sessions that wait for a page of the store, in their order.
     unread: VecDeque<SessionKey>,
-    reading: FuturesUnordered<BoxFuture<'static, (SessionKey, Result<LogSlice, Error>)>>,
+    reading: FuturesUnordered<BoxFuture<'static, Page>>,
 }
 
 /// What a shard waits for.
@@ -59,7 +63,7 @@ enum Input {
     Request(Option<Request>),
     Grown,
     Unblocked(Unblocked),
-    Page(SessionKey, Result<LogSlice, Error>),
+    Page(Page),
     Ready,
 }
 
@@ -86,33 +90,57 @@ impl Shard {
 
     pub(super) async fn run(mut self) {
         loop {
-            // In no order: each source is bounded, so none can keep the others waiting for ever.
+            // In no order: each input is one bounded step, so none can keep the others waiting for ever.
             let input = tokio::select! {
                 request = self.requests.recv() => Input::Request(request),
                 // The sender lives in the log that this shard holds.
                 Ok(()) = self.head.changed() => Input::Grown,
                 Some(unblocked) = self.blocked.next() => Input::Unblocked(unblocked),
-                Some((key, page)) = self.reading.next() => Input::Page(key, page),
+                Some(page) = self.reading.next() => Input::Page(page),
                 () = tokio::task::yield_now(), if !self.ready.is_empty() => Input::Ready,
             };
             match input {
                 Input::Request(None) => return,
-                Input::Request(Some(request)) => self.serve(request).await,
-                Input::Grown => self.fan_out().await,
-                Input::Unblocked((key, socket, in_time)) => self.unblocked(key, socket, in_time),
-                Input::Page(key, page) => self.page(key, page),
-                Input::Ready => {
-                    if let Some(key) = self.ready.pop_front() {
-                        self.advance(key);
-                    }
+                Input::Request(Some(request)) => self.serve(request),
+                Input::Grown => {
+                    self.fan_out().await;
+                    self.serve_waiting();
                 }
+                Input::Unblocked(Ok((key, socket, in_time))) => self.unblocked(key, socket, in_time),
+                Input::Unblocked(Err(Aborted)) => {}
+                Input::Page(page) => self.page(page),
+                Input::Ready => self.next_ready(),
             }
         }
     }
 
-    async fn serve(&mut self, request: Request) {
+    /// Serves what was asked during a fan-out, so that a busy log does not make requests wait for one fan-out each.
+    fn serve_waiting(&mut self) {
+        for _ in 0..REQUESTS_A_TURN {
+            let Ok(request) = self.requests.try_recv() else { return };
+            self.serve(request);
+        }
+    }
+
+    fn next_ready(&mut self) {
+        let Some(key) = self.ready.pop_front() else { return };
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.queued = false;
+            self.advance(key);
+        }
+    }
+
+    /// Lets a session go on when it is its turn; at most once in the queue.
+    fn make_ready(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !std::mem::replace(&mut session.queued, true) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
         match request {
-            Request::Open { opening, key } => self.open(*opening, key).await,
+            Request::Open { opening, key } => self.open(*opening, key),
             Request::Answer { key, frames } => self.answer(key, &frames),
             Request::Filter { key, filter } => self.filter(key, filter),
             Request::Close { key } => {
@@ -122,17 +150,21 @@ impl Shard {
                     self.advance(key);
                 }
             }
+            Request::Silence { key } => {
+                // A session with something left to write may have its ping still here: its socket is judged, not its silence.
+                if self.sessions.get(key).is_some_and(|session| session.phase == Phase::Live) {
+                    self.give_up(key, CloseReason::Idle);
+                }
+            }
             Request::Gone { key } => self.remove(key),
         }
     }
 
-    async fn open(&mut self, opening: Opening, opened: oneshot::Sender<SessionKey>) {
+    fn open(&mut self, opening: Opening, opened: oneshot::Sender<SessionKey>) {
         let Opening { socket, greeting, cursor, filter, replaying, notice } = opening;
         let mut session = Outbound::new(socket, cursor, filter, replaying, notice);
         // The greeting is far below the bound of what may wait.
         let _ = session.answer(&greeting);
-        // What is announced is fanned out first: a session that begins at the head begins live.
-        self.fan_out().await;
         let key = self.sessions.insert(session);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.audience.add(key, filter);
@@ -156,30 +188,36 @@ impl Shard {
         self.answer(key, &frame);
     }
 
-    /// Hands what was committed since the last time to every live session that asks for it.
+    /// Hands the next slice of what was committed to every live session that asks for it.
+    ///
+    /// One slice only: under a log that always grows there is always another.
     async fn fan_out(&mut self) {
-        self.head.mark_unchanged();
-        loop {
-            let Some(slice) = self.log.recent(self.position, &Filter::default(), RUN_EVENTS_MAX) else {
-                self.fall_off();
-                break;
-            };
-            if slice.through <= self.position {
-                break;
+        match self.log.recent(self.position, &Filter::default(), RUN_EVENTS_MAX) {
+            None => self.fall_off(),
+            Some(slice) if slice.through > self.position => {
+                self.deliver(&slice.events).await;
+                self.position = slice.through;
+                self.head.mark_changed();
             }
-            self.deliver(&slice.events).await;
-            self.position = slice.through;
+            Some(_) => {}
         }
-        self.ready.extend(self.ahead.drain(..));
+        for key in std::mem::take(&mut self.ahead) {
+            if let Some(session) = self.sessions.get_mut(key).filter(|session| session.phase == Phase::Ahead) {
+                session.phase = Phase::Behind;
+                self.make_ready(key);
+            }
+        }
     }
 
     /// The tail no longer reaches back to the shard's position, or has a hole: every session reads on by itself.
     fn fall_off(&mut self) {
-        for (key, session) in &mut self.sessions {
-            if session.phase == Phase::Live {
+        let live: Vec<SessionKey> =
+            self.sessions.iter().filter(|(_, session)| session.phase == Phase::Live).map(|(key, _)| key).collect();
+        for key in live {
+            if let Some(session) = self.sessions.get_mut(key) {
                 leave_live(session, self.position);
-                self.ready.push_back(key);
             }
+            self.make_ready(key);
         }
         self.position = self.log.bounds().head;
     }
@@ -198,12 +236,18 @@ impl Shard {
                 }
             }
         }
-        for (key, events) in concerned(&self.audience, &self.sessions, events) {
-            let Some(run) = Run::of(events) else { continue };
-            ended.extend(send_live(&mut self.sessions, key, &run, self.position));
-            writes += 1;
-            if writes % WRITES_A_TURN == 0 {
-                tokio::task::yield_now().await;
+        for (members, events) in concerned(&self.audience, events) {
+            let mut runs: HashMap<KindSet, Option<Run>> = HashMap::new();
+            for key in members {
+                let Some(kinds) = self.sessions.get(*key).map(|session| session.filter.kinds) else { continue };
+                let asked_for = || Run::of(events.iter().copied().filter(|event| kinds.contains(event.kind)));
+                if let Some(run) = runs.entry(kinds).or_insert_with(asked_for) {
+                    ended.extend(send_live(&mut self.sessions, *key, run, self.position));
+                }
+                writes += 1;
+                if writes % WRITES_A_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
         }
         for (key, sent) in ended {
@@ -224,7 +268,7 @@ impl Shard {
         }
         match session.phase {
             Phase::Closing => self.remove(key),
-            Phase::Live | Phase::Reading | Phase::Silent => {}
+            Phase::Live | Phase::Ahead | Phase::Reading | Phase::Silent => {}
             Phase::Behind if session.cursor < self.position => self.catch_up(key),
             Phase::Behind => self.caught_up(key),
         }
@@ -250,7 +294,7 @@ impl Shard {
         match sent {
             Sent::All => {
                 session.cursor = slice.through;
-                self.ready.push_back(key);
+                self.make_ready(key);
             }
             Sent::Blocked => self.wait_for_socket(key),
             Sent::Broken => self.remove(key),
@@ -263,9 +307,10 @@ impl Shard {
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: session.cursor };
         if std::mem::take(&mut session.replaying) {
             let _ = session.answer(&event::text_frame(&ServerFrame::live(cursor).to_json()));
-            return self.ready.push_back(key);
+            return self.make_ready(key);
         }
         if session.cursor > self.position {
+            session.phase = Phase::Ahead;
             self.ahead.push(key);
         } else {
             session.phase = Phase::Live;
@@ -278,24 +323,26 @@ impl Shard {
             let Some(key) = self.unread.pop_front() else { return };
             let Some(session) = self.sessions.get(key).filter(|session| session.phase == Phase::Reading) else { continue };
             let (log, cursor, filter) = (Arc::clone(&self.log), session.cursor, session.filter);
-            self.reading.push(Box::pin(async move { (key, log.read(cursor, &filter, PAGE_EVENTS).await) }));
+            self.reading.push(Box::pin(async move { (key, filter, log.read(cursor, &filter, PAGE_EVENTS).await) }));
         }
     }
 
-    fn page(&mut self, key: SessionKey, page: Result<LogSlice, Error>) {
+    fn page(&mut self, (key, filter, page): Page) {
         self.read_pages();
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.phase == Phase::Reading) else { return };
         session.phase = Phase::Behind;
         match page {
             // Its socket filled up with answers meanwhile: it reads again when that is over.
             Ok(_) if session.socket.is_none() => {}
+            // The client asked for something else meanwhile: what was read is not what it wants from here on.
+            Ok(_) if session.filter != filter => self.make_ready(key),
             Ok(slice) => self.send_slice(key, &slice),
             Err(Error::CursorGone { reason }) => {
                 let bounds = self.log.bounds();
                 session.cursor = bounds.head;
                 session.replaying = false;
                 let _ = session.answer(&event::text_frame(&ServerFrame::resync(reason, bounds.head_cursor()).to_json()));
-                self.ready.push_back(key);
+                self.make_ready(key);
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "reading the log failed");
@@ -309,31 +356,35 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(socket) = session.socket.take() else { return };
         let deadline = *session.stuck_since.get_or_insert_with(Instant::now) + self.stall_timeout;
-        self.blocked.push(Box::pin(async move {
+        let (unblocked, abort) = abortable(async move {
             let in_time = timeout_at(deadline, socket.writable()).await.is_ok();
             (key, socket, in_time)
-        }));
+        });
+        session.waiting = Some(abort);
+        self.blocked.push(Box::pin(unblocked));
     }
 
     fn unblocked(&mut self, key: SessionKey, socket: OwnedWriteHalf, in_time: bool) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.socket = Some(socket);
+        session.waiting = None;
         if in_time { self.advance(key) } else { self.give_up(key, CloseReason::Stalled) }
     }
 
-    /// Sends a session no more events and lets its reading half say why.
+    /// Sends a session no more events and lets its reading half say why; one that is told already, or that nobody reads
+    /// any more, ends at once.
     fn give_up(&mut self, key: SessionKey, reason: CloseReason) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.phase = Phase::Silent;
-        if let Some(notice) = session.notice.take() {
-            // If the reading half is gone, its own request to end this session is on the way.
-            let _ = notice.send(reason);
-        }
+        let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
+        if told { session.phase = Phase::Silent } else { self.remove(key) }
     }
 
     fn remove(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.remove(key) {
             self.audience.remove(key, session.filter);
+            if let Some(waiting) = session.waiting {
+                waiting.abort();
+            }
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -359,21 +410,19 @@ fn send_live(sessions: &mut Sessions, key: SessionKey, run: &Run, position: Seq)
     }
 }
 
-/// The sessions that follow somebody whom `events` involve, each with its events in their order.
-fn concerned<'a>(audience: &Audience, sessions: &Sessions, events: &'a [Event]) -> HashMap<SessionKey, Vec<&'a Event>> {
-    let mut concerned: HashMap<SessionKey, Vec<&Event>> = HashMap::new();
+/// Those of `events` that involve somebody who is followed, by follower.
+fn concerned<'a>(audience: &'a Audience, events: &'a [Event]) -> Vec<(&'a [SessionKey], Vec<&'a Event>)> {
+    let mut of_user: HashMap<UserId, Vec<&Event>> = HashMap::new();
     if audience.by_user.is_empty() {
-        return concerned;
+        return Vec::new();
     }
     for event in events {
         let other = event.involved.other.filter(|other| *other != event.involved.user);
         for user in std::iter::once(event.involved.user).chain(other) {
-            for key in audience.by_user.get(&user).into_iter().flatten() {
-                if sessions.get(*key).is_some_and(|session| session.filter.kinds.contains(event.kind)) {
-                    concerned.entry(*key).or_default().push(event);
-                }
+            if audience.by_user.contains_key(&user) {
+                of_user.entry(user).or_default().push(event);
             }
         }
     }
-    concerned
+    of_user.into_iter().map(|(user, events)| (audience.by_user[&user].as_slice(), events)).collect()
 }

@@ -118,6 +118,12 @@ impl Dashboard {
         }
     }
 
+    /// Waits for a protocol pong, before which nothing else comes.
+    pub(crate) async fn pong(&mut self) {
+        let message = soon("pong", self.socket.next()).await;
+        assert!(matches!(message, Some(Ok(Message::Pong(_)))), "{message:?}");
+    }
+
     pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         // A server that has hung up is noticed by whoever reads.
         let _ = soon("room to send", self.socket.send(message.into())).await;
