@@ -48,7 +48,7 @@ pub enum ServeError {
 /// Serves REST and WebSocket on `listener` until `shutdown` resolves, then drains and closes `sambad`.
 ///
 /// Draining stops accepting, answers what was accepted, tells every session when to come back, and commits
-/// what is queued; it takes less than 10 s.
+/// what is queued; every step has a time limit, and together they stay below 10 s.
 ///
 /// # Errors
 /// [`ServeError::Listener`] when the listener has no local address.

@@ -1,4 +1,4 @@
-//! From rows to values. Every function reads the columns that its `…_COLUMNS` twin in the statement selects, from `at` on.
+//! From rows to values. Each function names the columns it reads, in the order in which a statement must select them.
 
 use std::str::FromStr;
 
