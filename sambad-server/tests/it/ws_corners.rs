@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sambad_core::Limits;
 use sambad_server::ServerConfig;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Dashboard, Ended, World, soon};
+use crate::harness::{Dashboard, Ended, PATIENCE, World, soon};
 use crate::slow_readers::{flood, short_tail};
 
 /// Goal: a filter counts from the cursor that `subscribed` names, also when a page of the store was under way for the old
@@ -23,7 +24,7 @@ async fn a_filter_changed_during_a_replay_loses_nothing() {
     for round in 0..20 {
         let mut client = world.dashboard("after=0&types=user_created").await;
         for _ in 0..round {
-            tokio::task::yield_now().await;
+            world.api.get("/livez").await;
         }
         client.send(json!({"type": "subscribe"}).to_string()).await;
         let subscribed = loop {
@@ -44,10 +45,12 @@ async fn a_filter_changed_during_a_replay_loses_nothing() {
     world.finish().await;
 }
 
-/// Goal: a ping is answered at once, not with whatever the client says next. Method: one ping on a silent connection.
+/// Goal: a ping is answered at once, not with whatever happens next. Method: one ping on a silent connection, whose next
+/// heartbeat lies beyond the test's patience.
 #[tokio::test]
 async fn a_lone_ping_is_answered() {
-    let world = World::start().await;
+    let config = ServerConfig { heartbeat: 20 * PATIENCE, ..ServerConfig::default() };
+    let world = World::start_with(config, Limits::default()).await;
     let mut client = world.dashboard("").await;
     client.send(Message::Ping(vec![7].into())).await;
     client.pong().await;
