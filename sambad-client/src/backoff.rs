@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Source: linkerd `exp-backoff`; "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     initial: Duration,
     cap: Duration,
     /// Delays handed out since the last success.
@@ -15,25 +15,29 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// A cap below `initial` counts as `initial`.
-    pub(crate) fn new(initial: Duration, cap: Duration) -> Self {
+    #[must_use]
+    pub fn new(initial: Duration, cap: Duration) -> Self {
         Self { initial, cap: cap.max(initial), failures: 0 }
     }
 
     /// The delay after one more failure; `random` from 0 to 1 places it between half and all of the step.
     ///
     /// Half is kept: a full-jitter delay can be next to nothing, and a reader that was just cut off gains little by it.
-    pub(crate) fn next(&mut self, random: f64) -> Duration {
+    #[must_use]
+    pub fn next(&mut self, random: f64) -> Duration {
         let step = self.initial.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
         step.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 
     /// Starts over after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    pub(crate) fn cap(&self) -> Duration {
+    /// The longest delay.
+    #[must_use]
+    pub fn cap(&self) -> Duration {
         self.cap
     }
 }

@@ -3,12 +3,19 @@
 mod answer;
 mod backoff;
 mod client;
+mod close;
 mod error;
 mod event;
 mod rest;
 mod stream;
 mod user_ref;
 mod verifier;
+
+/// When to come back: for those who read a session's frames themselves instead of through an [`EventStream`].
+pub mod reconnect {
+    pub use crate::backoff::Backoff;
+    pub use crate::close::{Verdict, judge};
+}
 
 pub use sambad_core::{
     After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, ResyncReason, Seq, Timestamp, UserId, model,

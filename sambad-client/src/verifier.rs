@@ -65,13 +65,14 @@ pub struct Verifier {
     dense: bool,
     last: Seq,
     holes: VecDeque<RangeInclusive<u64>>,
+    missing: u64,
 }
 
 impl Verifier {
     /// For a stream of all events after `start`.
     #[must_use]
     pub fn unfiltered(start: Seq) -> Self {
-        Self { dense: true, last: start, holes: VecDeque::new() }
+        Self { dense: true, last: start, holes: VecDeque::new(), missing: 0 }
     }
 
     /// For a stream of some events after `start`: what is missing cannot be told from what was not asked for.
@@ -84,6 +85,17 @@ impl Verifier {
     #[must_use]
     pub fn last(&self) -> Seq {
         self.last
+    }
+
+    /// How many events are missing so far; those of holes that were forgotten count as well.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// The seqs that are missing so far, of the latest 1,024 holes, in no particular order.
+    pub fn holes(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
+        self.holes.iter().cloned()
     }
 
     /// Judges the next seq and goes on from the highest so far.
@@ -101,6 +113,7 @@ impl Verifier {
             if self.holes.len() == HOLES_MAX {
                 self.holes.pop_front();
             }
+            self.missing += seq.0 - last.0 - 1;
             self.holes.push_back(last.0 + 1..=seq.0 - 1);
             return Err(Anomaly::Gap { last, got: seq });
         }
@@ -111,6 +124,7 @@ impl Verifier {
     fn fill_hole(&mut self, seq: u64) -> bool {
         let Some(index) = self.holes.iter().position(|hole| hole.contains(&seq)) else { return false };
         let Some(hole) = self.holes.remove(index) else { return false };
+        self.missing -= 1;
         let rest = [*hole.start()..=seq - 1, seq + 1..=*hole.end()];
         self.holes.extend(rest.into_iter().filter(|part| !part.is_empty()));
         self.holes.truncate(HOLES_MAX);
@@ -164,6 +178,8 @@ mod tests {
             assert!(verifier.check(Seq(seq)).is_err());
         }
         assert_eq!(verifier.holes.len(), HOLES_MAX);
+        assert_eq!(verifier.missing(), 9_999);
         assert_eq!(verifier.check(Seq(19_997)), Err(Anomaly::Reorder { seq: Seq(19_997), last: Seq(19_998) }));
+        assert_eq!(verifier.missing(), 9_998);
     }
 }

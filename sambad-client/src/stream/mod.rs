@@ -11,9 +11,9 @@ use reqwest::Url;
 use sambad_core::Cursor;
 use tokio::time::Instant;
 
+use crate::close::{self, Verdict};
 use crate::error::Error;
 
-mod close;
 mod frame;
 mod item;
 mod machine;
@@ -23,7 +23,6 @@ mod socket;
 pub use item::{Item, Resync, State};
 pub use options::EventStreamOptions;
 
-use close::Verdict;
 use frame::Frame;
 use machine::Machine;
 use socket::{End, Socket};

@@ -5,19 +5,24 @@ use std::time::Duration;
 /// The longest delay that is taken from a server; a mistyped one must not silence a dashboard for a day.
 const ASKED_DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// Whether to come back.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+/// What a close code asks of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
     /// No, and nothing is wrong.
     Done,
     /// No: it would end the same way.
     Final,
     /// Yes, and not before that time, if one is given.
-    Reconnect { after: Option<Duration> },
+    Reconnect {
+        /// What the server asked for, at most a minute.
+        after: Option<Duration>,
+    },
 }
 
-/// Looks a close code up in the contract's table; codes that it does not list are read as RFC 6455, section 7.4 means them.
-pub(super) fn judge(code: u16, reason: &str) -> Verdict {
+/// Looks a close code and its reason up in the contract's table; codes that it does not list are read as RFC 6455, section
+/// 7.4 means them.
+#[must_use]
+pub fn judge(code: u16, reason: &str) -> Verdict {
     match code {
         1000 => Verdict::Done,
         // Protocol error, unacceptable or inconsistent data, policy, too big, missing extension: about what we sent.
