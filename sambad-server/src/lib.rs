@@ -6,6 +6,7 @@ mod extract;
 mod handlers;
 mod reply;
 mod router;
+mod run;
 mod serve;
 pub mod telemetry;
 #[cfg(feature = "testing")]
@@ -13,4 +14,5 @@ pub mod testing;
 mod ws;
 
 pub use config::ServerConfig;
+pub use run::run;
 pub use serve::{ServeError, serve};

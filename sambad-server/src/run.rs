@@ -1,0 +1,55 @@
+//! The whole program but for its command line: logs, signals, a listener and the core around [`serve`].
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use sambad_core::Sambad;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Cli;
+use crate::{serve, telemetry};
+
+/// Runs the server as its binary does, until SIGTERM or SIGINT: other programs start the very same server with it.
+///
+/// It installs the process's logger, and prints to stdout where the database is and, once it accepts connections, a line
+/// that ends in ` listening on http://ADDRESS:PORT`.
+///
+/// # Errors
+/// When the log filter is invalid, the address is taken, the database cannot be opened, or stdout is closed.
+///
+/// # Panics
+/// When a logger is installed already.
+///
+/// # Cancel safety
+/// Dropping the future leaves the core's tasks to the runtime: send a signal instead.
+pub async fn run(cli: &Cli) -> anyhow::Result<()> {
+    telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
+    tracing::info!(?cli, "starting");
+    // Before anything is opened: a signal from here on is a request to stop, not the end of the process.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
+    let address = listener.local_addr().context("listener has no address")?;
+    let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
+    announce(cli, address).context("cannot write to stdout")?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve(listener, sambad, cli.server(), shutdown).await.context("cannot serve")
+}
+
+/// Says where the database is, then the line that scripts wait for.
+fn announce(cli: &Cli, address: SocketAddr) -> io::Result<()> {
+    let path = cli.database.strip_prefix("sqlite:").unwrap_or(&cli.database);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = std::path::absolute(path)?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "Database: {}", path.display())?;
+    writeln!(stdout, "Sambad unified backend listening on http://{address}")?;
+    stdout.flush()
+}
