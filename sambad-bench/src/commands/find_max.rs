@@ -1,0 +1,190 @@
+//! `find-max`: the highest load that meets an objective.
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+
+use super::run::{finish, measure, require_descriptors};
+use crate::args::{Cores, LoadArgs, SESSIONS_MAX, TargetArgs};
+use crate::engine::Chaos;
+use crate::exit::Exit;
+use crate::host::{interrupt, pin};
+use crate::load::plan::{Pace, Plan};
+use crate::report::{LatencyKind, Report, fmt::duration as shown_duration};
+use crate::search::{Found, Range, Verdict, highest};
+use crate::slo::Slo;
+
+/// What is searched for, and where.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FindMaxArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Objectives that a level has to meet; the audit has to be clean in any case
+    #[arg(long, value_name = "OBJECTIVES", default_value = "p99<50ms,lost=0", help_heading = "Search")]
+    slo: Slo,
+    /// What is raised: operations a second, dashboards that see every event, or app sessions that see one user's
+    #[arg(long, value_enum, default_value_t = By::Rate, help_heading = "Search")]
+    by: By,
+    /// First level
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Search")]
+    start: u64,
+    /// Last level [default: 1,000,000 operations a second, or the sessions that the descriptors allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Search")]
+    max: Option<u64>,
+    /// Measurements a level, of which the majority decides
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99), help_heading = "Search")]
+    repeats: u32,
+    /// How close met and missed have to be in the end, in percent of the met level
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "Search")]
+    precision: u8,
+}
+
+/// What is raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Operations a second
+    Rate,
+    /// Dashboards
+    Dashboards,
+    /// App sessions, each following one user
+    Connections,
+}
+
+impl FindMaxArgs {
+    pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        if self.load.closed.is_some() && self.by == By::Rate {
+            return Err(Exit::Usage.because("--closed has no rate that could be raised: use --by dashboards, or leave it out"));
+        }
+        let cores = self.target.cores();
+        let base = self.load.plan(&self.target, cores.generator.len())?;
+        require_descriptors(&base)?;
+        interrupt::watch()?;
+        pin::confine(&cores.generator);
+        let max = self.max.unwrap_or_else(|| self.default_max(&base));
+        if max < self.start {
+            return Err(Exit::Usage.because(format!("--max {max} is below --start {}", self.start)));
+        }
+        let range = Range { start: self.start, max, precision: f64::from(self.precision) / 100.0, repeats: self.repeats };
+        let mut stdout = anstream::stdout();
+        writeln!(stdout, "searching for the most {} with {}\n", self.what(), self.slo)?;
+        writeln!(stdout, "{:>12}  {:>4}  {:<8}  {:>9}  {:>9}  why", self.unit(), "run", "verdict", "p50", "p99")?;
+        let found = highest(range, |level, repeat| {
+            let report = self.measure(&base, &cores, level)?;
+            let (verdict, why) = verdict(&report);
+            let shown = match verdict {
+                Verdict::Met => "met",
+                Verdict::Missed => "missed",
+                Verdict::GeneratorLimited => "unclear",
+            };
+            let (p50, p99) = headline(&report);
+            writeln!(stdout, "{level:>12}  {repeat:>4}  {shown:<8}  {p50:>9}  {p99:>9}  {why}")?;
+            stdout.flush()?;
+            Ok(verdict)
+        })?;
+        let (sentence, exit) = self.conclusion(found);
+        writeln!(stdout, "\n{sentence}")?;
+        Ok(exit)
+    }
+
+    /// One measurement; each has a server, users and sessions of its own, so that none inherits another's backlog.
+    fn measure(&self, base: &Plan, cores: &Cores, level: u64) -> anyhow::Result<Report> {
+        let plan = self.at(base, level)?;
+        let mut report = measure(&self.target, &plan, cores, Chaos::new(None), None, &format!("{level} {} · ", self.unit()))?;
+        finish(&mut report, Some(&self.slo));
+        Ok(report)
+    }
+
+    /// The plan of a level: with as many users as it needs.
+    fn at(&self, base: &Plan, level: u64) -> anyhow::Result<Plan> {
+        let number = u32::try_from(level).unwrap_or(u32::MAX);
+        let mut load = self.load.clone();
+        match self.by {
+            By::Rate => load.rate = f64::from(number),
+            By::Dashboards => load.dashboards = number,
+            By::Connections => {
+                load.app_sessions = number;
+                load.users = load.users.max(number);
+            }
+        }
+        if let Pace::Open { .. } = base.pace {
+            load.users = load.users.max(load.users_needed(base.writer_threads));
+        }
+        let plan = load.plan(&self.target, self.target.cores().generator.len())?;
+        require_descriptors(&plan)?;
+        Ok(plan)
+    }
+
+    fn default_max(&self, base: &Plan) -> u64 {
+        const RATE_MAX: u64 = 1_000_000;
+        match self.by {
+            By::Rate => RATE_MAX,
+            By::Dashboards | By::Connections => {
+                let allowed = crate::host::limits::sessions_max(base.connections as usize) as u64;
+                let others =
+                    u64::from(base.sessions() - if self.by == By::Dashboards { base.dashboards } else { base.app_sessions });
+                allowed.saturating_sub(others).clamp(1, SESSIONS_MAX.unsigned_abs())
+            }
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        match self.by {
+            By::Rate => "operations a second",
+            By::Dashboards => "dashboards",
+            By::Connections => "app sessions",
+        }
+    }
+
+    fn unit(&self) -> &'static str {
+        match self.by {
+            By::Rate => "ops/s",
+            By::Dashboards => "dashboards",
+            By::Connections => "sessions",
+        }
+    }
+
+    fn conclusion(&self, found: Found) -> (String, Exit) {
+        let (what, slo) = (self.what(), &self.slo);
+        match found {
+            Found::Highest { met, missed } => (format!("{met} {what} meet {slo}; {missed} do not"), Exit::Fine),
+            Found::AtMax { met } => (format!("at least {met} {what} meet {slo}: the search ended there"), Exit::Fine),
+            Found::NotEven { start } => (format!("not even {start} {what} meet {slo}: begin lower with --start"), Exit::Missed),
+            Found::GeneratorLimited { met, limited } => {
+                let least = met.map_or_else(String::new, |met| format!("at least {met} {what} meet {slo}; "));
+                (
+                    format!("{least}no maximum can be named: at {limited} the generator was the limit, not the server"),
+                    Exit::Invalid,
+                )
+            }
+        }
+    }
+}
+
+/// What a report says about its level: a failed audit is a miss, whatever else holds.
+fn verdict(report: &Report) -> (Verdict, String) {
+    let why = report.judgement.reasons.first().cloned().unwrap_or_default();
+    let verdict = match Exit::from_code(report.judgement.exit_code) {
+        Exit::Fine => Verdict::Met,
+        Exit::Invalid if is_servers_limit(report) => Verdict::Missed,
+        Exit::Invalid => Verdict::GeneratorLimited,
+        Exit::Missed | Exit::Usage | Exit::AuditFailed => Verdict::Missed,
+    };
+    (verdict, why)
+}
+
+/// Whether the run is invalid because the server had no time for all that was planned, and not because of the generator.
+fn is_servers_limit(report: &Report) -> bool {
+    report.counts.unsent > 0 && report.generator.late_sends == 0
+}
+
+fn headline(report: &Report) -> (String, String) {
+    let latency = [LatencyKind::Delivery, LatencyKind::AppDelivery, LatencyKind::Response]
+        .into_iter()
+        .find_map(|kind| report.latency(kind));
+    latency.map_or_else(
+        || ("-".to_owned(), "-".to_owned()),
+        |latency| (shown_duration(latency.summary.p50_us), shown_duration(latency.summary.p99_us)),
+    )
+}

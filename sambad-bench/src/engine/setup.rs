@@ -1,0 +1,151 @@
+//! Before the load: is the target there and what it claims to be, and do the users exist.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::bail;
+use hyper::Uri;
+use sambad_client::{Client, Error};
+use tokio::net::lookup_host;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::exit::Exit;
+use crate::load::dialect::Dialect;
+use crate::load::plan::Plan;
+use crate::load::wire::WriteAnswer;
+use crate::load::workload::{RUNS, Workload};
+use crate::writer::{Connection, LOGIN, PostError, login};
+
+/// Users that log in at a time.
+const LOGINS_AT_A_TIME: u32 = 64;
+/// Attempts to find a number of a run that the target has not seen.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// What the threads start from.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) address: SocketAddr,
+    pub(super) authority: String,
+    pub(super) workload: Workload,
+    pub(super) user_ids: Vec<String>,
+}
+
+/// Checks the target and creates the users.
+///
+/// # Errors
+/// Usage, when the target is not there or not what the dialect says.
+pub(super) fn prepare(url: &str, plan: &Plan) -> anyhow::Result<Prepared> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let prepared = LocalSet::new().block_on(&runtime, async {
+        let (address, authority) = locate(url).await?;
+        if plan.dialect == Dialect::Sambad {
+            check(url).await?;
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let run = fastrand::u32(..RUNS);
+            let writers = u64::from(plan.writer_threads);
+            let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users), writers);
+            if let Some(user_ids) = create_users(address, &authority, plan, &workload).await? {
+                return Ok(Prepared { address, authority, workload, user_ids });
+            }
+        }
+        bail!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
+    });
+    runtime.shutdown_background();
+    prepared
+}
+
+async fn locate(url: &str) -> anyhow::Result<(SocketAddr, String)> {
+    let expected =
+        |what: &str| Exit::Usage.because(format!("target {url:?}: {what}, expected for example http://127.0.0.1:4000"));
+    let uri: Uri = url.parse().map_err(|error| expected(&format!("{error}")))?;
+    if uri.scheme_str() != Some("http") {
+        return Err(expected("no http:// address (TLS is not built in)"));
+    }
+    let (Some(host), "/" | "") = (uri.host(), uri.path()) else {
+        return Err(expected("a path is not supported"));
+    };
+    let port = uri.port_u16().unwrap_or(80);
+    let host_name = host.trim_start_matches('[').trim_end_matches(']');
+    let unknown = |why: &dyn std::fmt::Display| Exit::Usage.because(format!("target {url}: {why}"));
+    let mut addresses = lookup_host((host_name, port)).await.map_err(|error| unknown(&error))?;
+    let address = addresses.next().ok_or_else(|| unknown(&"its name has no address"))?;
+    Ok((address, format!("{host}:{port}")))
+}
+
+async fn check(url: &str) -> anyhow::Result<()> {
+    let refused = |why: String| Exit::Usage.because(why);
+    let client = Client::new(url).map_err(|error| refused(error.to_string()))?;
+    match client.health().await {
+        Ok(health) if health.value.is_healthy() => Ok(()),
+        Ok(health) => Err(refused(format!("{url} says it is {}: {}", health.value.status, health.value.database))),
+        Err(error @ Error::Connect { .. }) => {
+            Err(refused(format!("{error}: is a server running there? without --target, one is started")))
+        }
+        Err(error) => Err(refused(format!("{url} is not a Sambad server: {error}"))),
+    }
+}
+
+/// Creates the users and gives their ids; `None` when one of them exists already.
+async fn create_users(
+    address: SocketAddr,
+    authority: &str,
+    plan: &Plan,
+    workload: &Workload,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let users = workload.users();
+    if plan.dialect == Dialect::Floor {
+        // The floor knows no users.
+        return Ok(Some(Vec::new()));
+    }
+    let next = Arc::new(AtomicU64::new(0));
+    let mut lanes = JoinSet::new();
+    for _ in 0..LOGINS_AT_A_TIME.min(plan.users) {
+        let (next, workload, authority) = (Arc::clone(&next), workload.clone(), authority.to_owned());
+        lanes.spawn_local(async move {
+            let mut connection = Connection::open(address, &authority)
+                .await
+                .map_err(|error| Exit::Usage.because(format!("connect to {authority}: {error}: is a server running there?")))?;
+            let mut ids = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= users {
+                    return Ok::<_, anyhow::Error>(Some(ids));
+                }
+                let Some(id) = create_user(&mut connection, &workload, index).await? else { return Ok(None) };
+                ids.push((index, id));
+            }
+        });
+    }
+    let mut ids = Vec::new();
+    while let Some(lane) = lanes.join_next().await {
+        let Some(some) = lane?? else { return Ok(None) };
+        ids.extend(some);
+    }
+    ids.sort_unstable_by_key(|(index, _)| *index);
+    Ok(Some(ids.into_iter().map(|(_, id)| id).collect()))
+}
+
+/// Logs one user in for the first time; `None` when it was there.
+async fn create_user(connection: &mut Connection, workload: &Workload, index: u64) -> anyhow::Result<Option<String>> {
+    let answer = connection.post(LOGIN, login(workload.phone(index))).await.map_err(|error| {
+        let why = match error {
+            PostError::NotSent => "the connection was closed".to_owned(),
+            PostError::Unknown(why) => why,
+        };
+        Exit::Usage.because(format!("a user cannot be created: {why}"))
+    })?;
+    let text = String::from_utf8_lossy(&answer.body);
+    let excerpt: String = text.chars().take(200).collect();
+    if !answer.status.is_success() {
+        return Err(Exit::Usage.because(format!("a user cannot be created: {}: {excerpt}", answer.status)));
+    }
+    match serde_json::from_str::<WriteAnswer>(&text) {
+        Ok(WriteAnswer { created: Some(false), .. }) => Ok(None),
+        Ok(WriteAnswer { id: Some(id), .. }) => Ok(Some(id)),
+        Ok(_) | Err(_) => {
+            Err(Exit::Usage.because(format!("the answer to a login has no id: is that the right target? {excerpt}")))
+        }
+    }
+}

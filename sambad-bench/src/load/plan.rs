@@ -1,0 +1,205 @@
+//! Everything that is settled before a run begins.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::clock::{Clock, nanos};
+use super::dialect::Dialect;
+use super::ledger::Ledger;
+use super::mix::Mix;
+use super::workload::Workload;
+
+/// How writes are paced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    /// By plan.
+    Open { rate: f64, poisson: bool },
+    /// By answers: so many writers.
+    Closed { writers: u32 },
+}
+
+/// What is to be done; valid by construction (see `args`).
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) pace: Pace,
+    pub(crate) users: u32,
+    pub(crate) dashboards: u32,
+    pub(crate) slow_dashboards: u32,
+    pub(crate) app_sessions: u32,
+    pub(crate) mix: Mix,
+    pub(crate) duration: Duration,
+    pub(crate) warmup: Duration,
+    pub(crate) ramp_up: Duration,
+    pub(crate) seed: u64,
+    pub(crate) connections: u32,
+    pub(crate) dialect: Dialect,
+    /// Others write to the target too: their events are counted and not judged.
+    pub(crate) shared_target: bool,
+    /// Threads that send, and threads that receive.
+    pub(crate) writer_threads: u32,
+    pub(crate) watcher_threads: u32,
+    /// Sends later than this by the generator's own fault are late.
+    pub(crate) late_after: Duration,
+}
+
+impl Plan {
+    pub(crate) fn sessions(&self) -> u32 {
+        self.dashboards + self.slow_dashboards + self.app_sessions
+    }
+
+    /// Operations a second, as far as that is known beforehand.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        match self.pace {
+            Pace::Open { rate, .. } => Some(rate),
+            Pace::Closed { .. } => None,
+        }
+    }
+}
+
+/// Threads of one kind, at most.
+pub(crate) const THREADS_MAX: u32 = 64;
+
+/// What one thread has done so far; a cache line of its own, so that threads do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Progress {
+    pub(crate) deliveries: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
+    /// Sessions that are open now.
+    pub(crate) sessions: AtomicU64,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Sessions are being opened.
+    Opening,
+    /// Sessions are open, and operations are sent when their time comes.
+    Load,
+    /// All operations are answered; sessions catch up, slow ones at full speed.
+    Draining,
+    /// Everything is over: threads hand over what they have and end.
+    Stopped,
+}
+
+/// What all threads of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    /// Where to connect, looked up once.
+    pub(crate) address: SocketAddr,
+    /// `host:port`, as requests name it.
+    pub(crate) authority: String,
+    pub(crate) clock: Clock,
+    pub(crate) workload: Workload,
+    /// Ids of the users, by number.
+    pub(crate) user_ids: Vec<String>,
+    pub(crate) ledger: Ledger,
+    /// When the load begins; `u64::MAX` until that is decided.
+    begin_ns: AtomicU64,
+    phase: watch::Sender<Phase>,
+    /// Events received and writes acknowledged so far, one pair a thread: for rates over an exact time.
+    progress: Vec<Progress>,
+    /// Places of events that were reported as unexplained, so that each is reported once, whichever thread sees it first.
+    judged: Mutex<HashSet<u64>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        plan: Plan,
+        (address, authority): (SocketAddr, String),
+        clock: Clock,
+        workload: Workload,
+        user_ids: Vec<String>,
+    ) -> Arc<Self> {
+        // A minute of operations: whatever is later than that is not timed, and counts as lost.
+        const REMEMBERED_S: f64 = 60.0;
+        const CLOSED_LOOP: u64 = 1 << 20;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate with a bound")]
+        let remembered = plan.rate().map_or(CLOSED_LOOP, |rate| (rate * REMEMBERED_S) as u64);
+        Arc::new(Self {
+            ledger: Ledger::new(remembered),
+            plan,
+            address,
+            authority,
+            judged: Mutex::default(),
+            clock,
+            workload,
+            user_ids,
+            begin_ns: AtomicU64::new(u64::MAX),
+            progress: (0..THREADS_MAX).map(|_| Progress::default()).collect(),
+            phase: watch::Sender::new(Phase::Opening),
+        })
+    }
+
+    /// Whether both ends read the same clock.
+    pub(crate) fn is_local(&self) -> bool {
+        self.address.ip().is_loopback()
+    }
+
+    /// Whether nobody has judged the event at that place yet.
+    pub(crate) fn is_first_to_judge(&self, place: u64) -> bool {
+        /// Events that nothing explains and that are told apart; a run with more of them is beyond help.
+        const JUDGED_MAX: usize = 1 << 20;
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        judged.len() < JUDGED_MAX && judged.insert(place)
+    }
+
+    /// The counters of the thread with that number among its kind.
+    pub(crate) fn progress(&self, thread: u32) -> &Progress {
+        &self.progress[thread as usize]
+    }
+
+    /// Deliveries and acknowledgements of all threads so far.
+    pub(crate) fn progress_sum(&self) -> (u64, u64) {
+        self.progress.iter().fold((0, 0), |(deliveries, acknowledged), progress| {
+            let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            (deliveries + load(&progress.deliveries), acknowledged + load(&progress.acknowledged))
+        })
+    }
+
+    /// Sessions that are open now.
+    pub(crate) fn open_sessions(&self) -> u64 {
+        self.progress.iter().map(|progress| progress.sessions.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(crate) fn set_begin(&self, ns: u64) {
+        self.begin_ns.store(ns, Ordering::Release);
+    }
+
+    pub(crate) fn begin_ns(&self) -> u64 {
+        self.begin_ns.load(Ordering::Acquire)
+    }
+
+    /// When measuring begins: what was intended earlier is warm-up.
+    pub(crate) fn measure_from_ns(&self) -> u64 {
+        self.begin_ns().saturating_add(nanos(self.plan.warmup))
+    }
+
+    /// When the last operation may be intended, exclusively.
+    pub(crate) fn end_ns(&self) -> u64 {
+        self.measure_from_ns().saturating_add(nanos(self.plan.duration))
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the run is in `phase` or a later one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives in `self`: the wait cannot fail.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+}

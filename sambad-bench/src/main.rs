@@ -1,0 +1,57 @@
+#![doc = include_str!("../README.md")]
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod args;
+mod audit;
+mod commands;
+mod compare;
+mod engine;
+mod exit;
+mod floor;
+mod host;
+mod judgement;
+mod live;
+mod load;
+mod report;
+mod search;
+mod slo;
+mod thread;
+mod values;
+mod watcher;
+mod writer;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Cli { command, run } = Cli::parse();
+    let outcome = match command.unwrap_or_else(|| Command::Run(Box::new(run))) {
+        Command::Run(args) => args.run(),
+        Command::FindMax(args) => args.run(),
+        Command::Connect(args) => args.run(),
+        Command::Report(args) => args.run(),
+        Command::Compare(args) => args.run(),
+        Command::Hosted(args) => host::run_hosted(args).map(|()| Exit::Fine),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
+        Err(error) => {
+            // stderr may be closed; there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// Whether whoever read our output has gone, as `head` does: they have what they wanted.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,231 @@
+//! One session: a socket that is opened, read, and opened again when it is lost.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures_util::{FutureExt as _, StreamExt as _};
+use sambad_client::reconnect::{Backoff, Verdict, judge};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::judge::{Frame, Judge, Role};
+use crate::load::clock::nanos;
+use crate::load::plan::{Phase, Shared};
+use crate::load::recorder::Recorder;
+use crate::report::LatencyKind;
+
+/// How long a connection may take up to the first frame.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the target may be away while a session opens for the first time.
+const AWAY_MAX: Duration = Duration::from_secs(15);
+/// First and longest pause between attempts to come back.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Bytes read from the kernel at once, a hundred events: larger only costs memory for each session.
+const READ_BUFFER_BYTES: usize = 32 << 10;
+/// What a slow session reads: one event, then nothing for so long, from a kernel buffer that holds a few.
+const SLOW_PAUSE: Duration = Duration::from_millis(100);
+const SLOW_BUFFER_BYTES: u32 = 4 << 10;
+
+/// What a thread's sessions share.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    pub(super) shared: Arc<Shared>,
+    /// This thread's number among the watchers.
+    pub(super) thread: u32,
+    pub(super) judge: RefCell<Judge>,
+    pub(super) recorder: Rc<RefCell<Recorder>>,
+    /// Bounds the connections in the making, so that no queue of the kernel's overflows.
+    pub(super) dialing: Semaphore,
+    /// Sessions that have not been open yet.
+    pub(super) unopened: Cell<usize>,
+    pub(super) opened: tokio::sync::Notify,
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// How a connection ended.
+enum End {
+    /// To be opened again, not before that time.
+    Lost { after: Option<Duration>, why: String },
+    /// For good.
+    Final(String),
+}
+
+/// Opens session `index` after `delay` and keeps it; returns only when it cannot go on.
+pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -> anyhow::Result<()> {
+    tokio::time::sleep(delay).await;
+    let shared = &sessions.shared;
+    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+    let begun_ns = shared.clock.now_ns();
+    let mut lost_ns = None;
+    let mut was_open = false;
+    loop {
+        let session = Session { sessions: &sessions, index, lost_ns };
+        let mut is_open = false;
+        let end = session.connect_and_read(&mut is_open).await;
+        if is_open {
+            backoff.reset();
+            was_open = true;
+            lost_ns = Some(shared.clock.now_ns());
+            let tally = &mut sessions.recorder.borrow_mut().tally;
+            tally.sessions_delta -= 1;
+            tally.reconnects += 1;
+            shared.progress(sessions.thread).sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+        match end {
+            End::Final(why) => bail!("{} ended: {why}", sessions.judge.borrow().role(index)),
+            End::Lost { why, .. } if !was_open && shared.clock.now_ns() - begun_ns > nanos(AWAY_MAX) => {
+                bail!("{} cannot be opened: {why}", sessions.judge.borrow().role(index));
+            }
+            End::Lost { after, .. } => {
+                let pause = after.unwrap_or_else(|| backoff.next(fastrand::f64()));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    sessions: &'a Sessions,
+    index: usize,
+    lost_ns: Option<u64>,
+}
+
+impl Session<'_> {
+    async fn connect_and_read(&self, is_open: &mut bool) -> End {
+        let sessions = self.sessions;
+        let permit = sessions.dialing.acquire().await;
+        let begun_ns = sessions.shared.clock.now_ns();
+        let role = sessions.judge.borrow().role(self.index);
+        let opening = timeout(CONNECT_TIMEOUT, async {
+            let mut socket = self.dial(role).await?;
+            if sessions.shared.plan.dialect.has_log() {
+                let first = read(&mut socket).await?;
+                if self.receive(&first)? != Frame::Connected {
+                    return Err(End::Final(format!("its first frame is not `connected`: {}", excerpt(&first))));
+                }
+            } else {
+                sessions.judge.borrow_mut().connected_without_log(self.index);
+            }
+            Ok(socket)
+        });
+        let late = || End::Lost { after: None, why: format!("no session within {} s", CONNECT_TIMEOUT.as_secs()) };
+        let mut socket = match opening.await.unwrap_or_else(|_| Err(late())) {
+            Ok(socket) => socket,
+            Err(end) => return end,
+        };
+        drop(permit);
+        *is_open = true;
+        self.note_open(begun_ns);
+        let slow = matches!(role, Role::SlowDashboard(_));
+        loop {
+            let outcome = match read(&mut socket).await {
+                Ok(text) => self.receive(&text),
+                Err(end) => return end,
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+            if slow && sessions.shared.phase() < Phase::Draining {
+                let _ = timeout(SLOW_PAUSE, sessions.shared.reached(Phase::Draining)).await;
+            }
+        }
+    }
+
+    fn note_open(&self, begun_ns: u64) {
+        let sessions = self.sessions;
+        let now_ns = sessions.shared.clock.now_ns();
+        let mut recorder = sessions.recorder.borrow_mut();
+        recorder.tally.sessions_delta += 1;
+        sessions.shared.progress(sessions.thread).sessions.fetch_add(1, Ordering::Relaxed);
+        if let Some(lost_ns) = self.lost_ns {
+            recorder.record_ns(LatencyKind::Reconnect, now_ns - lost_ns);
+            return;
+        }
+        recorder.tally.opened += 1;
+        recorder.record_ns(LatencyKind::Connect, now_ns - begun_ns);
+        sessions.unopened.set(sessions.unopened.get() - 1);
+        if sessions.unopened.get() == 0 {
+            sessions.opened.notify_one();
+        }
+    }
+
+    fn receive(&self, text: &str) -> Result<Frame, End> {
+        let now_ns = self.sessions.shared.clock.now_ns();
+        let mut recorder = self.sessions.recorder.borrow_mut();
+        self.sessions.judge.borrow_mut().receive(self.index, text, now_ns, &mut recorder).map_err(End::Final)
+    }
+
+    async fn dial(&self, role: Role) -> Result<Socket, End> {
+        let shared = &self.sessions.shared;
+        let lost = |error: std::io::Error| End::Lost { after: None, why: error.to_string() };
+        let tcp = if shared.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
+        let slow = matches!(role, Role::SlowDashboard(_));
+        if slow {
+            tcp.set_recv_buffer_size(SLOW_BUFFER_BYTES).map_err(lost)?;
+        }
+        let tcp = tcp.connect(shared.address).await.map_err(lost)?;
+        tcp.set_nodelay(true).map_err(lost)?;
+        let buffer = if slow { SLOW_BUFFER_BYTES as usize } else { READ_BUFFER_BYTES };
+        let config = WebSocketConfig::default().read_buffer_size(buffer);
+        let socket = client_async_with_config(self.url(role), tcp, Some(config)).await;
+        socket.map(|(socket, _)| socket).map_err(|error| match error {
+            WsError::Http(response) if response.status().is_server_error() => {
+                End::Lost { after: None, why: format!("status {}", response.status()) }
+            }
+            WsError::Http(response) => End::Final(format!("the target answers /ws with status {}", response.status())),
+            error => End::Lost { after: None, why: error.to_string() },
+        })
+    }
+
+    fn url(&self, role: Role) -> String {
+        let shared = &self.sessions.shared;
+        let mut url = format!("ws://{}/ws", shared.authority);
+        let resume = self.sessions.judge.borrow().resume_from(self.index).map(|cursor| format!("after={cursor}"));
+        let user = match role {
+            Role::App(user) => shared.user_ids.get(user as usize).map(|id| format!("user={id}")),
+            Role::Dashboard(_) | Role::SlowDashboard(_) => None,
+        };
+        for (separator, part) in ['?', '&'].into_iter().zip(resume.into_iter().chain(user)) {
+            url.push(separator);
+            url.push_str(&part);
+        }
+        url
+    }
+}
+
+/// The next text frame.
+async fn read(socket: &mut Socket) -> Result<Utf8Bytes, End> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text),
+            Some(Ok(Message::Close(frame))) => {
+                // One more poll writes the answer to the close frame.
+                let _ = socket.next().now_or_never();
+                let (code, reason) = frame.map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+                let why = format!("closed with {code} {reason}");
+                return Err(match judge(code, &reason) {
+                    Verdict::Reconnect { after } => End::Lost { after, why },
+                    Verdict::Done | Verdict::Final => End::Final(why),
+                });
+            }
+            // Pings are answered by the library with the next poll.
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(End::Lost { after: None, why: error.to_string() }),
+            None => return Err(End::Lost { after: None, why: "the connection ended".to_owned() }),
+        }
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    const SHOWN_CHARS: usize = 120;
+    text.chars().take(SHOWN_CHARS).collect()
+}

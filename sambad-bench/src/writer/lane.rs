@@ -1,0 +1,157 @@
+//! A lane: one connection that carries one operation at a time.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::bail;
+use hyper::StatusCode;
+
+use super::connection::{Connection, HttpAnswer, PostError};
+use super::{Due, Writer, request};
+use crate::audit;
+use crate::load::clock::nanos;
+use crate::load::ledger::state;
+use crate::load::plan::Phase;
+use crate::load::wire::WriteAnswer;
+use crate::report::LatencyKind;
+
+/// Between attempts to connect to a server that is not there: it may be restarting.
+const RETRY_DELAY: Duration = Duration::from_millis(5);
+/// How long a server may be away before the run is given up.
+const AWAY_MAX: Duration = Duration::from_secs(15);
+
+/// How an operation ended.
+enum Outcome {
+    Acknowledged { seq: Option<u64>, has_event: bool },
+    Refused(String),
+    Unanswered,
+}
+
+/// Takes operations until there are none.
+pub(super) async fn run(writer: Rc<Writer>) -> anyhow::Result<()> {
+    let shared = &writer.shared;
+    let mut connection = None;
+    // Before this instant the lane could not have sent: waiting for a free connection is the server's doing, not ours.
+    let mut free_ns = 0;
+    while let Some(due) = writer.next().await {
+        loop {
+            let open = match connection.take().filter(Connection::is_usable) {
+                Some(open) => open,
+                None => {
+                    let Some(open) = connect(&writer).await? else {
+                        writer.recorder.borrow_mut().tally.unsent += u64::from(due.intended_ns >= shared.measure_from_ns());
+                        return Ok(());
+                    };
+                    free_ns = shared.clock.now_ns();
+                    open
+                }
+            };
+            connection = Some(open);
+            let Some(open) = &mut connection else { continue };
+            if send(&writer, open, due, free_ns).await {
+                free_ns = shared.clock.now_ns();
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Connects, also to a server that comes back; `None` when the run is over.
+async fn connect(writer: &Writer) -> anyhow::Result<Option<Connection>> {
+    let shared = &writer.shared;
+    let since_ns = shared.clock.now_ns();
+    loop {
+        let error = match Connection::open(shared.address, &shared.authority).await {
+            Ok(open) => return Ok(Some(open)),
+            Err(error) => error,
+        };
+        if shared.phase() == Phase::Stopped {
+            return Ok(None);
+        }
+        if shared.clock.now_ns() - since_ns > nanos(AWAY_MAX) {
+            bail!("the target went away: {} for {} s: {error}", shared.authority, AWAY_MAX.as_secs());
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
+
+/// Sends one operation and notes what became of it; false when it never left.
+async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u64) -> bool {
+    let shared = &writer.shared;
+    let (path, body) = request::of(shared, due.k);
+    let bytes = body.len() as u64;
+    let sent_ns = shared.clock.now_ns();
+    let gone = shared.ledger.begin(due.k, due.intended_ns, sent_ns);
+    if let Some(gone) = gone.filter(|gone| gone.k != due.k) {
+        audit::settle(shared, gone, &mut writer.recorder.borrow_mut().tally);
+    }
+    let answer = connection.post(path, body).await;
+    let answered_ns = shared.clock.now_ns();
+    let outcome = match answer {
+        Err(PostError::NotSent) => return false,
+        Err(PostError::Unknown(_)) => Outcome::Unanswered,
+        Ok(answer) => judge(path, &answer),
+    };
+    let mut recorder = writer.recorder.borrow_mut();
+    let tally = &mut recorder.tally;
+    tally.bytes_sent += bytes;
+    let measured = due.intended_ns >= shared.measure_from_ns();
+    let one = u64::from(measured);
+    match outcome {
+        Outcome::Acknowledged { seq, has_event } => {
+            tally.acknowledged_all += 1;
+            shared.progress(writer.index).acknowledged.fetch_add(1, Ordering::Relaxed);
+            tally.acknowledged += one;
+            tally.without_event += if has_event { 0 } else { one };
+            let bits = if has_event { state::ACKNOWLEDGED } else { state::ACKNOWLEDGED | state::WITHOUT_EVENT };
+            if let Err(seen) = shared.ledger.answer(due.k, bits, answered_ns, seq) {
+                audit::disagreement(due.k, seq.unwrap_or_default(), seen, tally);
+            }
+            if measured {
+                recorder.record_ns(LatencyKind::Response, answered_ns - due.intended_ns);
+                recorder.record_ns(LatencyKind::Service, answered_ns - sent_ns);
+            }
+        }
+        Outcome::Refused(text) => {
+            tally.refused += one;
+            tally.first_refusal.get_or_insert(text);
+            audit::refused(shared, due.k, tally);
+        }
+        Outcome::Unanswered => {
+            tally.unanswered += one;
+            // Its event may have been seen already.
+            let before = shared.ledger.mark(due.k, state::UNANSWERED).unwrap_or_default();
+            tally.audit.unanswered_arrived += u64::from(before & state::SEEN != 0);
+        }
+    }
+    if measured {
+        let late_ns = due.queued_ns - due.intended_ns + sent_ns.saturating_sub(due.queued_ns.max(free_ns));
+        recorder.tally.late += u64::from(late_ns > nanos(shared.plan.late_after));
+        recorder.record_ns(LatencyKind::Lateness, late_ns);
+    }
+    true
+}
+
+/// What an answer means. A 5xx leaves open whether the write was carried out, but for a refusal before it was tried.
+fn judge(path: request::Path, answer: &HttpAnswer) -> Outcome {
+    if answer.status.is_success() {
+        return match serde_json::from_slice::<WriteAnswer>(&answer.body) {
+            Ok(WriteAnswer { seq: Some(seq), .. }) => Outcome::Acknowledged { seq, has_event: seq.is_some() },
+            // Without a log, the status tells a new contact from one that was there, and `created` a new user.
+            Ok(WriteAnswer { seq: None, created, .. }) => {
+                let existed = path == request::CONTACTS && answer.status != StatusCode::CREATED || created == Some(false);
+                Outcome::Acknowledged { seq: None, has_event: !existed }
+            }
+            Err(error) => Outcome::Refused(format!("{} with unreadable JSON: {error}", answer.status)),
+        };
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    let overloaded = answer.status == StatusCode::SERVICE_UNAVAILABLE && text.contains("\"overloaded\"");
+    if answer.status.is_server_error() && !overloaded {
+        return Outcome::Unanswered;
+    }
+    const SHOWN_CHARS: usize = 200;
+    Outcome::Refused(format!("{}: {}", answer.status, text.chars().take(SHOWN_CHARS).collect::<String>()))
+}
