@@ -61,7 +61,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FAULT", conflicts_with = "url", help_heading = "Faults")]
     pub(crate) chaos: Option<Fault>,
     /// Run the same deliveries against a bare server as well, in turn, and report ratios to it
-    #[arg(long, conflicts_with = "chaos", help_heading = "Floor")]
+    #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions"], help_heading = "Floor")]
     pub(crate) floor: bool,
     /// Rounds of target and floor
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), requires = "floor", help_heading = "Floor")]
@@ -267,8 +267,7 @@ impl LoadArgs {
             connections: self.closed.unwrap_or(self.connections),
             dialect: target.dialect,
             shared_target: target.shared_target,
-            // Users are shared out to the writers, and each acts on another of the same writer.
-            writer_threads: writer_threads.min(self.users / 2),
+            writer_threads,
             watcher_threads,
             late_after: LATE_AFTER,
         };
@@ -287,16 +286,16 @@ fn threads(dialect: Dialect, cores: usize) -> (u32, u32) {
 
 impl LoadArgs {
     /// Users enough for the contacts of an open loop.
-    pub(crate) fn users_needed(&self, writer_threads: u32) -> u32 {
+    pub(crate) fn users_needed(&self) -> u32 {
         let operations = self.rate * (self.warmup + self.duration).as_secs_f64();
-        users_for(if self.mix.share(OpKind::Contact) > 0.0 { operations } else { 0.0 }, writer_threads)
+        users_for(if self.mix.share(OpKind::Contact) > 0.0 { operations } else { 0.0 })
     }
 }
 
-/// Users who have pairs enough: each writer's users have about the square of their number.
+/// Users who have pairs enough: about the square of their number.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and what is too large is bounded")]
-fn users_for(operations: f64, writer_threads: u32) -> u32 {
-    ((operations * f64::from(writer_threads)).sqrt().ceil() + 2.0 * f64::from(writer_threads)) as u32
+fn users_for(operations: f64) -> u32 {
+    (operations.sqrt().ceil() + 2.0) as u32
 }
 
 fn check(plan: &Plan) -> Result<(), String> {
@@ -312,17 +311,22 @@ fn check(plan: &Plan) -> Result<(), String> {
     if plan.app_sessions > 0 && !plan.dialect.has_log() {
         return Err(format!("--app-sessions need a server that filters, and the {} dialect does not", plan.dialect));
     }
+    if plan.slow_dashboards > 0 && !plan.dialect.has_log() {
+        return Err(format!(
+            "--slow-dashboards fall behind, and in the {} dialect there is no log to catch up from",
+            plan.dialect
+        ));
+    }
     let Pace::Open { rate, .. } = plan.pace else { return Ok(()) };
     let operations = rate * (plan.warmup + plan.duration).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let (users_max, contacts_max) =
-        (INDEXES as f64, Workload::contacts_max(plan.users.into(), plan.writer_threads.into()) as f64);
+    let (users_max, contacts_max) = (INDEXES as f64, Workload::contacts_max(plan.users.into()) as f64);
     if operations + f64::from(plan.users) > users_max {
         return Err(format!("{operations:.0} operations are planned, more than can be told apart ({users_max:.0})"));
     }
     // Users take turns, so that pairs are used up at the pace of all operations, not of contacts alone.
     if plan.mix.share(OpKind::Contact) > 0.0 && operations > contacts_max {
-        let enough = users_for(operations, plan.writer_threads);
+        let enough = users_for(operations);
         return Err(format!(
             "{} users have {contacts_max:.0} pairs to become contacts, too few for {operations:.0} operations: use --users {enough} or a --mix without contacts",
             plan.users

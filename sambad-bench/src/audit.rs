@@ -62,6 +62,12 @@ pub(crate) fn refused(shared: &Shared, k: OpId, tally: &mut Tally) {
     }
 }
 
+/// A write was acknowledged and, says its answer, changed nothing; but every operation is new.
+pub(crate) fn no_event(k: OpId, tally: &mut Tally) {
+    tally.audit.unexplained += 1;
+    tally.finding(|| format!("unexplained: operation {k} was acknowledged without an event"));
+}
+
 /// A refused write's event arrived.
 pub(crate) fn refused_arrived(k: OpId, tally: &mut Tally) {
     tally.audit.unexplained += 1;

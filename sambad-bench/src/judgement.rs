@@ -7,8 +7,8 @@ use crate::report::{Judgement, LatencyKind, Report};
 const LATE_SHARE_MAX: f64 = 0.01;
 /// ... or else its 99th percentile is at most one of so many parts of the latency that it went into.
 const LATENESS_PARTS: u64 = 5;
-/// CPU that the generator may use: above it, arrivals wait in the generator and count as the server's latency.
-const CPU_SHARE_MAX: f64 = 0.95;
+/// How busy a thread of the generator may be: above it, arrivals wait in the generator and count as the server's latency.
+const BUSY_SHARE_MAX: f64 = 0.95;
 /// Writes that the server may refuse or leave without an answer, as a share of all: beyond it, the latencies of the rest
 /// tell of another load than the one asked for.
 const FAILED_SHARE_MAX: f64 = 0.1;
@@ -32,7 +32,7 @@ pub(crate) fn judge(report: &Report) -> Judgement {
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         reasons.push(format!("the audit failed: {}", found.join(", ")));
     }
-    let invalid = limits(report);
+    let invalid: Vec<String> = generator_limits(report).into_iter().chain(target_limits(report)).collect();
     if exit == Exit::Fine && !invalid.is_empty() {
         exit = Exit::Invalid;
     }
@@ -49,8 +49,8 @@ pub(crate) fn judge(report: &Report) -> Judgement {
     Judgement { exit_code: exit as u8, reasons, remarks }
 }
 
-/// Why the figures are not the server's.
-fn limits(report: &Report) -> Vec<String> {
+/// Why the figures are the generator's, and not the target's.
+pub(crate) fn generator_limits(report: &Report) -> Vec<String> {
     let (counts, generator) = (&report.counts, &report.generator);
     let mut limits = Vec::new();
     let late = share(generator.late_sends, counts.planned);
@@ -65,21 +65,25 @@ fn limits(report: &Report) -> Vec<String> {
             to_f64(lateness) / 1000.0
         ));
     }
-    if generator.cpu_share > CPU_SHARE_MAX {
+    if generator.busiest_share > BUSY_SHARE_MAX {
+        let busy = generator.busiest_share * 100.0;
         limits.push(format!(
-            "the generator used {:.0} % of its cores: what it measured may be itself",
-            generator.cpu_share * 100.0
+            "the generator was busy: one of its threads for {busy:.0} % of the time; what it measured may be itself"
         ));
     }
+    limits
+}
+
+/// Why the figures do not speak for the load that was asked for.
+fn target_limits(report: &Report) -> Vec<String> {
+    let counts = &report.counts;
+    let mut limits = Vec::new();
     if counts.acknowledged == 0 {
         limits.push("nothing was acknowledged".to_owned());
     }
     let failed = share(counts.refused + counts.unanswered, counts.planned);
     if failed > FAILED_SHARE_MAX {
         limits.push(format!("{:.0} % of the writes failed: the latencies are those of the rest", failed * 100.0));
-    }
-    if counts.unsent > 0 {
-        limits.push(format!("{} operations were never sent: the target had no time for them", counts.unsent));
     }
     limits
 }
@@ -106,6 +110,9 @@ fn remark(report: &Report, remarks: &mut Vec<String>) {
     }
     if counts.untimed > 0 {
         remarks.push(format!("{} deliveries came too late to be timed; the audit counts them", counts.untimed));
+    }
+    if report.chaos.as_ref().is_some_and(|chaos| chaos.kills + chaos.pauses == 0) {
+        remarks.push("the run was too short for the fault asked for: there was none".to_owned());
     }
     if counts.sessions == 0 {
         remarks.push("no session listened: deliveries were not audited".to_owned());
@@ -135,9 +142,8 @@ mod tests {
         let mut report = sample::report();
         report.audit = crate::report::Audit { checked: 5, ..Default::default() };
         report.objectives.clear();
-        report.generator.cpu_share = 0.5;
+        report.generator.busiest_share = 0.5;
         report.generator.late_sends = 0;
-        report.counts.unsent = 0;
         assert_eq!(judge(&report).exit_code, 0, "{:?}", judge(&report));
         report.objectives.push(Objective { text: "p99<1ms".to_owned(), measured: "2 ms".to_owned(), met: false });
         assert_eq!(judge(&report).exit_code, 1);

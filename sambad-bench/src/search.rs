@@ -4,6 +4,8 @@
 //! the majority decides: a single stall of a shared machine must not set the maximum. Levels at which the generator was
 //! the limit decide nothing: then the search names no maximum, only what was reached.
 
+use serde::Serialize;
+
 /// Where to search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Range {
@@ -18,7 +20,8 @@ pub(crate) struct Range {
 }
 
 /// What one measurement says about its level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     Met,
     Missed,
@@ -27,7 +30,8 @@ pub(crate) enum Verdict {
 }
 
 /// How the search ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Found {
     /// The highest level that meets the objective, and the lowest that was seen to miss it.
     Highest { met: u64, missed: u64 },

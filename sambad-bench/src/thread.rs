@@ -20,8 +20,6 @@ pub(crate) enum Message {
     Recorded(u32, Box<Recorder>),
     /// All its sessions are open.
     Opened,
-    /// All its sessions have seen everything.
-    CaughtUp,
     /// It is done; what it recorded since the last second, or why it could not go on.
     Ended(Box<anyhow::Result<Recorder>>),
 }

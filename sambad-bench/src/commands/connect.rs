@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::host::{self, interrupt, pin};
 use crate::live::Live;
 use crate::load::plan::Plan;
-use crate::report::{Latency, LatencyKind, Machine, Tool, file, fmt as shown};
+use crate::report::{Audit, Latency, LatencyKind, Machine, Tool, file, fmt as shown};
 use crate::values::duration;
 
 /// How many, and for how long.
@@ -53,6 +53,7 @@ struct ConnectReport {
     opening_s: f64,
     sessions_per_s: f64,
     connect: Option<Latency>,
+    connect_service: Option<Latency>,
     rss_before_bytes: Option<u64>,
     rss_open_bytes: Option<u64>,
     rss_bytes_per_session: Option<f64>,
@@ -62,6 +63,7 @@ struct ConnectReport {
     returning_s: Option<f64>,
     returns_per_s: Option<f64>,
     reconnect: Option<Latency>,
+    audit: Audit,
 }
 
 impl ConnectArgs {
@@ -86,7 +88,7 @@ impl ConnectArgs {
         let mut stdout = anstream::stdout().lock();
         write!(stdout, "{report}")?;
         stdout.flush()?;
-        Ok(Exit::Fine)
+        Ok(if report.audit.is_clean() { Exit::Fine } else { Exit::AuditFailed })
     }
 
     fn plan(&self, cores: usize) -> anyhow::Result<Plan> {
@@ -119,6 +121,8 @@ impl ConnectArgs {
             returning_s: storm.returning.map(|time| time.as_secs_f64()),
             returns_per_s: storm.returning.map(|time| sessions / time.as_secs_f64()),
             reconnect: latency(LatencyKind::Reconnect),
+            connect_service: latency(LatencyKind::ConnectService),
+            audit: storm.recorder.tally.audit.clone(),
         }
     }
 }
@@ -141,14 +145,19 @@ impl fmt::Display for ConnectReport {
                 down * 1000.0
             )?;
         }
-        writeln!(f, "\nlatency         p50        p90        p99      p99.9        max      count")?;
-        for latency in [&self.connect, &self.reconnect].into_iter().flatten() {
+        writeln!(f, "\nlatency               p50        p90        p99      p99.9        max      count")?;
+        for latency in [&self.connect, &self.connect_service, &self.reconnect].into_iter().flatten() {
             let summary = &latency.summary;
-            write!(f, "{:<10}", latency.kind.label())?;
+            write!(f, "{:<14}", latency.kind.label())?;
             for us in [summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us] {
                 write!(f, " {:>10}", shown::duration(us))?;
             }
             writeln!(f, " {:>10}", shown::count(summary.count))?;
+        }
+        let Audit { lost, duplicate, reordered, unexplained, .. } = self.audit;
+        writeln!(f, "\naudit       lost {lost} · duplicate {duplicate} · reordered {reordered} · unexplained {unexplained}")?;
+        for finding in &self.audit.findings {
+            writeln!(f, "            {finding}")?;
         }
         if !self.tool.optimised {
             writeln!(f, "\nbuilt without optimisation: the figures mean nothing, use cargo run --release")?;

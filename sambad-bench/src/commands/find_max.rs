@@ -1,16 +1,20 @@
 //! `find-max`: the highest load that meets an objective.
 
+use std::fmt;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
-use super::run::{finish, measure, require_descriptors};
+use super::run::{command_line, finish, measure, require_descriptors};
 use crate::args::{Cores, LoadArgs, SESSIONS_MAX, TargetArgs};
 use crate::engine::Chaos;
 use crate::exit::Exit;
-use crate::host::{interrupt, pin};
+use crate::host::{self, interrupt, pin};
+use crate::judgement::generator_limits;
 use crate::load::plan::{Pace, Plan};
-use crate::report::{LatencyKind, Report, fmt::duration as shown_duration};
+use crate::report::{LatencyKind, Machine, Report, Tool, file, fmt::duration as shown_duration};
 use crate::search::{Found, Range, Verdict, highest};
 use crate::slo::Slo;
 
@@ -39,6 +43,46 @@ pub(crate) struct FindMaxArgs {
     /// How close met and missed have to be in the end, in percent of the met level
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "Search")]
     precision: u8,
+    /// Write all steps and the result as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    json: Option<PathBuf>,
+}
+
+/// One measurement, as it is printed and kept.
+#[derive(Debug, Serialize)]
+struct Step {
+    level: u64,
+    repeat: u32,
+    verdict: Verdict,
+    p50_us: Option<u64>,
+    p99_us: Option<u64>,
+    why: String,
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Kept {
+    /// Version of this form.
+    schema: u32,
+    tool: Tool,
+    command: Vec<String>,
+    machine: Machine,
+    steps: Vec<Step>,
+    found: Found,
+    conclusion: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "missed",
+            Verdict::GeneratorLimited => "unclear",
+        };
+        let shown = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), shown_duration);
+        let (p50, p99) = (shown(self.p50_us), shown(self.p99_us));
+        write!(f, "{:>12}  {:>4}  {verdict:<8}  {p50:>9}  {p99:>9}  {}", self.level, self.repeat, self.why)
+    }
 }
 
 /// What is raised.
@@ -60,6 +104,9 @@ impl FindMaxArgs {
         let cores = self.target.cores();
         let base = self.load.plan(&self.target, cores.generator.len())?;
         require_descriptors(&base)?;
+        if let Some(path) = &self.json {
+            file::check_writable(path).map_err(|error| Exit::Usage.because(format!("{error:#}")))?;
+        }
         interrupt::watch()?;
         pin::confine(&cores.generator);
         let max = self.max.unwrap_or_else(|| self.default_max(&base));
@@ -70,22 +117,40 @@ impl FindMaxArgs {
         let mut stdout = anstream::stdout();
         writeln!(stdout, "searching for the most {} with {}\n", self.what(), self.slo)?;
         writeln!(stdout, "{:>12}  {:>4}  {:<8}  {:>9}  {:>9}  why", self.unit(), "run", "verdict", "p50", "p99")?;
+        let mut steps = Vec::new();
         let found = highest(range, |level, repeat| {
-            let report = self.measure(&base, &cores, level)?;
-            let (verdict, why) = verdict(&report);
-            let shown = match verdict {
-                Verdict::Met => "met",
-                Verdict::Missed => "missed",
-                Verdict::GeneratorLimited => "unclear",
-            };
-            let (p50, p99) = headline(&report);
-            writeln!(stdout, "{level:>12}  {repeat:>4}  {shown:<8}  {p50:>9}  {p99:>9}  {why}")?;
+            let step = self.step(&base, &cores, level, repeat)?;
+            writeln!(stdout, "{step}")?;
             stdout.flush()?;
+            let verdict = step.verdict;
+            steps.push(step);
             Ok(verdict)
         })?;
-        let (sentence, exit) = self.conclusion(found);
-        writeln!(stdout, "\n{sentence}")?;
+        let (conclusion, exit) = self.conclusion(found);
+        writeln!(stdout, "\n{conclusion}")?;
+        if let Some(path) = &self.json {
+            let command = command_line();
+            let machine = Machine { cores: cores.allowed, ..host::machine() };
+            let kept = Kept { schema: 1, tool: host::tool(), command, machine, steps, found, conclusion };
+            file::write(path, serde_json::to_string_pretty(&kept)?)?;
+        }
         Ok(exit)
+    }
+
+    fn step(&self, base: &Plan, cores: &Cores, level: u64, repeat: u32) -> anyhow::Result<Step> {
+        let (verdict, latency_us, why) = match self.measure(base, cores, level) {
+            Ok(report) => {
+                let (verdict, why) = verdict(&report);
+                (verdict, headline(&report), why)
+            }
+            // A server that gives up under a load does not meet it; a first level that fails is a mistake.
+            Err(error) if Exit::of(&error) == Exit::Invalid && level > self.start => {
+                interrupt::check()?;
+                (Verdict::Missed, None, format!("{error:#}"))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Step { level, repeat, verdict, p50_us: latency_us.map(|us| us.0), p99_us: latency_us.map(|us| us.1), why })
     }
 
     /// One measurement; each has a server, users and sessions of its own, so that none inherits another's backlog.
@@ -109,7 +174,7 @@ impl FindMaxArgs {
             }
         }
         if let Pace::Open { .. } = base.pace {
-            load.users = load.users.max(load.users_needed(base.writer_threads));
+            load.users = load.users.max(load.users_needed());
         }
         let plan = load.plan(&self.target, self.target.cores().generator.len())?;
         require_descriptors(&plan)?;
@@ -167,24 +232,16 @@ fn verdict(report: &Report) -> (Verdict, String) {
     let why = report.judgement.reasons.first().cloned().unwrap_or_default();
     let verdict = match Exit::from_code(report.judgement.exit_code) {
         Exit::Fine => Verdict::Met,
-        Exit::Invalid if is_servers_limit(report) => Verdict::Missed,
-        Exit::Invalid => Verdict::GeneratorLimited,
-        Exit::Missed | Exit::Usage | Exit::AuditFailed => Verdict::Missed,
+        Exit::AuditFailed => Verdict::Missed,
+        _ if !generator_limits(report).is_empty() => Verdict::GeneratorLimited,
+        Exit::Missed | Exit::Usage | Exit::Invalid => Verdict::Missed,
     };
     (verdict, why)
 }
 
-/// Whether the run is invalid because the server had no time for all that was planned, and not because of the generator.
-fn is_servers_limit(report: &Report) -> bool {
-    report.counts.unsent > 0 && report.generator.late_sends == 0
-}
-
-fn headline(report: &Report) -> (String, String) {
-    let latency = [LatencyKind::Delivery, LatencyKind::AppDelivery, LatencyKind::Response]
-        .into_iter()
-        .find_map(|kind| report.latency(kind));
-    latency.map_or_else(
-        || ("-".to_owned(), "-".to_owned()),
-        |latency| (shown_duration(latency.summary.p50_us), shown_duration(latency.summary.p99_us)),
-    )
+/// The median and the 99th percentile of the headline, in microseconds.
+fn headline(report: &Report) -> Option<(u64, u64)> {
+    let kinds = [LatencyKind::Delivery, LatencyKind::AppDelivery, LatencyKind::Response];
+    let summary = kinds.into_iter().find_map(|kind| report.latency(kind))?.summary;
+    Some((summary.p50_us, summary.p99_us))
 }

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::host::{self, Kind, ServerProcess, Spec, disk, interrupt, limits, pin};
 use crate::judgement;
 use crate::live::Live;
+use crate::load::dialect::Dialect;
 use crate::load::plan::Plan;
 use crate::report::{self, FloorComparison, LatencyKind, Ratio, Report, TargetKind, file, hgrm, html, table};
 use crate::slo::Slo;
@@ -37,6 +38,11 @@ impl RunArgs {
 
     /// The same deliveries by target and floor in turn; the report is that of the round in the middle.
     fn with_floor(&self, plan: &Plan, cores: &Cores) -> anyhow::Result<Report> {
+        if self.target.url.is_some() && self.target.pid.is_none() {
+            return Err(Exit::Usage.because("--floor compares CPU time: name the target's process with --pid"));
+        }
+        // The floor's events have no seq and are numbered by one thread; the target's are received likewise.
+        let plan = &Plan { watcher_threads: 1, ..plan.clone() };
         let (mut reports, mut pairs) = (Vec::new(), Vec::new());
         for round in 1..=self.floor_rounds {
             let report = self.once(plan, cores, &format!("round {round}/{} target · ", self.floor_rounds))?;
@@ -129,17 +135,13 @@ pub(super) fn finish(report: &mut Report, slo: Option<&Slo>) {
 fn floor(plan: &Plan, cores: &Cores, label: &str) -> anyhow::Result<Report> {
     let spec = Spec { kind: Kind::Floor, cores: cores.server.clone(), args: Vec::new(), folder: None };
     let mut target = Target::Hosted(Box::new(ServerProcess::start(spec)?));
-    // Slow and filtered sessions are Sambad's own; the floor sends everything to everybody.
-    let plan = Plan {
-        dialect: crate::load::dialect::Dialect::Floor,
-        watcher_threads: 1,
-        slow_dashboards: 0,
-        app_sessions: 0,
-        ..plan.clone()
-    };
-    let report = run_on(&mut target, &TargetArgs::own(), &plan, cores, Chaos::new(None), None, label);
-    drop(target);
-    report
+    let plan = Plan { dialect: Dialect::Floor, ..plan.clone() };
+    let report = run_on(&mut target, &TargetArgs::own(), &plan, cores, Chaos::new(None), None, label)?;
+    let judgement = judgement::judge(&report);
+    match judgement.reasons.first() {
+        Some(why) => Err(Exit::Invalid.because(format!("the floor cannot be measured with this load: {why}"))),
+        None => Ok(report),
+    }
 }
 
 /// CPU per delivery, and the median and 99th percentile of write → dashboard.

@@ -49,7 +49,10 @@ impl Chaos {
             }
             return Ok(());
         }
-        if now_ns < self.next_ns || now_ns >= end_ns {
+        if now_ns >= end_ns {
+            self.next_ns = u64::MAX;
+        }
+        if now_ns < self.next_ns {
             return Ok(());
         }
         self.next_ns += nanos(fault.every());

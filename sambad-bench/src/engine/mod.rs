@@ -35,6 +35,8 @@ const WATCHER_NICENESS: i32 = 10;
 const SETTLE: Duration = Duration::from_millis(300);
 /// Without a single delivery for so long, what is missing is lost.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long it is listened after everything has arrived.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long sessions may take to catch up, however busy.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
 
@@ -60,7 +62,6 @@ struct Coordinator<'t> {
     handles: Vec<std::thread::JoinHandle<()>>,
     window: Window,
     opened: u32,
-    caught_up: u32,
     writers_running: u32,
     watchers_running: u32,
 }
@@ -75,7 +76,6 @@ impl<'t> Coordinator<'t> {
             handles: Vec::new(),
             window: Window::default(),
             opened: 0,
-            caught_up: 0,
             writers_running: 0,
             watchers_running: 0,
         }
@@ -172,12 +172,18 @@ impl<'t> Coordinator<'t> {
 
     /// Until every session has seen everything, or nothing more comes.
     fn drain(&mut self, watchers: &Receiver<Message>, show: &mut dyn FnMut(&Snapshot)) -> anyhow::Result<()> {
+        self.shared.set_goal();
         self.shared.enter(Phase::Draining);
+        let mut complete_ns: Option<u64> = None;
         let begun_ns = self.shared.clock.now_ns();
         let mut latest = (self.shared.progress_sum().0, begun_ns);
         loop {
             let now_ns = self.shared.clock.now_ns();
-            if self.caught_up == self.shared.plan.watcher_threads && !self.is_app_waiting() {
+            // What comes when nothing should come any more is judged as well.
+            let is_complete = self.shared.is_caught_up() && !self.is_waiting();
+            let since_ns = if is_complete { complete_ns.unwrap_or(now_ns) } else { now_ns };
+            complete_ns = is_complete.then_some(since_ns);
+            if is_complete && now_ns - since_ns > nanos(LINGER) {
                 return Ok(());
             }
             let deliveries = self.shared.progress_sum().0;
@@ -193,9 +199,11 @@ impl<'t> Coordinator<'t> {
         }
     }
 
-    fn is_app_waiting(&self) -> bool {
+    /// Whether an event is still owed that no dashboard's place in the log tells of.
+    fn is_waiting(&self) -> bool {
         let shared = &self.shared;
-        shared.plan.app_sessions > 0 && shared.ledger.entries().any(|entry| audit::is_outstanding(shared, entry))
+        let by_operation = shared.plan.app_sessions > 0 || !shared.plan.dialect.has_log();
+        by_operation && shared.ledger.entries().any(|entry| audit::is_outstanding(shared, entry))
     }
 
     fn check_target(&mut self) -> anyhow::Result<()> {
@@ -209,7 +217,14 @@ impl<'t> Coordinator<'t> {
         loop {
             match messages.recv_timeout(wait) {
                 Ok(message) => self.take(message, side)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let running = match side {
+                        Side::Writer => self.writers_running,
+                        Side::Watcher => self.watchers_running,
+                    };
+                    return if running == 0 { Ok(()) } else { Err(ended_early()) };
+                }
             }
             wait = Duration::ZERO;
         }
@@ -219,7 +234,7 @@ impl<'t> Coordinator<'t> {
         match messages.recv_timeout(STEP) {
             Ok(message) => self.take(message, side),
             Err(RecvTimeoutError::Timeout) => self.check_target(),
-            Err(RecvTimeoutError::Disconnected) => Err(Exit::Invalid.because("a thread of the load generator ended early")),
+            Err(RecvTimeoutError::Disconnected) => Err(ended_early()),
         }
     }
 
@@ -227,9 +242,11 @@ impl<'t> Coordinator<'t> {
         match message {
             Message::Recorded(second, recorder) => self.collector.add(second, *recorder),
             Message::Opened => self.opened += 1,
-            Message::CaughtUp => self.caught_up += 1,
             Message::Ended(outcome) => {
-                let rest: Recorder = outcome.map_err(|error| Exit::Invalid.because(format!("{error:#}")))?;
+                let rest: Recorder = outcome.map_err(|error| match Exit::of(&error) {
+                    Exit::Usage => error,
+                    _ => Exit::Invalid.because(format!("{error:#}")),
+                })?;
                 self.collector.add(self.second(), rest);
                 match side {
                     Side::Writer => self.writers_running -= 1,
@@ -254,6 +271,10 @@ impl<'t> Coordinator<'t> {
         let elapsed = Duration::from_nanos(now_ns.saturating_sub(self.shared.begin_ns()));
         self.collector.snapshot(elapsed)
     }
+}
+
+fn ended_early() -> anyhow::Error {
+    Exit::Invalid.because("a thread of the load generator ended early")
 }
 
 /// Whose messages.

@@ -1,5 +1,6 @@
 //! What a run left, and how it becomes a report.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::load::clock::nanos;
@@ -29,6 +30,7 @@ struct Mark {
     acknowledged: u64,
     server_cpu: Option<Duration>,
     own_cpu: Option<Duration>,
+    busy_threads: BTreeMap<u32, Duration>,
 }
 
 impl Window {
@@ -43,6 +45,16 @@ impl Window {
     }
 }
 
+impl Window {
+    /// The largest share of the measured time that a thread was busy.
+    fn busiest_share(&self) -> Option<f64> {
+        let (from, to) = (self.from.as_ref()?, self.to.as_ref()?);
+        let elapsed = Duration::from_nanos(to.at_ns - from.at_ns).as_secs_f64();
+        let busy = to.busy_threads.iter().filter_map(|(thread, now)| Some(now.saturating_sub(*from.busy_threads.get(thread)?)));
+        busy.max().map(|busy| busy.as_secs_f64() / elapsed)
+    }
+}
+
 impl Mark {
     fn now(shared: &Shared, target: &Target) -> Self {
         let (deliveries, acknowledged) = shared.progress_sum();
@@ -52,6 +64,7 @@ impl Mark {
             acknowledged,
             server_cpu: target.usage().map(|usage| usage.cpu),
             own_cpu: usage::own().map(|usage| usage.cpu),
+            busy_threads: usage::busy_threads(),
         }
     }
 }
@@ -80,7 +93,6 @@ impl Outcome {
             refused: tally.refused,
             first_refusal: tally.first_refusal.clone(),
             unanswered: tally.unanswered,
-            unsent: tally.unsent,
             deliveries: tally.deliveries,
             bytes_received: tally.bytes_received,
             bytes_sent: tally.bytes_sent,
@@ -110,6 +122,7 @@ impl Outcome {
         Generator {
             workers: (plan.writer_threads + plan.watcher_threads) as usize,
             cpu_share,
+            busiest_share: self.window.busiest_share().unwrap_or_default(),
             late_sends: self.total.tally.late,
             late_after_us: nanos(plan.late_after) / 1000,
             rss_max_bytes: self.window.own_rss_max,

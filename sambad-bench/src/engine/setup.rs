@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::bail;
 use hyper::Uri;
 use sambad_client::{Client, Error};
-use tokio::net::lookup_host;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::exit::Exit;
@@ -44,13 +43,13 @@ pub(super) fn prepare(url: &str, plan: &Plan) -> anyhow::Result<Prepared> {
         }
         for _ in 0..ATTEMPTS_MAX {
             let run = fastrand::u32(..RUNS);
-            let writers = u64::from(plan.writer_threads);
-            let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users), writers);
+            let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users));
             if let Some(user_ids) = create_users(address, &authority, plan, &workload).await? {
                 return Ok(Prepared { address, authority, workload, user_ids });
             }
         }
-        bail!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
+        let known = format!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
+        Err(Exit::Usage.because(known))
     });
     runtime.shutdown_background();
     prepared
@@ -69,8 +68,15 @@ async fn locate(url: &str) -> anyhow::Result<(SocketAddr, String)> {
     let port = uri.port_u16().unwrap_or(80);
     let host_name = host.trim_start_matches('[').trim_end_matches(']');
     let unknown = |why: &dyn std::fmt::Display| Exit::Usage.because(format!("target {url}: {why}"));
-    let mut addresses = lookup_host((host_name, port)).await.map_err(|error| unknown(&error))?;
-    let address = addresses.next().ok_or_else(|| unknown(&"its name has no address"))?;
+    let addresses: Vec<SocketAddr> = lookup_host((host_name, port)).await.map_err(|error| unknown(&error))?.collect();
+    // A name may have addresses at which nobody listens, as `localhost` has.
+    let mut address = *addresses.first().ok_or_else(|| unknown(&"its name has no address"))?;
+    for candidate in addresses {
+        if TcpStream::connect(candidate).await.is_ok() {
+            address = candidate;
+            break;
+        }
+    }
     Ok((address, format!("{host}:{port}")))
 }
 
@@ -132,6 +138,7 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
     let answer = connection.post(LOGIN, login(workload.phone(index))).await.map_err(|error| {
         let why = match error {
             PostError::NotSent => "the connection was closed".to_owned(),
+            PostError::TimedOut => "no answer came in time".to_owned(),
             PostError::Unknown(why) => why,
         };
         Exit::Usage.because(format!("a user cannot be created: {why}"))

@@ -65,9 +65,11 @@ impl Coordinator<'_> {
             say(&format!("the server is restarted; {sessions} sessions come back"));
             downtime = Some(server.restart()?);
             let begun = Instant::now();
-            while self.shared.open_sessions() < sessions {
+            // A session counts as open until it notices that it is not: each has to come back once.
+            while self.shared.returned_sessions() < sessions {
+                self.check_target()?;
                 if begun.elapsed() > RETURN_MAX {
-                    let back = self.shared.open_sessions();
+                    let back = self.shared.returned_sessions();
                     return Err(Exit::Invalid
                         .because(format!("only {back} of {sessions} sessions came back within {} s", RETURN_MAX.as_secs())));
                 }
@@ -75,6 +77,7 @@ impl Coordinator<'_> {
             }
             returning = Some(begun.elapsed());
         }
+        self.shared.set_goal();
         self.shared.enter(Phase::Stopped);
         while self.watchers_running > 0 {
             self.receive(&watchers, Side::Watcher)?;

@@ -1,5 +1,6 @@
 //! CPU time and memory of a process, as Linux tells them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -15,6 +16,22 @@ pub(crate) struct Usage {
 /// What this process needed; `None` on systems other than Linux.
 pub(crate) fn own() -> Option<Usage> {
     of(std::process::id())
+}
+
+/// How long each thread of this process was running or waiting for a core, by its number; empty where that is unknown.
+pub(crate) fn busy_threads() -> BTreeMap<u32, Duration> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let busy = threads.filter_map(|thread| {
+        let number = thread.file_name().to_str()?.parse().ok()?;
+        Some((number, busy_of_schedstat(&fs::read_to_string(thread.path().join("schedstat")).ok()?)?))
+    });
+    busy.collect()
+}
+
+/// The time on a core and in the queue for one, of a thread's `schedstat`.
+fn busy_of_schedstat(text: &str) -> Option<Duration> {
+    let mut fields = text.split_whitespace().map(|field| field.parse::<u64>().ok());
+    Some(Duration::from_nanos(fields.next()?? + fields.next()??))
 }
 
 /// What that process needed; `None` when it has ended, and on systems other than Linux.
@@ -64,6 +81,13 @@ fn rss_of_status(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a thread that waits for a core counts as busy. Method: a line of the kernel's, and damaged ones.
+    #[test]
+    fn busy_is_running_or_waiting() {
+        assert_eq!(busy_of_schedstat("1500000000 500000000 42\n"), Some(Duration::from_secs(2)));
+        assert!(busy_of_schedstat("").is_none() && busy_of_schedstat("7").is_none() && busy_of_schedstat("a b c").is_none());
+    }
 
     /// Goal: the kernel's texts are read right, also of a process with an odd name. Method: texts as they occur, and torn ones.
     #[test]

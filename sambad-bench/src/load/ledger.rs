@@ -35,6 +35,8 @@ struct Slot {
     sent_ns: AtomicU64,
     acknowledged_ns: AtomicU64,
     seq: AtomicU64,
+    /// Hash of the event's text: every session must get the same bytes, whichever thread it belongs to.
+    text: AtomicU64,
     state: AtomicU8,
 }
 
@@ -92,6 +94,7 @@ impl Ledger {
         slot.sent_ns.store(sent_ns, Ordering::Relaxed);
         slot.acknowledged_ns.store(0, Ordering::Relaxed);
         slot.seq.store(UNKNOWN, Ordering::Relaxed);
+        slot.text.store(UNKNOWN, Ordering::Relaxed);
         slot.state.store(0, Ordering::Relaxed);
         slot.tag.store(k + 1, Ordering::Release);
         gone
@@ -99,26 +102,31 @@ impl Ledger {
 
     /// Notes the answer to `k`. Gives the seq at which its event was seen, when that is another than the one answered.
     pub(crate) fn answer(&self, k: OpId, bits: u8, at_ns: u64, seq: Option<u64>) -> Result<(), u64> {
+        if let Some(seq) = seq {
+            self.raise_head(seq);
+        }
         let Some(slot) = self.live(k) else { return Ok(()) };
         slot.acknowledged_ns.store(at_ns, Ordering::Relaxed);
         slot.state.fetch_or(bits, Ordering::Relaxed);
-        seq.map_or(Ok(()), |seq| {
-            self.raise_head(seq);
-            agree(slot, seq)
-        })
+        seq.map_or(Ok(()), |seq| agree(&slot.seq, seq))
     }
 
-    /// Notes that `k`'s event was seen at `seq`, and gives what was known before. `None` when `k` is not remembered, or was never sent; an error gives the
-    /// seq that was known before, when that is another.
+    /// Notes that `k`'s event was seen at `seq`, and gives what was known before. `None` when `k` is not remembered, or was
+    /// never sent; an error gives the seq that was known before, when that is another.
     pub(crate) fn seen(&self, k: OpId, seq: u64) -> Option<Result<Entry, u64>> {
         let slot = self.live(k)?;
         let before = slot.state.fetch_or(state::SEEN, Ordering::Relaxed);
         let entry = Entry { state: before, ..self.read(slot)? };
-        let agreed = agree(slot, seq);
+        let agreed = agree(&slot.seq, seq);
         if agreed.is_ok() {
             self.seen[masked(seq, self.seen.len())].store(seq, Ordering::Relaxed);
         }
         Some(agreed.map(|()| entry))
+    }
+
+    /// Whether `k`'s event is the same text as wherever it was seen before.
+    pub(crate) fn is_same_text(&self, k: OpId, hash: u64) -> bool {
+        self.live(k).is_none_or(|slot| agree(&slot.text, hash.max(1)).is_ok())
     }
 
     /// Whether some operation's event was seen at that seq.
@@ -183,10 +191,10 @@ fn masked(number: u64, length: usize) -> usize {
     number as usize & (length - 1)
 }
 
-/// Sets the seq, or compares it with the one that is there: answer and event come in either order.
-fn agree(slot: &Slot, seq: u64) -> Result<(), u64> {
-    match slot.seq.compare_exchange(UNKNOWN, seq, Ordering::Relaxed, Ordering::Relaxed) {
-        Err(known) if known != seq => Err(known),
+/// Sets what is unknown yet, or compares it with what is there: answer and event come in either order.
+fn agree(known: &AtomicU64, value: u64) -> Result<(), u64> {
+    match known.compare_exchange(UNKNOWN, value, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(known) if known != value => Err(known),
         _ => Ok(()),
     }
 }

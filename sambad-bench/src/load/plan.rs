@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,8 +70,10 @@ pub(crate) const THREADS_MAX: u32 = 64;
 pub(crate) struct Progress {
     pub(crate) deliveries: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
-    /// Sessions that are open now.
-    pub(crate) sessions: AtomicU64,
+    /// Sessions that were opened again.
+    pub(crate) returned: AtomicU64,
+    /// Whether all its dashboards stand where they have to.
+    pub(crate) caught_up: AtomicBool,
 }
 
 /// How far a run is.
@@ -103,6 +105,9 @@ pub(crate) struct Shared {
     /// When the load begins; `u64::MAX` until that is decided.
     begin_ns: AtomicU64,
     phase: watch::Sender<Phase>,
+    /// Where every dashboard has to arrive: the head of the log when the last operation was answered. What comes later, from
+    /// others or late, is judged but not waited for.
+    goal: AtomicU64,
     /// Events received and writes acknowledged so far, one pair a thread: for rates over an exact time.
     progress: Vec<Progress>,
     /// Places of events that were reported as unexplained, so that each is reported once, whichever thread sees it first.
@@ -133,6 +138,7 @@ impl Shared {
             user_ids,
             begin_ns: AtomicU64::new(u64::MAX),
             progress: (0..THREADS_MAX).map(|_| Progress::default()).collect(),
+            goal: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Opening),
         })
     }
@@ -163,9 +169,24 @@ impl Shared {
         })
     }
 
-    /// Sessions that are open now.
-    pub(crate) fn open_sessions(&self) -> u64 {
-        self.progress.iter().map(|progress| progress.sessions.load(Ordering::Relaxed)).sum()
+    /// Settles where every dashboard has to arrive.
+    pub(crate) fn set_goal(&self) {
+        self.goal.store(self.ledger.head(), Ordering::Release);
+    }
+
+    pub(crate) fn goal(&self) -> u64 {
+        self.goal.load(Ordering::Acquire)
+    }
+
+    /// Whether the dashboards of all watchers stand where they have to.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        let watchers = self.plan.watcher_threads as usize;
+        self.progress[..watchers].iter().all(|progress| progress.caught_up.load(Ordering::Relaxed))
+    }
+
+    /// Sessions that were opened again, each as often as it was.
+    pub(crate) fn returned_sessions(&self) -> u64 {
+        self.progress.iter().map(|progress| progress.returned.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn set_begin(&self, ns: u64) {

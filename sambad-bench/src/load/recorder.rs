@@ -20,13 +20,12 @@ pub(crate) fn histogram() -> Histogram<u64> {
 /// What one thread counted; plain sums.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
-    /// Operations whose instant came, warm-up excluded; likewise the next six.
+    /// Operations whose instant came, warm-up excluded; likewise the next five.
     pub(crate) planned: u64,
     pub(crate) acknowledged: u64,
     pub(crate) without_event: u64,
     pub(crate) refused: u64,
     pub(crate) unanswered: u64,
-    pub(crate) unsent: u64,
     pub(crate) late: u64,
     pub(crate) first_refusal: Option<String>,
     /// All acknowledgements, the warm-up's as well; likewise the rest.
@@ -51,7 +50,6 @@ impl Tally {
         self.without_event += other.without_event;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
-        self.unsent += other.unsent;
         self.late += other.late;
         self.first_refusal = self.first_refusal.take().or(other.first_refusal);
         self.acknowledged_all += other.acknowledged_all;

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 
+/// Highest seq that there can be: what a signed 64-bit column holds.
+pub(crate) const SEQ_MAX: u64 = i64::MAX as u64;
+
 /// A text frame: an event, if it has data that says whose, else a control frame.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EventText<'a> {

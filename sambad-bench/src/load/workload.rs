@@ -52,8 +52,6 @@ pub(crate) struct Workload {
     /// Told apart from other runs on the same server by this number below [`RUNS`].
     run: u32,
     users: u64,
-    /// Writers share the users out: user `u` belongs to writer `u % writers`, and acts on users of the same writer.
-    writers: u64,
 }
 
 /// A phone number of a simulated user.
@@ -77,9 +75,9 @@ impl fmt::Display for UserPhone {
 }
 
 impl Workload {
-    /// `users` must be at least 2 for each writer.
-    pub(crate) fn new(mix: Mix, seed: u64, run: u32, users: u64, writers: u64) -> Self {
-        Self { mix, seed, run, users, writers }
+    /// `users` must be at least 2.
+    pub(crate) fn new(mix: Mix, seed: u64, run: u32, users: u64) -> Self {
+        Self { mix, seed, run, users }
     }
 
     pub(crate) fn phone(&self, index: u64) -> UserPhone {
@@ -91,24 +89,22 @@ impl Workload {
     }
 
     /// Contacts that there are to be made: each pair once.
-    pub(crate) fn contacts_max(users: u64, writers: u64) -> u64 {
-        (0..writers).map(|writer| pairs(local_users(users, writer, writers))).sum()
+    pub(crate) fn contacts_max(users: u64) -> u64 {
+        users * users.saturating_sub(1)
     }
 
-    /// Operation `k`.
+    /// Operation `k`: users take turns, and each adds first the next one, in the next round the one after, and so on.
     pub(crate) fn op(&self, k: OpId) -> Op {
-        let (writer, turn) = (k % self.writers, k / self.writers);
-        let n = local_users(self.users, writer, self.writers);
-        let global = |local: u64| local * self.writers + writer;
+        let n = self.users;
         let drawn = mixed(self.seed, k);
-        let actor = turn % n;
+        let actor = k % n;
         match self.mix.pick(drawn) {
-            OpKind::Login => Op::Login { user: self.users + k },
-            OpKind::Contact if turn < pairs(n) => Op::Contact { actor: global(actor), other: global((actor + 1 + turn / n) % n) },
-            // All pairs are contacts by now (only a closed loop goes on so far): their users write instead.
-            OpKind::Contact | OpKind::Message => {
+            OpKind::Login if n + k < INDEXES => Op::Login { user: n + k },
+            OpKind::Contact if k < Self::contacts_max(n) => Op::Contact { actor, other: (actor + 1 + k / n) % n },
+            // All pairs are contacts, or all phones users, by now (only a closed loop goes on so far): they write instead.
+            OpKind::Login | OpKind::Contact | OpKind::Message => {
                 let distance = 1 + (drawn >> 32) % (n - 1);
-                Op::Message { actor: global(actor), other: global((actor + distance) % n) }
+                Op::Message { actor, other: (actor + distance) % n }
             }
         }
     }
@@ -140,9 +136,12 @@ impl Workload {
                 else {
                     return Origin::Foreign;
                 };
-                let content = data.content.as_deref().and_then(|content| content.strip_prefix("message "));
-                let k = content.and_then(|content| content.split_once(' ')).and_then(|(k, _)| k.parse().ok());
-                k.map_or(Origin::Impossible, |k| self.checked(k, Op::Message { actor, other }))
+                let content = data.content.as_deref().unwrap_or_default();
+                let k = content.strip_prefix("message ").and_then(|rest| rest.split_once(' ')).and_then(|(k, _)| k.parse().ok());
+                match k.filter(|k| self.content(*k) == content) {
+                    Some(k) => self.checked(k, Op::Message { actor, other }),
+                    None => Origin::Impossible,
+                }
             }
             _ => Origin::Foreign,
         }
@@ -150,14 +149,12 @@ impl Workload {
 
     /// The operation that makes this contact: the inverse of [`op`](Self::op).
     fn contact(&self, actor: u64, other: u64) -> Origin {
-        let writer = actor % self.writers;
-        let n = local_users(self.users, writer, self.writers);
-        if actor >= self.users || other >= self.users || other % self.writers != writer || actor == other {
+        let n = self.users;
+        if actor >= n || other >= n || actor == other {
             return Origin::Impossible;
         }
-        let (a, b) = (actor / self.writers, other / self.writers);
-        let turn = (b + n - a - 1) % n * n + a;
-        self.checked(turn * self.writers + writer, Op::Contact { actor, other })
+        let round = (other + n - actor - 1) % n;
+        self.checked(round * n + actor, Op::Contact { actor, other })
     }
 
     /// `k`, if `op` is what it was planned to be.
@@ -183,16 +180,6 @@ impl Op {
     }
 }
 
-/// How many of `users` belong to `writer`.
-fn local_users(users: u64, writer: u64, writers: u64) -> u64 {
-    (users + writers - 1 - writer) / writers
-}
-
-/// Ordered pairs of `n` users.
-fn pairs(n: u64) -> u64 {
-    n * n.saturating_sub(1)
-}
-
 /// A number that looks random and depends on its inputs alone.
 ///
 /// Source: S. Vigna, splitmix64.
@@ -209,8 +196,8 @@ mod tests {
 
     use super::*;
 
-    fn workload(users: u64, writers: u64) -> Workload {
-        Workload::new("login=1,contact=6,message=3".parse().unwrap(), 42, 17, users, writers)
+    fn workload(users: u64) -> Workload {
+        Workload::new("login=1,contact=6,message=3".parse().unwrap(), 42, 17, users)
     }
 
     /// The event that an operation causes, as a server tells it.
@@ -234,14 +221,14 @@ mod tests {
         format!(r#"{{"type":"{event_type}","data":{data},"timestamp":"2025-01-15T12:00:00.000000Z","seq":1}}"#)
     }
 
-    /// Goal: every event names its operation. Method: there and back, for several writers, also past the last pair.
+    /// Goal: every event names its operation. Method: there and back, also past the last pair.
     #[test]
     fn events_name_their_operation() {
-        for (users, writers) in [(2, 1), (10, 1), (11, 3), (64, 4)] {
-            let workload = workload(users, writers);
+        for users in [2, 10, 64] {
+            let workload = workload(users);
             for k in 0..3000 {
                 let text = event(&workload, k);
-                assert_eq!(workload.origin(&EventText::parse(&text).unwrap()), Origin::Op(k), "{users} {writers}: {text}");
+                assert_eq!(workload.origin(&EventText::parse(&text).unwrap()), Origin::Op(k), "{users}: {text}");
             }
         }
     }
@@ -249,20 +236,19 @@ mod tests {
     /// Goal: no contact is made twice, nobody adds themselves. Method: all operations until the pairs are used up.
     #[test]
     fn contacts_are_distinct() {
-        let workload = workload(11, 3);
+        let workload = workload(11);
         let contacts: Vec<_> = (0..600).map(|k| workload.op(k)).filter(|op| matches!(op, Op::Contact { .. })).collect();
         let distinct: HashSet<_> = contacts.iter().map(|op| op.involved()).collect();
         assert_eq!(distinct.len(), contacts.len());
         assert!(distinct.iter().all(|[a, b]| a != b && a.unwrap() < 11 && b.unwrap() < 11));
-        // Users 0, 3, 6, 9 | 1, 4, 7, 10 | 2, 5, 8: 12 + 12 + 6 pairs.
-        assert_eq!(Workload::contacts_max(11, 3), 30);
+        assert_eq!(Workload::contacts_max(11), 110);
     }
 
     /// Goal: the same seed is the same plan, another seed another. Method: two workloads of each.
     #[test]
     fn the_seed_is_the_plan() {
         let ops = |seed, run| {
-            let workload = Workload::new("contact=1,message=1".parse().unwrap(), seed, run, 50, 2);
+            let workload = Workload::new("contact=1,message=1".parse().unwrap(), seed, run, 50);
             (0..200).map(|k| workload.op(k)).collect::<Vec<_>>()
         };
         assert_eq!(ops(1, 3), ops(1, 4));
@@ -272,12 +258,15 @@ mod tests {
     /// Goal: what is not ours, or cannot be, is called so. Method: events of another run, of nobody, of the wrong plan.
     #[test]
     fn tells_others_events() {
-        let ours = workload(10, 1);
+        let ours = workload(10);
         let others = Workload { run: 18, ..ours.clone() };
+        let garbled =
+            (0..).map(|k| event(&ours, k)).find(|text| text.contains("message_sent")).unwrap().replace("of run", "of fun");
         let swapped = event(&ours, 0).replace("user_username", "x").replace("contact_x", "user_username");
         for (text, expected) in [
             (event(&others, 5), Origin::Foreign),
             (swapped, Origin::Foreign),
+            (garbled, Origin::Impossible),
             (r#"{"type":"user_created","data":{"username":"+919876543210"},"seq":1}"#.to_owned(), Origin::Foreign),
             (r#"{"type":"user_created","data":{"username":"+999001700000003"},"seq":1}"#.to_owned(), Origin::Impossible),
             (

@@ -57,7 +57,7 @@ fn writes(counts: &Counts) -> Vec<Fact> {
     if counts.without_event > 0 {
         facts.push(plain("of them without event", count(counts.without_event)));
     }
-    for (label, number) in [("refused", counts.refused), ("unanswered", counts.unanswered), ("unsent", counts.unsent)] {
+    for (label, number) in [("refused", counts.refused), ("unanswered", counts.unanswered)] {
         if number > 0 {
             facts.push(toned(Tone::Warn, label, count(number)));
         }
@@ -82,7 +82,8 @@ fn generator(report: &Report) -> Vec<Fact> {
     let tone = if generator.late_sends > 0 { Tone::Warn } else { Tone::Plain };
     vec![
         toned(tone, late, count(generator.late_sends)),
-        plain(format!("CPU of {}", many(generator.workers as u64, "thread")), percent(generator.cpu_share)),
+        plain("CPU of its cores", percent(generator.cpu_share)),
+        plain(format!("busy (the busiest of {})", many(generator.workers as u64, "thread")), percent(generator.busiest_share)),
         plain("resident at most", size(generator.rss_max_bytes)),
     ]
 }
@@ -148,7 +149,7 @@ mod tests {
                 "throughput: 149,533 deliveries/s, 150 publishes/s, 1.26 GB received, 612 KB sent",
                 "writes: 4,500 planned, 4,498 acknowledged, 12 of them without event, 2 unanswered",
                 "sessions: 1,060 opened, 2,120 reconnects",
-                "generator: 0 late sends (> 1 ms), 43 % CPU of 1 thread, 85.0 MB resident at most",
+                "generator: 0 late sends (> 1 ms), 43 % CPU of its cores, 61 % busy (the busiest of 1 thread), 85.0 MB resident at most",
                 "server: 5.94 µs CPU a delivery, 891 µs CPU a write, 3.59 KB memory a session, 9.10 MB resident before, \
                  12.9 MB idle, 24.4 MB at the end",
                 "chaos: 2 kills, 1 pause, 312 ms longest downtime",

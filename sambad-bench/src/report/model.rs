@@ -167,8 +167,6 @@ pub(crate) struct Counts {
     pub(crate) first_refusal: Option<String>,
     /// Operations sent to which no answer came: outcome unknown.
     pub(crate) unanswered: u64,
-    /// Operations never sent, because the run ended before a connection was free.
-    pub(crate) unsent: u64,
     /// Events received by all sessions together, warm-up included.
     pub(crate) deliveries: u64,
     /// Events received in the window for rates and CPU: from the end of the warm-up to the last planned instant.
@@ -226,8 +224,10 @@ pub(crate) enum LatencyKind {
     AppDelivery,
     /// As `Delivery`, to the dashboards that read at a trickle.
     SlowDelivery,
-    /// Begin of a connection to the first frame.
+    /// Intended begin of a session to its first frame, failed attempts and the wait for a free place included.
     Connect,
+    /// The last attempt alone, from the TCP connection to the first frame.
+    ConnectService,
     /// Loss of a connection to the first frame of the next.
     Reconnect,
     /// How long after its intended start the generator got round to a write: its own delay.
@@ -236,7 +236,7 @@ pub(crate) enum LatencyKind {
 
 impl LatencyKind {
     /// All kinds, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Delivery,
         Self::DeliveryService,
         Self::Response,
@@ -246,6 +246,7 @@ impl LatencyKind {
         Self::AppDelivery,
         Self::SlowDelivery,
         Self::Connect,
+        Self::ConnectService,
         Self::Reconnect,
         Self::Lateness,
     ];
@@ -254,7 +255,7 @@ impl LatencyKind {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Delivery => "write → dashboard",
-            Self::DeliveryService | Self::Service => "  service time",
+            Self::DeliveryService | Self::Service | Self::ConnectService => "  service time",
             Self::Response => "write → acknowledgement",
             Self::AckToDashboard => "acknowledgement → dashboard",
             Self::CommitToDashboard => "commit → dashboard",
@@ -278,6 +279,7 @@ impl LatencyKind {
             Self::AppDelivery => "app_delivery",
             Self::SlowDelivery => "slow_delivery",
             Self::Connect => "connect",
+            Self::ConnectService => "connect_service",
             Self::Reconnect => "reconnect",
             Self::Lateness => "lateness",
         }
@@ -348,10 +350,12 @@ pub(crate) struct Interval {
 /// What the load generator itself needed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
-    /// Threads that send and receive; each has a core of its own, if there are enough.
+    /// Threads that send and receive.
     pub(crate) workers: usize,
-    /// CPU time in the window, as a share of those cores: 1 is all of them.
+    /// CPU time in the window, as a share of the cores that it may use: 1 is all of them.
     pub(crate) cpu_share: f64,
+    /// How busy its busiest thread was in the window: running, or waiting for a core; 1 is all the time.
+    pub(crate) busiest_share: f64,
     /// Writes that the generator got round to more than `late_after_us` after their intended start.
     pub(crate) late_sends: u64,
     /// What counts as late.

@@ -240,7 +240,8 @@ verdict     ok — there was no delivery to check
 throughput  0 deliveries/s · 0 publishes/s · 0 B received · 0 B sent
 writes      0 planned · 0 acknowledged
 sessions    0 opened
-generator   0 late sends (> 1 ms) · 43 % CPU of 1 thread · 85.0 MB resident at most
+generator   0 late sends (> 1 ms) · 43 % CPU of its cores · 61 % busy (the busiest of 1 thread)
+            85.0 MB resident at most
 
 audit       lost 0 · duplicate 0 · reordered 0 · unexplained 0 · 0 checked
 ";

@@ -1,5 +1,6 @@
 //! Judges and times every frame that a thread's sessions receive; knows no socket.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,7 @@ use crate::audit;
 use crate::load::ledger::state;
 use crate::load::plan::Shared;
 use crate::load::recorder::{Recorder, Tally};
-use crate::load::wire::EventText;
+use crate::load::wire::{EventText, SEQ_MAX};
 use crate::load::workload::Origin;
 use crate::report::LatencyKind;
 
@@ -99,7 +100,11 @@ impl Judge {
             deliver(&self.shared, self.thread, standing, place, timing, now_ns, recorder);
             return Ok(Frame::Other);
         }
-        let event = EventText::parse(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
+        let event = match EventText::parse(text) {
+            Ok(event) if event.seq.is_none_or(|seq| seq <= SEQ_MAX) => event,
+            Ok(_) => return self.strange(session, "a frame with a seq beyond all", &mut recorder.tally),
+            Err(error) => return self.strange(session, &format!("a frame that cannot be read ({error})"), &mut recorder.tally),
+        };
         let has_log = self.shared.plan.dialect.has_log();
         if has_log && event.seq.is_none() || !has_log && event.event_type == "connected" {
             return self.control(session, &event, &mut recorder.tally);
@@ -117,6 +122,17 @@ impl Judge {
         };
         let timing = self.timing(session, place, origin, &event, text, &mut recorder.tally);
         deliver(&self.shared, self.thread, &mut self.sessions[session], place, timing, now_ns, recorder);
+        Ok(Frame::Other)
+    }
+
+    /// Counts a frame that has no place in the contract; before the first frame it means another kind of server.
+    fn strange(&self, session: usize, what: &str, tally: &mut Tally) -> Result<Frame, String> {
+        let Standing { role, verifier, .. } = &self.sessions[session];
+        if verifier.is_none() {
+            return Err(format!("{what}: is this a Sambad server?"));
+        }
+        tally.audit.unexplained += 1;
+        tally.finding(|| format!("unexplained: {role} got {what}"));
         Ok(Frame::Other)
     }
 
@@ -139,9 +155,17 @@ impl Judge {
             return known.timing;
         }
         let timing = self.origin(place, origin, event, tally);
+        if let Origin::Op(k) = origin
+            && !self.shared.ledger.is_same_text(k, hash(text))
+        {
+            tally.audit.unexplained += 1;
+            let role = self.sessions[session].role;
+            tally.finding(|| format!("unexplained: seq {place} at {role} differs from what another session got"));
+        }
         if !self.seen.is_past(place) {
             self.shared.ledger.raise_head(if self.shared.plan.dialect.has_log() { place } else { 0 });
-            self.seen.insert(Known { place, text: text.into(), timing });
+            let k = if let Origin::Op(k) = origin { Some(k) } else { None };
+            self.seen.insert(Known { place, k, text: text.into(), timing });
         }
         timing
     }
@@ -181,11 +205,12 @@ impl Judge {
     }
 
     fn unexplained(&self, place: Option<u64>, event: &EventText<'_>, tally: &mut Tally) {
-        if place.is_some_and(|place| !self.shared.is_first_to_judge(place)) {
+        if self.shared.plan.shared_target {
+            // Each thread sees it; one of them counts.
+            tally.audit.foreign += u64::from(self.thread == 0);
             return;
         }
-        if self.shared.plan.shared_target {
-            tally.audit.foreign += 1;
+        if place.is_some_and(|place| !self.shared.is_first_to_judge(place)) {
             return;
         }
         tally.audit.unexplained += 1;
@@ -205,6 +230,10 @@ impl Judge {
             "connected" => {
                 let cursor = cursor().map_err(|error| format!("the first frame has {error}"))?;
                 let standing = &mut self.sessions[session];
+                if standing.cursor.is_some_and(|known| known.epoch != cursor.epoch) {
+                    replaced(standing.role, cursor, tally);
+                    standing.cursor = Some(cursor);
+                }
                 if standing.verifier.is_none() {
                     standing.verifier = Some(match standing.role {
                         Role::App(_) => Verifier::filtered(cursor.seq),
@@ -218,22 +247,35 @@ impl Judge {
                 let to = cursor()?;
                 let standing = &mut self.sessions[session];
                 if standing.cursor.is_some_and(|cursor| cursor.epoch != to.epoch) {
-                    tally.audit.unexplained += 1;
-                    let role = standing.role;
-                    tally.finding(|| format!("unexplained: the log was replaced while {role} was away (it goes on from {to})"));
+                    replaced(standing.role, to, tally);
                 }
                 // What lies between shows as a hole as soon as an event follows.
                 standing.cursor = Some(to);
                 Ok(Frame::Other)
             }
-            "error" => Err("the server says that our frames are wrong".to_owned()),
-            _ => Ok(Frame::Other),
+            "live" => Ok(Frame::Other),
+            other => {
+                let what = format!("a frame of type {:?} without a seq", other.chars().take(40).collect::<String>());
+                self.strange(session, &what, tally)
+            }
         }
+    }
+
+    /// Counts a session that the server has ended for good.
+    pub(super) fn ended(&self, session: usize, why: &str, tally: &mut Tally) {
+        tally.audit.unexplained += 1;
+        let role = self.sessions[session].role;
+        tally.finding(|| format!("unexplained: {role} was ended for good: {why}"));
+    }
+
+    /// Where every dashboard has to arrive.
+    fn goal(&self) -> u64 {
+        if self.shared.plan.dialect.has_log() { self.shared.goal() } else { self.seen.head() }
     }
 
     /// Whether every dashboard is where the log is.
     pub(super) fn is_caught_up(&self) -> bool {
-        let head = if self.shared.plan.dialect.has_log() { self.shared.ledger.head() } else { self.seen.head() };
+        let head = self.goal();
         self.sessions.iter().all(|standing| match standing.role {
             Role::App(_) => true,
             Role::Dashboard(_) | Role::SlowDashboard(_) => {
@@ -244,7 +286,7 @@ impl Judge {
 
     /// Counts what is missing for good.
     pub(super) fn close(&self, tally: &mut Tally) {
-        let head = if self.shared.plan.dialect.has_log() { self.shared.ledger.head() } else { self.seen.head() };
+        let head = self.goal();
         for Standing { role, verifier, .. } in &self.sessions {
             let (false, Some(verifier)) = (matches!(role, Role::App(_)), verifier) else { continue };
             let end = head.saturating_sub(verifier.last().0);
@@ -275,7 +317,7 @@ fn deliver(
     shared.progress(thread).deliveries.fetch_add(1, Ordering::Relaxed);
     let judged = verifier.check(Seq(place));
     let repeated = match role {
-        Role::App(user) => !at_app(shared, user, timing, place, tally),
+        Role::App(user) => !at_app(shared, user, timing, place, tally) || matches!(judged, Err(Anomaly::Repeat { .. })),
         Role::Dashboard(_) | Role::SlowDashboard(_) => matches!(judged, Err(Anomaly::Repeat { .. })),
     };
     match judged {
@@ -297,6 +339,18 @@ fn deliver(
         Some(_) => {}
         None => tally.untimed += 1,
     }
+}
+
+/// The log is another one than before.
+fn replaced(role: Role, goes_on_from: Cursor, tally: &mut Tally) {
+    tally.audit.unexplained += 1;
+    tally.finding(|| format!("unexplained: the log was replaced while {role} was away (it goes on from {goes_on_from})"));
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// Marks that an app session got its event; false when it had it already.

@@ -7,6 +7,7 @@ mod session;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -51,17 +52,23 @@ pub(crate) async fn run(shared: Arc<Shared>, index: u32, messages: Sender<Messag
         // The coordinator ends when it has given up; then there is nobody to tell.
         let _ = messages.send(Message::Opened);
         shared.reached(Phase::Draining).await;
-        while !sessions.judge.borrow().is_caught_up() && shared.phase() < Phase::Stopped {
+        loop {
+            let caught_up = sessions.judge.borrow().is_caught_up();
+            shared.progress(index).caught_up.store(caught_up, Ordering::Relaxed);
             tokio::time::sleep(DRAIN_STEP).await;
         }
-        let _ = messages.send(Message::CaughtUp);
-        shared.reached(Phase::Stopped).await;
+    };
+    let failed = async {
+        // A session that the server has ended for good is counted and gone; any other end is a failure.
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a session failed")??;
+        }
+        std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
         () = life => {}
         () = shared.reached(Phase::Stopped) => {}
-        // Sessions end by failing alone.
-        Some(ended) = tasks.join_next() => ended.context("a session failed")??,
+        failed = failed => failed?,
     }
     samples.abort();
     tasks.abort_all();

@@ -16,6 +16,8 @@ const EVENTS_MAX: usize = 1 << 14;
 pub(super) struct Known {
     /// Its seq; without a log, its place in the order in which events were first seen.
     pub(super) place: u64,
+    /// The operation, if it is one's.
+    pub(super) k: Option<OpId>,
     pub(super) text: Box<str>,
     pub(super) timing: Option<Timing>,
 }
@@ -61,8 +63,8 @@ impl Seen {
         self.head = self.head.max(known.place);
         let slot = &mut self.ring[index(known.place)];
         let gone = slot.replace(known);
-        if let Some(timing) = gone.and_then(|gone| gone.timing) {
-            self.places.remove(&timing.k);
+        if let Some(k) = gone.and_then(|gone| gone.k) {
+            self.places.remove(&k);
         }
     }
 

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::judge::{Frame, Judge, Role};
+use crate::exit::Exit;
 use crate::load::clock::nanos;
 use crate::load::plan::{Phase, Shared};
 use crate::load::recorder::Recorder;
@@ -59,7 +60,10 @@ enum End {
     Final(String),
 }
 
-/// Opens session `index` after `delay` and keeps it; returns only when it cannot go on.
+/// Opens session `index` after `delay` and keeps it; returns only when the server has ended it for good.
+///
+/// # Errors
+/// When it cannot be opened.
 pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -> anyhow::Result<()> {
     tokio::time::sleep(delay).await;
     let shared = &sessions.shared;
@@ -68,7 +72,7 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
     let mut lost_ns = None;
     let mut was_open = false;
     loop {
-        let session = Session { sessions: &sessions, index, lost_ns };
+        let session = Session { sessions: &sessions, index, begun_ns, lost_ns };
         let mut is_open = false;
         let end = session.connect_and_read(&mut is_open).await;
         if is_open {
@@ -78,10 +82,16 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
             let tally = &mut sessions.recorder.borrow_mut().tally;
             tally.sessions_delta -= 1;
             tally.reconnects += 1;
-            shared.progress(sessions.thread).sessions.fetch_sub(1, Ordering::Relaxed);
         }
         match end {
-            End::Final(why) => bail!("{} ended: {why}", sessions.judge.borrow().role(index)),
+            End::Final(why) if was_open => {
+                sessions.judge.borrow().ended(index, &why, &mut sessions.recorder.borrow_mut().tally);
+                return Ok(());
+            }
+            End::Final(why) => {
+                let role = sessions.judge.borrow().role(index);
+                return Err(Exit::Usage.because(format!("{role} cannot be opened: {why}")));
+            }
             End::Lost { why, .. } if !was_open && shared.clock.now_ns() - begun_ns > nanos(AWAY_MAX) => {
                 bail!("{} cannot be opened: {why}", sessions.judge.borrow().role(index));
             }
@@ -96,6 +106,9 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
 struct Session<'a> {
     sessions: &'a Sessions,
     index: usize,
+    /// When it was to be opened for the first time.
+    begun_ns: u64,
+    /// When its last connection was lost, if it had one.
     lost_ns: Option<u64>,
 }
 
@@ -103,7 +116,7 @@ impl Session<'_> {
     async fn connect_and_read(&self, is_open: &mut bool) -> End {
         let sessions = self.sessions;
         let permit = sessions.dialing.acquire().await;
-        let begun_ns = sessions.shared.clock.now_ns();
+        let attempt_ns = sessions.shared.clock.now_ns();
         let role = sessions.judge.borrow().role(self.index);
         let opening = timeout(CONNECT_TIMEOUT, async {
             let mut socket = self.dial(role).await?;
@@ -124,7 +137,7 @@ impl Session<'_> {
         };
         drop(permit);
         *is_open = true;
-        self.note_open(begun_ns);
+        self.note_open(attempt_ns);
         let slow = matches!(role, Role::SlowDashboard(_));
         loop {
             let outcome = match read(&mut socket).await {
@@ -140,18 +153,20 @@ impl Session<'_> {
         }
     }
 
-    fn note_open(&self, begun_ns: u64) {
+    fn note_open(&self, attempt_ns: u64) {
         let sessions = self.sessions;
         let now_ns = sessions.shared.clock.now_ns();
         let mut recorder = sessions.recorder.borrow_mut();
         recorder.tally.sessions_delta += 1;
-        sessions.shared.progress(sessions.thread).sessions.fetch_add(1, Ordering::Relaxed);
         if let Some(lost_ns) = self.lost_ns {
+            sessions.shared.progress(sessions.thread).returned.fetch_add(1, Ordering::Relaxed);
             recorder.record_ns(LatencyKind::Reconnect, now_ns - lost_ns);
             return;
         }
         recorder.tally.opened += 1;
-        recorder.record_ns(LatencyKind::Connect, now_ns - begun_ns);
+        // A session that had to wait, or to try again, took from when it was to be opened.
+        recorder.record_ns(LatencyKind::Connect, now_ns - self.begun_ns);
+        recorder.record_ns(LatencyKind::ConnectService, now_ns - attempt_ns);
         sessions.unopened.set(sessions.unopened.get() - 1);
         if sessions.unopened.get() == 0 {
             sessions.opened.notify_one();

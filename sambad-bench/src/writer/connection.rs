@@ -16,7 +16,7 @@ use tokio::time::timeout;
 /// How long to wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer, at most: answers to writes are below 10 KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -39,6 +39,8 @@ pub(crate) struct HttpAnswer {
 pub(crate) enum PostError {
     /// The request never left.
     NotSent,
+    /// No answer came in time.
+    TimedOut,
     /// It may have been carried out.
     Unknown(String),
 }
@@ -79,7 +81,6 @@ impl Connection {
             let body = body.map_err(|error| PostError::Unknown(error.to_string()))?.to_bytes();
             Ok(HttpAnswer { status, body })
         };
-        let late = |_| PostError::Unknown(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
-        timeout(ANSWER_TIMEOUT, exchange).await.map_err(late)?
+        timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| PostError::TimedOut)?
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::bail;
 use hyper::StatusCode;
 
-use super::connection::{Connection, HttpAnswer, PostError};
+use super::connection::{ANSWER_TIMEOUT, Connection, HttpAnswer, PostError};
 use super::{Due, Writer, request};
 use crate::audit;
 use crate::load::clock::nanos;
+use crate::load::dialect::Dialect;
 use crate::load::ledger::state;
 use crate::load::plan::Phase;
-use crate::load::wire::WriteAnswer;
+use crate::load::wire::{SEQ_MAX, WriteAnswer};
 use crate::report::LatencyKind;
 
 /// Between attempts to connect to a server that is not there: it may be restarting.
@@ -39,20 +40,21 @@ pub(super) async fn run(writer: Rc<Writer>) -> anyhow::Result<()> {
             let open = match connection.take().filter(Connection::is_usable) {
                 Some(open) => open,
                 None => {
-                    let Some(open) = connect(&writer).await? else {
-                        writer.recorder.borrow_mut().tally.unsent += u64::from(due.intended_ns >= shared.measure_from_ns());
-                        return Ok(());
-                    };
+                    let Some(open) = connect(&writer).await? else { return Ok(()) };
                     free_ns = shared.clock.now_ns();
                     open
                 }
             };
             connection = Some(open);
             let Some(open) = &mut connection else { continue };
-            if send(&writer, open, due, free_ns).await {
+            if send(&writer, open, due, free_ns).await? {
                 free_ns = shared.clock.now_ns();
                 break;
             }
+            if shared.clock.now_ns() - due.queued_ns.max(free_ns) > nanos(AWAY_MAX) {
+                bail!("the target takes no request: it has closed every connection for {} s", AWAY_MAX.as_secs());
+            }
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
     Ok(())
@@ -78,7 +80,10 @@ async fn connect(writer: &Writer) -> anyhow::Result<Option<Connection>> {
 }
 
 /// Sends one operation and notes what became of it; false when it never left.
-async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u64) -> bool {
+///
+/// # Errors
+/// When it timed out and nothing else was answered meanwhile: a target that hangs is not waited for.
+async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u64) -> anyhow::Result<bool> {
     let shared = &writer.shared;
     let (path, body) = request::of(shared, due.k);
     let bytes = body.len() as u64;
@@ -90,9 +95,15 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
     let answer = connection.post(path, body).await;
     let answered_ns = shared.clock.now_ns();
     let outcome = match answer {
-        Err(PostError::NotSent) => return false,
-        Err(PostError::Unknown(_)) => Outcome::Unanswered,
-        Ok(answer) => judge(path, &answer),
+        Err(PostError::NotSent) => return Ok(false),
+        Err(PostError::TimedOut) if writer.answered_ns.get() < sent_ns => {
+            bail!("the target has not answered for {} s", ANSWER_TIMEOUT.as_secs());
+        }
+        Err(PostError::TimedOut | PostError::Unknown(_)) => Outcome::Unanswered,
+        Ok(answer) => {
+            writer.answered_ns.set(answered_ns);
+            judge(shared.plan.dialect, path, &answer)
+        }
     };
     let mut recorder = writer.recorder.borrow_mut();
     let tally = &mut recorder.tally;
@@ -105,13 +116,12 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
             shared.progress(writer.index).acknowledged.fetch_add(1, Ordering::Relaxed);
             tally.acknowledged += one;
             tally.without_event += if has_event { 0 } else { one };
+            if shared.plan.dialect.has_log() && !has_event {
+                audit::no_event(due.k, tally);
+            }
             let bits = if has_event { state::ACKNOWLEDGED } else { state::ACKNOWLEDGED | state::WITHOUT_EVENT };
             if let Err(seen) = shared.ledger.answer(due.k, bits, answered_ns, seq) {
                 audit::disagreement(due.k, seq.unwrap_or_default(), seen, tally);
-            }
-            if measured {
-                recorder.record_ns(LatencyKind::Response, answered_ns - due.intended_ns);
-                recorder.record_ns(LatencyKind::Service, answered_ns - sent_ns);
             }
         }
         Outcome::Refused(text) => {
@@ -127,20 +137,27 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
         }
     }
     if measured {
+        // Also of a write that failed: for one without an answer it is a lower bound, and better than no sample.
+        recorder.record_ns(LatencyKind::Response, answered_ns - due.intended_ns);
+        recorder.record_ns(LatencyKind::Service, answered_ns - sent_ns);
         let late_ns = due.queued_ns - due.intended_ns + sent_ns.saturating_sub(due.queued_ns.max(free_ns));
         recorder.tally.late += u64::from(late_ns > nanos(shared.plan.late_after));
         recorder.record_ns(LatencyKind::Lateness, late_ns);
     }
-    true
+    Ok(true)
 }
 
 /// What an answer means. A 5xx leaves open whether the write was carried out, but for a refusal before it was tried.
-fn judge(path: request::Path, answer: &HttpAnswer) -> Outcome {
+fn judge(dialect: Dialect, path: request::Path, answer: &HttpAnswer) -> Outcome {
     if answer.status.is_success() {
         return match serde_json::from_slice::<WriteAnswer>(&answer.body) {
-            Ok(WriteAnswer { seq: Some(seq), .. }) => Outcome::Acknowledged { seq, has_event: seq.is_some() },
+            Ok(WriteAnswer { seq, .. }) if dialect.has_log() => {
+                // No event has seq 0, nor one beyond what a signed column holds.
+                let seq = seq.flatten().filter(|seq| (1..=SEQ_MAX).contains(seq));
+                Outcome::Acknowledged { seq, has_event: seq.is_some() }
+            }
             // Without a log, the status tells a new contact from one that was there, and `created` a new user.
-            Ok(WriteAnswer { seq: None, created, .. }) => {
+            Ok(WriteAnswer { created, .. }) => {
                 let existed = path == request::CONTACTS && answer.status != StatusCode::CREATED || created == Some(false);
                 Outcome::Acknowledged { seq: None, has_event: !existed }
             }

@@ -56,6 +56,8 @@ struct Writer {
     ended: Cell<bool>,
     /// In a closed loop: this thread's next turn.
     turn: Cell<u64>,
+    /// When the target last answered anything here.
+    answered_ns: Cell<u64>,
     index: u32,
 }
 
@@ -70,6 +72,7 @@ pub(crate) async fn run(shared: Arc<Shared>, index: u32, messages: Sender<Messag
         idle: Cell::new(0),
         ended: Cell::new(false),
         turn: Cell::new(0),
+        answered_ns: Cell::new(0),
         index,
     });
     let samples = tokio::task::spawn_local(hand_over_every_second(Arc::clone(&shared), Rc::clone(&recorder), messages));
@@ -98,13 +101,18 @@ pub(crate) async fn run(shared: Arc<Shared>, index: u32, messages: Sender<Messag
     }
     writer.ended.set(true);
     writer.wake.notify_waiters();
-    while let Some(lane) = lanes.join_next().await {
-        lane.context("a writer failed")??;
+    let answered = async {
+        while let Some(lane) = lanes.join_next().await {
+            lane.context("a writer failed")??;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        answered = answered => answered?,
+        () = shared.reached(Phase::Stopped) => {}
     }
     samples.abort();
-    let unsent = writer.queue.borrow().iter().filter(|due| due.intended_ns >= shared.measure_from_ns()).count();
-    let mut rest = recorder.borrow_mut().take();
-    rest.tally.unsent += unsent as u64;
+    let rest = recorder.borrow_mut().take();
     Ok(rest)
 }
 
@@ -139,7 +147,7 @@ impl Writer {
             if waiting > QUEUE_MAX {
                 bail!("the target is {waiting} operations behind: the run was given up");
             }
-            if self.idle.get() == 0 && lanes.len() < lanes_max {
+            if waiting > self.idle.get() && lanes.len() < lanes_max {
                 lanes.spawn_local(lane::run(Rc::clone(self)));
             } else {
                 self.wake.notify_one();
