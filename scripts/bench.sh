@@ -4,7 +4,7 @@
 #   scripts/bench.sh [FOLDER]        default sambad-bench/runs/DATE
 #
 # ROUNDS (default 5) and DURATION (default 10s) in the environment. Both servers run on core 0 and the load generator on
-# the other cores, one after the other, so that a machine that slows down does so for both. Every report is kept in FOLDER,
+# the other ones, one after the other, so that a machine that slows down does so for both. Every report is kept in FOLDER,
 # with the comparison that sambad-bench makes of them and the commands.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,8 @@ rounds=${ROUNDS:-5}
 duration=${DURATION:-10s}
 out=${1:-sambad-bench/runs/$(date -u +%F)}
 work=$(mktemp -d)
+# The same one in every round, so that the reports are of one target.
+port=
 baseline=
 
 finish() {
@@ -40,11 +42,11 @@ mkdir -p "$out"
 # Starts the baseline on a fresh database and waits for the line that says where it listens.
 start_baseline() {
     rm -f "$work"/baseline.db*
-    taskset -c 0 node scripts/baseline/server.js --port 0 --db "$work/baseline.db" >"$work/stdout" 2>"$work/stderr" &
+    taskset -c 0 node scripts/baseline/server.js --port "${port:-0}" --db "$work/baseline.db" >"$work/stdout" 2>"$work/stderr" &
     baseline=$!
     for _ in $(seq 300); do
         url=$(grep -o 'http://[0-9.:]*' "$work/stdout" || true)
-        [ -z "$url" ] || return 0
+        [ -z "$url" ] || { port=${url##*:} && return 0; }
         kill -0 "$baseline" 2>/dev/null || break
         sleep 0.1
     done
@@ -73,7 +75,7 @@ for scenario in "${scenarios[@]}"; do
     for round in $(seq "$rounds"); do
         printf '%s: round %d of %d\n' "$name" "$round" "$rounds" >&2
         start_baseline
-        measure "$out/$name-express-$round.json" taskset -c "1-$((cores - 1))" "$bench" run "${args[@]}" \
+        measure "$out/$name-express-$round.json" "$bench" run "${args[@]}" --server-cores 1 \
             --target "$url" --dialect broadcast --pid "$baseline"
         stop_baseline
         measure "$out/$name-sambad-$round.json" "$bench" run "${args[@]}" --server-cores 1

@@ -95,8 +95,8 @@ pub(crate) struct TargetArgs {
     /// Folder for the database of the server that is started: to measure another disk
     #[arg(long, value_name = "FOLDER", conflicts_with = "url")]
     pub(crate) data_folder: Option<PathBuf>,
-    /// Cores for the server that is started; the rest is the generator's [default: half of them]
-    #[arg(long, value_name = "N", conflicts_with = "url")]
+    /// Cores for the server; the rest is the generator's [default: half of them; with --target, all are the generator's]
+    #[arg(long, value_name = "N")]
     pub(crate) server_cores: Option<usize>,
 }
 
@@ -212,10 +212,10 @@ impl TargetArgs {
         }
     }
 
-    /// Shares the cores out; a server that somebody else runs has its own.
+    /// Shares the cores out; where a server that somebody else runs is, the caller has to say.
     pub(crate) fn cores(&self) -> Cores {
         let allowed = pin::allowed();
-        if self.url.is_some() {
+        if self.url.is_some() && self.server_cores.is_none() {
             return Cores { allowed: allowed.len(), server: Vec::new(), generator: allowed };
         }
         let (server, generator) = pin::split(&allowed, self.server_cores);

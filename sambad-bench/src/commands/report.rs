@@ -14,9 +14,9 @@ pub(crate) struct ReportArgs {
     /// Report that `--json` of a run wrote
     #[arg(value_name = "FILE.json")]
     report: PathBuf,
-    /// Write a page for people to FILE; `-` is stdout
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    /// Write a page for people to FILE, or beside the report; `-` is stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    html: Option<Option<PathBuf>>,
     /// Write the percentiles for HdrHistogram's plotter, in milliseconds, to FILE; `-` is stdout
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
@@ -30,7 +30,8 @@ impl ReportArgs {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let report = file::read(&self.report)?;
         if let Some(path) = &self.html {
-            file::write(path, html::render(&report))?;
+            let path = path.clone().unwrap_or_else(|| self.report.with_extension("html"));
+            file::write(&path, html::render(&report))?;
         }
         if let Some(path) = &self.hgrm {
             file::write(path, hgrm::render(&report)?)?;
@@ -70,6 +71,10 @@ mod tests {
         file::write(path("r.json").as_ref(), serde_json::to_vec(&sample::report()).unwrap()).unwrap();
         assert_eq!(run().unwrap(), Exit::Fine);
         assert!(std::fs::read_to_string(path("r.html")).unwrap().starts_with("<!doctype html>"));
+        let beside = Cli::try_parse_from(["report", &path("r.json"), "--html"]).unwrap();
+        std::fs::remove_file(path("r.html")).unwrap();
+        assert_eq!(beside.args.run().unwrap(), Exit::Fine);
+        assert!(std::fs::exists(path("r.html")).unwrap());
         assert!(std::fs::read_to_string(path("r.hgrm")).unwrap().starts_with("       Value     Percentile"));
     }
 }

@@ -8,6 +8,10 @@ use crate::report::{Latency, LatencyKind, Report};
 /// values is no closer.
 const STEP: f64 = 1e-3;
 
+/// Rates of two servers that both keep up with one plan differ by where the ends of the window fall, and by no more
+/// than a hundredth.
+const RATE_STEP: f64 = 1e-2;
+
 /// Something that is measured in each run.
 #[derive(Debug)]
 pub(super) struct Figure {
@@ -36,7 +40,11 @@ impl Figure {
     /// What the interval allows to say; `smallest` is the smallest of all runs' figures.
     pub(super) fn verdict(&self, estimate: Estimate, smallest: f64) -> Verdict {
         // Latencies are whole microseconds; the other figures are counted finer.
-        let step = if self.unit == Unit::Latency { STEP.max(1.0 / smallest) } else { STEP };
+        let step = match self.unit {
+            Unit::Latency => STEP.max(1.0 / smallest),
+            Unit::Cpu => STEP,
+            Unit::Rate => RATE_STEP,
+        };
         let (more, less) = match self.unit {
             Unit::Rate => (Verdict::Faster, Verdict::Slower),
             Unit::Latency | Unit::Cpu => (Verdict::Slower, Verdict::Faster),

@@ -7,9 +7,12 @@ mod proxy_http;
 
 mod bad_input;
 mod chaos;
+mod commands;
 mod cuts;
 mod faulty_proxy;
+mod floor;
 mod held_back;
+mod help;
 mod leftovers;
 mod lies;
 mod run;
