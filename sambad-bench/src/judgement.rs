@@ -5,6 +5,8 @@ use crate::report::{Judgement, LatencyKind, Report};
 
 /// Late sends that a run may have, as a share of all: below it the 99th percentile is the server's.
 const LATE_SHARE_MAX: f64 = 0.01;
+/// Late sends that a run may have in any case: of few operations, one is a large share.
+const LATE_SENDS_MAX: u64 = 3;
 /// ... or else its 99th percentile is at most one of so many parts of the latency that it went into.
 const LATENESS_PARTS: u64 = 5;
 /// How busy a thread of the generator may be: above it, arrivals wait in the generator and count as the server's latency.
@@ -57,7 +59,7 @@ pub(crate) fn generator_limits(report: &Report) -> Vec<String> {
     let p99 = |kind| report.latency(kind).map_or(0, |latency| latency.summary.p99_us);
     let lateness = p99(LatencyKind::Lateness);
     let headline = p99(LatencyKind::Delivery).max(p99(LatencyKind::Response));
-    if late > LATE_SHARE_MAX && lateness * LATENESS_PARTS > headline {
+    if generator.late_sends > LATE_SENDS_MAX && late > LATE_SHARE_MAX && lateness * LATENESS_PARTS > headline {
         limits.push(format!(
             "the generator fell behind: {:.1} % of sends left more than {} ms after their time (p99 {:.1} ms); lower the load, or give it more cores",
             late * 100.0,
