@@ -29,8 +29,8 @@ pub(crate) struct ConnectArgs {
     /// Time over which they are opened; 0s is as fast as they open
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     ramp_up: Duration,
-    /// Time in which nothing happens, to see what sessions cost then
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    /// Time in which nothing happens, to see what sessions cost then; a server pings each every 25 s or so
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle: Duration,
     /// Leave out the restart of the server, after which all sessions come back (there is none with --target)
     #[arg(long)]

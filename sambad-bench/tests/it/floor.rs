@@ -48,6 +48,10 @@ async fn events_without_a_seq_are_audited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_floor_is_compared_with() {
     let ran = run("--floor --floor-rounds 1 --users 200 --dashboards 10 --rate 50 --duration 1s").await;
+    // On a busy machine the generator may be late: then there is no comparison, and that is said.
+    if ran.report.is_null() {
+        return ran.failed(4, &["the floor cannot be measured", "the generator "]);
+    }
     ran.is_sound();
     assert_eq!(ran.number("/floor/rounds"), 1);
     for figure in ["cpu_us_per_delivery", "delivery_p50_us", "delivery_p99_us"] {
