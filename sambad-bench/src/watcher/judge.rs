@@ -384,3 +384,7 @@ fn record(shared: &Shared, role: Role, timing: Timing, now_ns: u64, recorder: &m
         }
     }
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! Frames that no sound server sends, and what is said of them.
+
+use clap::Parser as _;
+
+use super::*;
+use crate::args::{Cli, Command};
+use crate::load::clock::Clock;
+use crate::load::workload::Workload;
+
+/// What a run with one message an operation shares.
+fn shared() -> Arc<Shared> {
+    let words = ["sambad-bench", "run", "--users", "10", "--mix", "message=1", "--warmup", "0s"];
+    let Some(Command::Run(run)) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a run") };
+    let plan = run.load.plan(&run.target, 2).unwrap();
+    let workload = Workload::new(plan.mix.clone(), plan.seed, 7, 10);
+    let shared = Shared::new(plan, (([127, 0, 0, 1], 1).into(), String::new()), Clock::start(), workload, Vec::new());
+    shared.set_begin(0);
+    shared.ledger.begin(0, 10, 20);
+    shared
+}
+
+fn judge(shared: &Arc<Shared>, thread: u32) -> (Judge, Recorder) {
+    let mut judge = Judge::new(Arc::clone(shared), thread, [Role::Dashboard(thread)]);
+    let mut recorder = Recorder::default();
+    let connected = r#"{"type":"connected","data":{"cursor":"0000000a-5"}}"#;
+    assert_eq!(judge.receive(0, connected, 100, &mut recorder), Ok(Frame::Connected));
+    (judge, recorder)
+}
+
+/// The event of operation 0, with this id.
+fn event(shared: &Shared, id: &str) -> String {
+    let [actor, other] = shared.workload.op(0).involved().map(|user| shared.workload.phone(user.unwrap()));
+    let content = shared.workload.content(0);
+    format!(
+        r#"{{"type":"message_sent","data":{{"id":"{id}","from_username":"{actor}","to_username":"{other}","content":"{content}"}},"seq":6}}"#
+    )
+}
+
+/// Goal: a frame that the contract does not know is a fault, and the session goes on. Method: one of each sort, then an event.
+#[test]
+fn strange_frames_are_unexplained() {
+    for frame in [
+        r#"{"type":"surprise"}"#,
+        r#"{"type":"message_sent","data":{"id":"x"}}"#,
+        r#"{"type":"message_sent","data":{},"seq":18446744073709551615}"#,
+        r#"{"type":"connected","data":{"cursor":"0000000b-5"}}"#,
+        r#"{"type":"resync","data":{"reason":"epoch_changed","cursor":"0000000b-5"}}"#,
+        "no JSON",
+    ] {
+        let shared = shared();
+        let (mut judge, mut recorder) = judge(&shared, 0);
+        assert!(judge.receive(0, frame, 100, &mut recorder).is_ok(), "{frame}");
+        assert!(judge.receive(0, &event(&shared, "a"), 200, &mut recorder).is_ok());
+        let audit = &recorder.tally.audit;
+        assert_eq!((audit.unexplained, audit.checked, audit.findings.len()), (1, 1, 1), "{frame}: {audit:?}");
+    }
+}
+
+/// Goal: every session gets the same bytes, whichever thread it belongs to. Method: two threads, the same event and another.
+#[test]
+fn an_altered_event_is_noticed_across_threads() {
+    for (id, unexplained) in [("a", 0), ("b", 1)] {
+        let shared = shared();
+        let ((mut one, mut first), (mut other, mut second)) = (judge(&shared, 0), judge(&shared, 1));
+        assert!(one.receive(0, &event(&shared, "a"), 200, &mut first).is_ok());
+        assert!(other.receive(0, &event(&shared, id), 200, &mut second).is_ok());
+        assert_eq!((first.tally.audit.unexplained, second.tally.audit.unexplained), (0, unexplained), "{id}");
+    }
+}
+
+/// Goal: what is missing in the end is counted, and what came in time is not. Method: a log that is one event further.
+#[test]
+fn the_end_of_the_log_is_owed() {
+    let shared = shared();
+    let (mut judge, mut recorder) = judge(&shared, 0);
+    assert!(judge.receive(0, &event(&shared, "a"), 200, &mut recorder).is_ok());
+    shared.set_goal();
+    assert!(judge.is_caught_up());
+    shared.ledger.raise_head(8);
+    shared.set_goal();
+    assert!(!judge.is_caught_up());
+    judge.close(&mut recorder.tally);
+    assert_eq!(recorder.tally.audit.lost, 2);
+    assert!(recorder.tally.audit.findings[0].contains("seq 7 never reached dashboard 0"));
+}
