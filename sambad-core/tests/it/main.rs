@@ -3,6 +3,9 @@
 #![cfg(feature = "store")]
 
 mod harness;
+mod maintenance;
 mod overload;
 mod replay;
 mod restart;
+mod retention;
+mod wal;
