@@ -86,7 +86,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// WebSocket sessions at a time; more are refused with 503
+    /// Sessions, WebSocket or event stream, at a time; more are refused with 503
     #[arg(long, env = "SAMBAD_SESSIONS_MAX", default_value_t = 100_000, value_name = "N", value_parser = at_least_one)]
     pub sessions_max: usize,
     /// Seconds between pings; a peer silent for 10 s after one is closed
@@ -158,13 +158,13 @@ impl Cli {
 pub struct ServerConfig {
     /// Country code of numbers that come without one. Default `+91`.
     pub default_country_code: CountryCode,
-    /// WebSocket sessions at a time. Default 100,000; more are refused as overloaded.
+    /// Sessions, WebSocket or event stream, at a time. Default 100,000; more are refused as overloaded.
     pub sessions_max: usize,
     /// Time between protocol pings. Default 25 s.
     pub heartbeat: Duration,
     /// How long after a ping a peer may be silent. Default 10 s; then it is closed as idle.
     pub pong_grace: Duration,
-    /// How long a socket may accept no byte. Default 30 s; then it is closed as stalled.
+    /// How long a socket may accept no byte. Default 30 s; then a session is closed as stalled, any other answer is cut.
     pub stall_timeout: Duration,
     /// How long a request's body may take to arrive. Default 10 s.
     pub body_timeout: Duration,

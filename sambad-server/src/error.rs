@@ -74,6 +74,14 @@ impl ApiError {
         }
     }
 
+    /// Of a position that cannot be served: why, by the stable name that `resync` has for it.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(sambad_core::Error::CursorGone { reason }) => Some(reason.as_str()),
+            _ => None,
+        }
+    }
+
     /// What people are told: the message with a capital, and of a server's own fault nothing but that it happened.
     fn message(&self) -> String {
         let message = match self {
@@ -97,7 +105,7 @@ impl ApiError {
                 tracing::debug!(request_id, error, "request refused");
             }
         }
-        let body = ErrorBody { error: self.message(), code: self.code(), request_id };
+        let body = ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason() };
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
@@ -115,6 +123,8 @@ struct ErrorBody<'a> {
     error: String,
     code: &'static str,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl IntoResponse for ApiError {

@@ -10,6 +10,8 @@ mod reply;
 mod router;
 mod run;
 mod serve;
+mod sse;
+mod stall;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -21,7 +21,7 @@ use crate::drain::Drain;
 use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
 use crate::ws::shard::Shards;
-use crate::{reply, ws};
+use crate::{reply, sse, ws};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that the caller may choose.
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) tasks: TaskTracker,
+    /// Counts event streams, whose tasks are those of their connections.
+    pub(crate) streams: TaskTracker,
     pub(crate) permits: Arc<Semaphore>,
 }
 
@@ -88,6 +90,7 @@ pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
         .route("/api/admin/activity", get(admin::activity))
         .route("/api/admin/users", get(admin::users))
         .route("/api/events", get(events::list))
+        .route("/api/events/stream", get(sse::stream))
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
     let routes = if open_to_any_origin { routes.layer(cors()) } else { routes };
@@ -99,7 +102,7 @@ fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), X_REQUEST_ID])
+        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), sse::LAST_EVENT_ID, X_REQUEST_ID])
         .expose_headers([reply::SAMBAD_CURSOR, reply::IDEMPOTENT_REPLAYED, X_REQUEST_ID, header::LINK, header::RETRY_AFTER])
 }
 

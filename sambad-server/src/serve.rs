@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::router::{AppState, Sessions, Shared, router};
+use crate::stall::StallGuard;
 use crate::ws::shard::Shards;
 
 /// How long a request's head may take to arrive, and a connection may idle between requests.
@@ -63,7 +64,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    let sessions = Sessions { tasks: TaskTracker::new(), permits: Arc::new(Semaphore::new(config.sessions_max)) };
+    let permits = Arc::new(Semaphore::new(config.sessions_max));
+    let sessions = Sessions { tasks: TaskTracker::new(), streams: TaskTracker::new(), permits };
     let shard_tasks = TaskTracker::new();
     let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
     let state = AppState::new(Shared {
@@ -78,7 +80,7 @@ pub async fn serve(
     let router = router(state.clone(), address.ip().is_loopback());
     let connections = TaskTracker::new();
     let closing = CancellationToken::new();
-    accept_until(leave(shutdown, &state), listener, &router, &connections, &closing).await;
+    accept_until(leave(shutdown, &state), listener, &router, &connections, &state, &closing).await;
 
     closing.cancel();
     connections.close();
@@ -112,12 +114,14 @@ async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
     shutdown.await;
     state.drain.announce();
     tokio::time::sleep(state.config.drain_delay).await;
-    let sessions = state.sessions.tasks.len();
-    tracing::info!(sessions, "draining");
-    state.drain.begin(sessions);
-    state.sessions.tasks.close();
-    if timeout(SESSIONS_GRACE, state.sessions.tasks.wait()).await.is_err() {
-        tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
+    let Sessions { tasks, streams, .. } = &state.sessions;
+    tracing::info!(sessions = tasks.len(), streams = streams.len(), "draining");
+    state.drain.begin(tasks.len() + streams.len());
+    tasks.close();
+    streams.close();
+    let goodbyes = async { tokio::join!(tasks.wait(), streams.wait()) };
+    if timeout(SESSIONS_GRACE, goodbyes).await.is_err() {
+        tracing::warn!(sessions = tasks.len(), streams = streams.len(), "sessions did not end in time");
     }
 }
 
@@ -126,6 +130,7 @@ async fn accept_until(
     listener: TcpListener,
     router: &Router,
     connections: &TaskTracker,
+    state: &AppState,
     closing: &CancellationToken,
 ) {
     let mut left = std::pin::pin!(left);
@@ -141,7 +146,8 @@ async fn accept_until(
                 if let Some(since) = refused.take() {
                     tracing::warn!(lasted_s = Instant::elapsed(&since).as_secs(), "connections are accepted again");
                 }
-                connections.spawn(connection(stream, router.clone(), closing.clone()));
+                let stall_timeout = state.config.stall_timeout;
+                connections.spawn(connection(stream, router.clone(), closing.clone(), stall_timeout));
             }
             Err(error) => {
                 // Once, not twenty times a second: most likely the process has no descriptor left.
@@ -159,7 +165,7 @@ async fn accept_until(
 }
 
 /// Serves one connection; when the server closes it ends after the request in progress.
-async fn connection(stream: TcpStream, router: Router, closing: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, closing: CancellationToken, stall_timeout: Duration) {
     // Frames are whole messages: waiting for more to fill a segment only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "connection broke at once");
@@ -169,7 +175,7 @@ async fn connection(stream: TcpStream, router: Router, closing: CancellationToke
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(StallGuard::new(stream, stall_timeout)), TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

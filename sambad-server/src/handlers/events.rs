@@ -54,7 +54,16 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
     if wait > WAIT_S_MAX {
         return Err(Error::field("wait", format!("expected 0 to {WAIT_S_MAX} seconds")).into());
     }
-    let deadline = Instant::now() + Duration::from_secs(wait);
+    match read(&state, after, filter, limit, Instant::now() + Duration::from_secs(wait)).await {
+        Ok(page) => Ok(reply::at(page.cursor, reply::json_text(body(&page)))),
+        // With the refusal comes where to go on once the reader has reloaded its state.
+        Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads a page; while it is empty, waits for the log to grow until the deadline or the end of the server.
+async fn read(state: &AppState, after: After, filter: Filter, limit: u32, deadline: Instant) -> Result<EventPage, Error> {
     let mut page = state.sambad.events(after, filter, limit).await?;
     while page.events.is_empty() {
         tokio::select! {
@@ -66,7 +75,7 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
         }
         page = state.sambad.events(page.cursor.into(), filter, limit).await?;
     }
-    Ok(reply::at(page.cursor, reply::json_text(body(&page))))
+    Ok(page)
 }
 
 /// Puts the events together as they are: they are JSON already.

@@ -63,7 +63,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 database: "connected",
                 version,
                 uptime_s: state.started.elapsed().as_secs(),
-                sessions: state.shards.open_sessions(),
+                sessions: state.shards.open_sessions() + state.sessions.streams.len(),
                 head: bounds.head,
                 first: bounds.first,
                 writable: state.sambad.is_writable(),

@@ -66,7 +66,7 @@ impl Incoming {
     }
 }
 
-/// What the server sends beside events.
+/// What the server sends beside events; over SSE only the first three.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum ServerFrame {
@@ -106,9 +106,9 @@ pub(crate) struct Subscribed {
 }
 
 impl ServerFrame {
-    pub(crate) fn connected(session: Uuid, cursor: Cursor, bounds: LogBounds, heartbeat_s: u64) -> Self {
+    pub(crate) fn connected(message: &'static str, session: Uuid, cursor: Cursor, bounds: LogBounds, heartbeat_s: u64) -> Self {
         let data = Connected { session, cursor, head: bounds.head, first: bounds.first, heartbeat_s };
-        Self::Connected { message: "WebSocket connected successfully", data, timestamp: Timestamp::now() }
+        Self::Connected { message, data, timestamp: Timestamp::now() }
     }
 
     pub(crate) fn live(cursor: Cursor) -> Self {
@@ -167,7 +167,7 @@ mod tests {
     fn writes_frames_of_the_contract() {
         let cursor = Cursor { epoch: Epoch(0x9f3a_01c7), seq: Seq(1042) };
         let bounds = LogBounds { epoch: cursor.epoch, first: Seq(1), head: Seq(1042) };
-        let connected = ServerFrame::connected(Uuid::nil(), cursor, bounds, 25).to_json();
+        let connected = ServerFrame::connected("WebSocket connected successfully", Uuid::nil(), cursor, bounds, 25).to_json();
         let expected = r#"{"type":"connected","message":"WebSocket connected successfully","data":{"session":"00000000-0000-0000-0000-000000000000","cursor":"9f3a01c7-1042","head":1042,"first":1,"heartbeat_s":25},"timestamp":""#;
         assert!(connected.starts_with(expected), "{connected}");
         assert_eq!(ServerFrame::live(cursor).to_json(), r#"{"type":"live","data":{"cursor":"9f3a01c7-1042"}}"#);

@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -23,8 +22,11 @@ use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::router::AppState;
+use crate::stall::StallGuard;
 use inbound::Inbound;
 use session::{Session, Start};
+
+pub(crate) use frames::ServerFrame;
 
 /// Bytes of a client's frame or message, at most. A longer one cannot be skipped: it ends the session.
 const FRAME_BYTES_MAX: usize = 16 << 10;
@@ -69,8 +71,9 @@ pub(crate) async fn upgrade(
 /// Takes the TCP stream out of hyper and parts it: tungstenite reads the one half, a shard writes the other.
 async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, OwnedWriteHalf)> {
     // Every connection is one of `serve`, so it is a TCP stream.
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    let (read, write) = io.into_inner().into_split();
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<StallGuard>>().ok()?;
+    // A shard watches its sockets itself.
+    let (read, write) = io.into_inner().into_inner().into_split();
     // A copy, as a rule of nothing: the bytes themselves would keep all of hyper's read buffer alive.
     let already_read = read_buf.to_vec();
     let inbound = Inbound::new(read);

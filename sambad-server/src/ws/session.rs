@@ -25,6 +25,8 @@ use super::shard::{Opening, ShardHandle, WriteHalf};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 
+/// What the first frame says to people.
+const GREETING: &str = "WebSocket connected successfully";
 /// Bad frames after which a client is beyond help.
 const BAD_FRAMES_MAX: u32 = 5;
 /// How long a client may take to answer a close.
@@ -90,7 +92,7 @@ impl Session {
         let seq = start.at.unwrap_or(start.bounds.head);
         let cursor = Cursor { epoch: start.bounds.epoch, seq };
         tracing::debug!(session = %id, %cursor, "session opened");
-        let connected = ServerFrame::connected(id, cursor, start.bounds, config.heartbeat.as_secs());
+        let connected = ServerFrame::connected(GREETING, id, cursor, start.bounds, config.heartbeat.as_secs());
         let resync = start.at.err().map(|reason| ServerFrame::resync(reason, cursor));
         for frame in std::iter::once(connected).chain(resync) {
             // Writing into memory cannot fail.

@@ -9,7 +9,7 @@ pub(crate) fn masked(text: &str) -> String {
     while let Some(next) = rest.chars().next() {
         let id = rest.get(..36).filter(|id| Uuid::try_parse(id).is_ok());
         let time = rest.get(..27).filter(|time| is_time(time));
-        let epoch = rest.get(..9).filter(|epoch| is_epoch(epoch) && out.ends_with(['"', '=']));
+        let epoch = rest.get(..9).filter(|epoch| is_epoch(epoch) && (out.ends_with(['"', '=']) || out.ends_with("id: ")));
         let used = if let Some(id) = id {
             let place = ids.iter().position(|known| *known == id).unwrap_or_else(|| {
                 ids.push(id);
@@ -52,6 +52,7 @@ fn masks_what_varies() {
         (r#"{"t":"2025-01-15T12:00:00.000000Z"}"#.into(), r#"{"t":"TIME"}"#),
         (r#"{"t":"2025-01-15T12:00:00Z"}"#.into(), r#"{"t":"2025-01-15T12:00:00Z"}"#),
         (r#"{"c":"9f3a01c7-1042","d":"9F3a01c7-1042"}"#.into(), r#"{"c":"EPOCH-1042","d":"9F3a01c7-1042"}"#),
+        ("id: 9f3a01c7-1042 9f3a01c7-1042".into(), "id: EPOCH-1042 9f3a01c7-1042"),
         ("स".into(), "स"),
     ] {
         assert_eq!(masked(&text), expected);

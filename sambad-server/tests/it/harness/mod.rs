@@ -5,6 +5,7 @@ pub(crate) mod mask;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod socket;
+pub(crate) mod source;
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use http::{Answer, Api};
 pub(crate) use mask::masked;
 pub(crate) use raw::Raw;
 pub(crate) use socket::{Dashboard, Ended};
+pub(crate) use source::EventSource;
 
 /// Longest wait for anything: far beyond what a loaded machine needs, so that only a hang ends a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -96,6 +96,17 @@ impl Dashboard {
         seqs
     }
 
+    /// The next `n` events' seqs; that a replay has caught up may be said between them.
+    pub(crate) async fn seqs_past_live(&mut self, n: usize) -> Vec<u64> {
+        let mut seqs = Vec::with_capacity(n);
+        while seqs.len() < n {
+            let frame = self.frame().await;
+            assert!(frame["seq"].is_u64() || frame["type"] == "live", "{frame}");
+            seqs.extend(frame["seq"].as_u64());
+        }
+        seqs
+    }
+
     /// Checks that the next frame is a control frame of type `kind`.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let frame = self.frame().await;

@@ -1,0 +1,212 @@
+//! `/api/events/stream`: the log as Server-Sent Events, for clients whom something on the way denies the WebSocket.
+//!
+//! Source: HTML Living Standard, 9.2 "Server-sent events".
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::extract::Query;
+use crate::handlers::events::StreamQuery;
+use crate::reply;
+use crate::router::AppState;
+use crate::ws::ServerFrame;
+
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What the first message says to people.
+const GREETING: &str = "Event stream connected successfully";
+/// For whoever passes the stream on: nothing of it may be kept, packed or held back.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
+
+/// `GET /api/events/stream`
+pub(crate) async fn stream(
+    State(state): State<AppState>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if state.drain.has_begun() {
+        return Err(ApiError::Draining);
+    }
+    let (asked, filter) = (query.after()?, query.filter()?);
+    // A browser that reconnects has the old address and the new id.
+    let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
+    let permit = state.sessions.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)?;
+    let place = Place { _permit: permit, _counted: state.sessions.streams.token() };
+    let subscription = state.sambad.subscribe(after, filter).await?;
+    let cursor = subscription.cursor();
+    let feed = Feed {
+        greeting: Some(greeting(&subscription, after.is_some(), state.config.heartbeat)),
+        told: cursor,
+        subscription,
+        state,
+        ended: false,
+        _place: place,
+    };
+    let body = Body::from_stream(stream::unfold(feed, |mut feed| async {
+        let chunk = feed.next().await?;
+        Some((Ok::<_, Infallible>(chunk), feed))
+    }));
+    Ok(reply::at(cursor, (HEADERS, body).into_response()))
+}
+
+/// Reads where a client that was connected before stopped; an empty header counts as none.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Error> {
+    let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let cursor = value.to_str().ok().and_then(|text| text.parse().ok());
+    cursor.map(Some).ok_or_else(|| Error::field("Last-Event-ID", "not a cursor of the form 9f3a01c7-1042"))
+}
+
+/// One of the sessions that may be open at a time; given back when hyper lets go of the body.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: TaskTrackerToken,
+}
+
+/// The body of a response: nothing is read from the log before hyper has room for it.
+#[derive(Debug)]
+struct Feed {
+    greeting: Option<Bytes>,
+    subscription: Subscription,
+    /// The id that the client has, as far as it follows from what was sent.
+    told: Cursor,
+    state: AppState,
+    ended: bool,
+    _place: Place,
+}
+
+/// What a stream waits for.
+enum Input {
+    Delivery(Result<Delivery, Error>),
+    Heartbeat,
+    /// The server goes: come back after this time.
+    Drain(Duration),
+}
+
+impl Feed {
+    /// The next bytes: whole messages. `None` when the stream has ended.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        let input = tokio::select! {
+            // In this order: a log that grows all the time must not keep a server from ending, and with events no
+            // heartbeat is needed.
+            biased;
+            () = self.state.drain.begins() => Input::Drain(self.state.drain.reconnect_after()),
+            delivery = self.subscription.next() => Input::Delivery(delivery),
+            () = sleep(self.state.config.heartbeat) => Input::Heartbeat,
+        };
+        self.write(input)
+    }
+
+    fn write(&mut self, input: Input) -> Option<Bytes> {
+        let mut out = Vec::new();
+        match input {
+            Input::Delivery(Ok(delivery)) => self.deliver(&mut out, delivery),
+            Input::Delivery(Err(error)) => {
+                // The client reconnects and goes on from its cursor.
+                tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
+                return None;
+            }
+            Input::Heartbeat => self.beat(&mut out),
+            Input::Drain(reconnect_after) => {
+                self.ended = true;
+                let _ = write!(out, "retry: {}\n\n", reconnect_after.as_millis());
+            }
+        }
+        Some(out.into())
+    }
+
+    fn deliver(&mut self, out: &mut Vec<u8>, delivery: Delivery) {
+        match delivery {
+            Delivery::Events(events) => {
+                out.reserve(events.iter().map(|event| event.frame().len() + AROUND_JSON).sum());
+                let epoch = self.told.epoch;
+                for event in &events {
+                    self.told = Cursor { epoch, seq: event.seq };
+                    push_event(out, self.told, event);
+                }
+            }
+            Delivery::Live(cursor) => {
+                self.told = cursor;
+                push(out, Some(cursor), "live", ServerFrame::live(cursor).to_json().as_bytes());
+            }
+            Delivery::Resync { reason, cursor } => {
+                self.told = cursor;
+                push(out, Some(cursor), "resync", ServerFrame::resync(reason, cursor).to_json().as_bytes());
+            }
+        }
+    }
+
+    /// A comment; when the cursor has moved without an event, an id as well, so that it does not grow old.
+    fn beat(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": heartbeat\n");
+        let cursor = self.subscription.cursor();
+        if cursor == self.told {
+            out.push(b'\n');
+        } else {
+            self.told = cursor;
+            push_id(out, cursor);
+        }
+    }
+}
+
+/// Bytes around an event's JSON: the names of the fields, the cursor, the type.
+const AROUND_JSON: usize = 80;
+
+/// The first message. It has no id: were the connection cut between a `connected` that continues elsewhere and its `resync`,
+/// the client would come back with an id that hides the loss. Where nothing was asked for, no `resync` can follow, and the
+/// client gets its first id at once, or a cut before the first event would cost it what happens meanwhile.
+fn greeting(subscription: &Subscription, resuming: bool, heartbeat: Duration) -> Bytes {
+    let (cursor, session) = (subscription.cursor(), Uuid::now_v7());
+    tracing::debug!(%session, %cursor, "event stream opened");
+    let connected = ServerFrame::connected(GREETING, session, cursor, subscription.start(), heartbeat.as_secs());
+    let mut out = Vec::new();
+    push(&mut out, None, "connected", connected.to_json().as_bytes());
+    if !resuming {
+        push_id(&mut out, cursor);
+    }
+    out.into()
+}
+
+fn push_event(out: &mut Vec<u8>, cursor: Cursor, event: &Event) {
+    push(out, Some(cursor), event.kind.as_str(), &event.json());
+}
+
+/// Writes one message. JSON escapes line breaks, so that one line carries it.
+fn push(out: &mut Vec<u8>, id: Option<Cursor>, event: &str, json: &[u8]) {
+    // Writing into memory cannot fail.
+    if let Some(id) = id {
+        let _ = writeln!(out, "id: {id}");
+    }
+    let _ = write!(out, "event: {event}\ndata: ");
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Writes a message without data, which only sets the id by which the client comes back.
+fn push_id(out: &mut Vec<u8>, cursor: Cursor) {
+    let _ = write!(out, "id: {cursor}\n\n");
+}
