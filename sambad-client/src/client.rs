@@ -134,7 +134,7 @@ impl Client {
     /// Opens a stream of events; it connects when it is first read.
     #[must_use]
     pub fn stream(&self, options: EventStreamOptions) -> EventStream {
-        EventStream::new(self.base.clone(), options)
+        EventStream::new(self.clone(), options)
     }
 
     /// Makes a request and reads the answer's content as a `T`.
@@ -150,7 +150,7 @@ impl Client {
     pub(crate) async fn exchange(&self, call: Call) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
         let timeout = call.timeout;
         let exchange = async {
-            let response = self.request(call).send().await.map_err(|error| self.failure(error, timeout))?;
+            let response = self.request(call).timeout(timeout).send().await.map_err(|error| self.failure(error, timeout))?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, self.read(response, timeout).await?))
         };
@@ -177,14 +177,19 @@ impl Client {
         })
     }
 
-    fn request(&self, call: Call) -> reqwest::RequestBuilder {
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The request of a call; whoever sends it sets the time limit.
+    pub(crate) fn request(&self, call: Call) -> reqwest::RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }
         let keyed = self.idempotency_key.as_ref().filter(|_| call.method == Method::POST);
-        let mut request = self.http.request(call.method, url).timeout(call.timeout);
+        let mut request = self.http.request(call.method, url);
         if let Some(key) = keyed {
             request = request.header("idempotency-key", key.clone());
         }
@@ -194,7 +199,7 @@ impl Client {
         request
     }
 
-    async fn read(&self, mut response: Response, timeout: Duration) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read(&self, mut response: Response, timeout: Duration) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error, timeout))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -205,7 +210,7 @@ impl Client {
         Ok(body)
     }
 
-    fn failure(&self, error: reqwest::Error, timeout: Duration) -> Error {
+    pub(crate) fn failure(&self, error: reqwest::Error, timeout: Duration) -> Error {
         let url = self.url().to_owned();
         // The address alone is told; a full URL would put phone numbers into logs.
         let error = error.without_url();
@@ -224,7 +229,7 @@ impl Client {
 }
 
 /// A header's value, if it is there and is text.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 

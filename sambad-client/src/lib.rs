@@ -34,7 +34,7 @@ pub use crate::{
         messages::{MessageQuery, NewMessage},
         users::{LoggedIn, NewUser, UserQuery},
     },
-    stream::{EventStream, EventStreamOptions, Item, Resync, State},
+    stream::{EventStream, EventStreamOptions, InvalidTransport, Item, Resync, State, Transport},
     user_ref::{InvalidUserRef, UserRef},
     verifier::{Anomaly, Verifier},
 };

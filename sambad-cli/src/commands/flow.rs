@@ -7,7 +7,7 @@ use clap::Args;
 use sambad_client::model::{Analytics, Contact, Message, User};
 use sambad_client::{
     Answer, Client, ContactQuery, Event, EventKind, EventStream, EventStreamOptions, Item, NewContact, NewMessage, NewUser, Seq,
-    State, Verifier,
+    State, Transport, Verifier,
 };
 
 use crate::output::{Output, Role};
@@ -148,10 +148,14 @@ struct Live {
 
 impl Live {
     async fn open(client: &Client) -> anyhow::Result<Self> {
-        let mut stream = client.stream(EventStreamOptions::default());
+        // What is checked is the WebSocket: another way that works is no success.
+        let options = EventStreamOptions { transport: Transport::WebSocket, ..EventStreamOptions::default() };
+        let mut stream = client.stream(options);
         loop {
             match stream.next().await.context("the stream ended")?? {
-                Item::State(State::Live { cursor }) => return Ok(Self { stream, verifier: Verifier::unfiltered(cursor.seq) }),
+                Item::State(State::Live { cursor, .. }) => {
+                    return Ok(Self { stream, verifier: Verifier::unfiltered(cursor.seq) });
+                }
                 Item::State(State::Reconnecting { why, .. }) => return Err(why.into()),
                 _ => {}
             }

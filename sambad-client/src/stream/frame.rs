@@ -1,4 +1,4 @@
-//! The server's text frames.
+//! What the server says, by any transport.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(super) enum Frame {
     Live(Position),
     /// The position asked for cannot be served.
     Resync(Resync),
+    /// Up to here there is nothing else that was asked for.
+    Passed(Cursor),
     /// Something that needs no reaction, or that this crate does not know.
     Other,
 }
@@ -49,6 +51,11 @@ pub(super) struct Resync {
 }
 
 impl Connected {
+    /// What a server would say whose heartbeat is below an hour.
+    pub(super) fn new(cursor: Cursor, head: Seq, heartbeat: Duration) -> Self {
+        Self { cursor, head, heartbeat_s: heartbeat.as_secs_f64() }
+    }
+
     /// How often something is heard from the server, at the least.
     pub(super) fn heartbeat(&self) -> Duration {
         Duration::try_from_secs_f64(self.heartbeat_s.min(HEARTBEAT_MAX_S)).unwrap_or_default()

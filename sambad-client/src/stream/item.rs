@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sambad_core::{Cursor, ResyncReason, Seq};
 
+use super::transport::Transport;
 use crate::error::Error;
 use crate::event::Event;
 
@@ -37,6 +38,8 @@ pub enum State {
     Connecting {
         /// Attempts since the last connection, this one included.
         attempt: u32,
+        /// By which way; here and below never `Auto`.
+        transport: Transport,
     },
     /// Connected, and events from before now are coming.
     Replaying {
@@ -44,15 +47,19 @@ pub enum State {
         cursor: Cursor,
         /// How far it has to go.
         head: Seq,
+        /// By which way.
+        transport: Transport,
     },
     /// Connected, and every event comes as it happens.
     Live {
         /// Everything up to here was passed on.
         cursor: Cursor,
+        /// By which way.
+        transport: Transport,
     },
-    /// The connection is gone; another attempt follows.
+    /// The connection is gone, or did not come about; another attempt follows.
     Reconnecting {
-        /// How soon.
+        /// How soon; zero when only the transport did not get through, and the next one is tried.
         delay: Duration,
         /// What happened.
         why: Error,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::frame::{Connected, Frame};
 use super::item::{Item, Resync, State};
 use super::options::EventStreamOptions;
+use super::transport::Transport;
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::event::Event;
@@ -22,6 +23,10 @@ use crate::rest::events::types;
 pub(super) struct Machine {
     /// What the reader asked for; counts until there is a cursor.
     after: Option<After>,
+    /// What the reader wants to be used.
+    asked: Transport,
+    /// What is used: that which worked last, or is to be tried next.
+    transport: Transport,
     /// Everything up to here was passed on (or was before the stream).
     cursor: Option<Cursor>,
     session: Option<Session>,
@@ -49,7 +54,16 @@ impl Machine {
             Some(After::Seq(_)) | None => None,
         };
         let backoff = Backoff::new(options.backoff_initial, options.backoff_cap);
-        Self { after: options.after, cursor, session: None, items: VecDeque::new(), backoff, attempt: 0 }
+        Self {
+            after: options.after,
+            asked: options.transport,
+            transport: options.transport.first(),
+            cursor,
+            session: None,
+            items: VecDeque::new(),
+            backoff,
+            attempt: 0,
+        }
     }
 
     pub(super) fn cursor(&self) -> Option<Cursor> {
@@ -61,13 +75,18 @@ impl Machine {
         self.cursor.map(After::Cursor).or(self.after)
     }
 
+    /// The transport to dial with; never `Auto`.
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     pub(super) fn take(&mut self) -> Option<Item> {
         self.items.pop_front()
     }
 
     pub(super) fn dialing(&mut self) {
         self.attempt = self.attempt.saturating_add(1);
-        self.items.push_back(Item::State(State::Connecting { attempt: self.attempt }));
+        self.items.push_back(Item::State(State::Connecting { attempt: self.attempt, transport: self.transport }));
     }
 
     pub(super) fn frame(&mut self, frame: Frame, now: Instant) {
@@ -83,6 +102,7 @@ impl Machine {
                 self.items.push_back(Item::Resync(Resync { reason: resync.reason, cursor: resync.cursor }));
                 self.live(resync.cursor);
             }
+            Frame::Passed(cursor) => self.passed(cursor),
             Frame::Other => {}
         }
     }
@@ -96,12 +116,35 @@ impl Machine {
             self.backoff.reset();
         }
         let delay = match asked {
-            // Later by up to a quarter: everybody else was told the same.
+            // Told to this session alone: the server has spread them.
+            Some(asked) if matches!(why, Error::Closed { .. }) => asked,
+            // `Retry-After` is the same for everybody: later by up to a quarter.
             Some(asked) => asked + asked.mul_f64(random / 4.0),
             None => self.backoff.next(random),
         };
         self.items.push_back(Item::State(State::Reconnecting { delay, why }));
         delay
+    }
+
+    /// Takes note that the transport does not get through, and says how long to wait before the next one is tried.
+    ///
+    /// # Errors
+    /// Gives the failure back when the reader wants this transport and no other.
+    pub(super) fn blocked(&mut self, why: Error, now: Instant, random: f64) -> Result<Duration, Error> {
+        if self.asked != Transport::Auto {
+            return Err(why);
+        }
+        let Some(below) = self.transport.below() else {
+            // Nothing gets through: that is an outage, or a wrong address.
+            self.transport = self.asked.first();
+            return Ok(self.lost(why, None, now, random));
+        };
+        self.transport = below;
+        // At once. A server that restarts behind a proxy looks the same for as long as it takes, and the shorter the time
+        // between two attempts, the surer it is that the transport made the difference and not the server's return.
+        let delay = Duration::ZERO;
+        self.items.push_back(Item::State(State::Reconnecting { delay, why }));
+        Ok(delay)
     }
 
     pub(super) fn closed(&mut self) {
@@ -118,7 +161,11 @@ impl Machine {
         // `connected` that starts elsewhere and its `resync`, the reader would never hear of the loss.
         self.cursor.get_or_insert(start);
         if resuming {
-            self.items.push_back(Item::State(State::Replaying { cursor: start, head: connected.head }));
+            self.items.push_back(Item::State(State::Replaying {
+                cursor: start,
+                head: connected.head,
+                transport: self.transport,
+            }));
         } else {
             self.live(start);
         }
@@ -129,7 +176,7 @@ impl Machine {
             && !std::mem::replace(&mut session.live, true)
         {
             self.advance(cursor);
-            self.items.push_back(Item::State(State::Live { cursor }));
+            self.items.push_back(Item::State(State::Live { cursor, transport: self.transport }));
         }
     }
 
@@ -140,6 +187,13 @@ impl Machine {
             self.advance(cursor);
         }
         self.items.push_back(Item::Event(event));
+    }
+
+    /// So that the cursor of a reader whose filter lets little through does not grow old.
+    fn passed(&mut self, cursor: Cursor) {
+        if self.session.is_some() {
+            self.advance(cursor);
+        }
     }
 
     /// Moves the cursor, but never back within an epoch: a repeated event must not cause more repeats.

@@ -33,14 +33,19 @@ fn cut() -> Error {
     Error::Silent { after: Duration::ZERO }
 }
 
+/// How a transport is told where it is not the usual one.
+fn by(transport: Transport) -> String {
+    if transport == Transport::WebSocket { String::new() } else { format!(" by {transport}") }
+}
+
 /// The items so far, each as one word.
 fn told(machine: &mut Machine) -> Vec<String> {
     let word = |item| match item {
         Item::Event(event) => format!("event {}", event.seq),
         Item::Resync(resync) => format!("resync {}", resync.cursor),
-        Item::State(State::Connecting { attempt }) => format!("connecting {attempt}"),
-        Item::State(State::Replaying { cursor, head }) => format!("replaying {cursor} to {head}"),
-        Item::State(State::Live { cursor }) => format!("live {cursor}"),
+        Item::State(State::Connecting { attempt, transport }) => format!("connecting {attempt}{}", by(transport)),
+        Item::State(State::Replaying { cursor, head, transport }) => format!("replaying {cursor} to {head}{}", by(transport)),
+        Item::State(State::Live { cursor, transport }) => format!("live {cursor}{}", by(transport)),
         Item::State(State::Reconnecting { delay, .. }) => format!("reconnecting {}", delay.as_millis()),
         Item::State(State::Closed) => "closed".into(),
     };
@@ -123,13 +128,90 @@ fn only_success_resets_the_delay() {
     assert_eq!(delay(vec![connected("0000000a-5")], CAP), 100);
 }
 
-/// Goal: a delay that the server asks for is kept, plus at most a quarter. Method: both ends.
+/// Goal: a delay that is for this session alone is kept, one that everybody is told is spread over a quarter more. Method:
+/// both ends of each.
 #[test]
-fn the_servers_delay_is_a_lower_bound() {
+fn the_servers_delay_is_kept() {
     let now = Instant::now();
     let asked = Some(Duration::from_millis(400));
-    assert_eq!(machine(None).lost(cut(), asked, now, 0.0).as_millis(), 400);
-    assert_eq!(machine(None).lost(cut(), asked, now, 1.0).as_millis(), 500);
+    let refused =
+        || Error::Api { status: 503, code: "unavailable".into(), message: String::new(), request_id: None, retry_after: asked };
+    for (random, spread) in [(0.0, 400), (1.0, 500)] {
+        let drained = Error::Closed { code: 4000, reason: "drain reconnect_after_ms=400".into() };
+        assert_eq!(machine(None).lost(drained, asked, now, random).as_millis(), 400);
+        assert_eq!(machine(None).lost(refused(), asked, now, random).as_millis(), spread);
+    }
+}
+
+/// Goal: what does not get through gives way at once, and what works is kept. Method: down to the stream, cuts, an outage.
+#[test]
+fn the_transport_that_worked_is_kept() {
+    let now = Instant::now();
+    let mut machine = machine(None);
+    machine.dialing();
+    assert_eq!(machine.blocked(cut(), now, 1.0).unwrap(), Duration::ZERO);
+    machine.dialing();
+    machine.frame(connected("0000000a-5"), now);
+    machine.frame(event(6), now);
+    machine.lost(cut(), None, now, 1.0);
+    machine.dialing();
+    machine.lost(cut(), None, now, 1.0);
+    machine.dialing();
+    machine.frame(connected("0000000a-6"), now);
+    machine.frame(live("0000000a-6"), now);
+    let expected = [
+        "connecting 1",
+        "reconnecting 0",
+        "connecting 2 by sse",
+        "live 0000000a-5 by sse",
+        "event 6",
+        "reconnecting 100",
+        "connecting 1 by sse",
+        "reconnecting 200",
+        "connecting 2 by sse",
+        "replaying 0000000a-6 to 99 by sse",
+        "live 0000000a-6 by sse",
+    ];
+    assert_eq!(told(&mut machine), expected);
+}
+
+/// Goal: when nothing gets through it begins again at the top, slower each time. Method: twice down the ladder.
+#[test]
+fn after_the_last_transport_comes_the_first() {
+    let now = Instant::now();
+    let mut machine = machine(None);
+    for pause in [100, 200] {
+        for (transport, delay) in [(Transport::WebSocket, 0), (Transport::Sse, 0), (Transport::Poll, pause)] {
+            assert_eq!(machine.transport(), transport);
+            assert_eq!(machine.blocked(cut(), now, 1.0).unwrap().as_millis(), delay);
+        }
+    }
+}
+
+/// Goal: a transport that was asked for is kept to. Method: each, blocked and lost.
+#[test]
+fn a_fixed_transport_stays() {
+    let now = Instant::now();
+    for transport in [Transport::WebSocket, Transport::Sse, Transport::Poll] {
+        let mut machine = Machine::new(&EventStreamOptions { transport, ..EventStreamOptions::default() });
+        assert!(machine.blocked(cut(), now, 1.0).is_err());
+        machine.lost(cut(), None, now, 1.0);
+        assert_eq!(machine.transport(), transport);
+    }
+}
+
+/// Goal: a quiet reader's cursor moves along, and only forward. Method: ids without events, before and in a session.
+#[test]
+fn a_passed_position_is_resumed_from() {
+    let now = Instant::now();
+    let mut machine = machine(None);
+    machine.frame(Frame::Passed(cursor("0000000a-3")), now);
+    assert_eq!(machine.cursor(), None);
+    machine.frame(connected("0000000a-5"), now);
+    for (passed, after) in [("0000000a-9", "0000000a-9"), ("0000000a-7", "0000000a-9")] {
+        machine.frame(Frame::Passed(cursor(passed)), now);
+        assert_eq!(machine.after(), Some(cursor(after).into()));
+    }
 }
 
 /// Goal: the address says exactly what is asked. Method: nothing, and everything.

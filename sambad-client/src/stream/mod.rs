@@ -1,31 +1,38 @@
 //! A stream of events that survives what happens to its connection.
 //!
-//! [`Machine`] decides and knows no socket; [`Socket`](socket::Socket) carries and decides nothing. This file turns
-//! what happens to the one into input for the other.
+//! [`Machine`] decides and knows no socket; [`Wire`](wire::Wire) carries, by one of three transports, and decides nothing.
+//! This file turns what happens to the one into input for the other.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use reqwest::Url;
 use sambad_core::Cursor;
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::close::{self, Verdict};
 use crate::error::Error;
 
+mod decoder;
 mod frame;
 mod item;
 mod machine;
 mod options;
+mod poll;
 mod socket;
+mod sse;
+mod transport;
+mod wire;
 
 pub use item::{Item, Resync, State};
 pub use options::EventStreamOptions;
+pub use transport::{InvalidTransport, Transport};
 
 use frame::Frame;
 use machine::Machine;
-use socket::{End, Socket};
+use wire::{End, Wire};
 
 /// A stream of events: connects, replays, goes live, and after a cut goes on where it was.
 ///
@@ -35,15 +42,19 @@ use socket::{End, Socket};
 ///
 /// Nothing runs in the background: the stream lives by [`next`](Self::next) being called. One that is not read for long
 /// is not lost; the server may close it meanwhile, and it reconnects.
+///
+/// With [`Transport::Auto`] it is a WebSocket, and where the server is reached but a WebSocket does not get through, an event
+/// stream or else a long poll; [`State::Live`] says which. What worked last is used again. When nothing gets through, it
+/// begins again with the WebSocket.
 #[derive(Debug)]
 pub struct EventStream {
-    url: Url,
+    client: Client,
     options: EventStreamOptions,
     machine: Machine,
     link: Link,
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<Socket, Error>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<Wire, End>> + Send>>;
 
 /// How far the connection is. Futures in progress are kept here, not in `next`, so that dropping `next` loses nothing.
 enum Link {
@@ -52,15 +63,15 @@ enum Link {
     /// On its way.
     Dialing(Dial),
     /// Carrying frames.
-    Open(Box<Socket>),
+    Open(Box<Wire>),
     /// Never to be dialled again.
     Ended,
 }
 
 impl EventStream {
-    pub(crate) fn new(url: Url, options: EventStreamOptions) -> Self {
+    pub(crate) fn new(client: Client, options: EventStreamOptions) -> Self {
         let machine = Machine::new(&options);
-        Self { url, options, machine, link: Link::Waiting { until: None } }
+        Self { client, options, machine, link: Link::Waiting { until: None } }
     }
 
     /// The position up to which everything was passed on; `None` before the first connection, unless one was given.
@@ -91,13 +102,8 @@ impl EventStream {
                     self.dial();
                     continue;
                 }
-                Link::Dialing(dial) => dial.await.map(|socket| self.link = Link::Open(Box::new(socket))).map_err(End::Failed),
-                Link::Open(socket) => match socket.read().await {
-                    Ok(text) => {
-                        Frame::parse(&text).map(|frame| self.receive(frame)).map_err(|error| End::Failed(self.protocol(&error)))
-                    }
-                    Err(end) => Err(end),
-                },
+                Link::Dialing(dial) => dial.await.map(|wire| self.link = Link::Open(Box::new(wire))),
+                Link::Open(wire) => wire.read().await.map(|frame| self.receive(frame)),
             };
             if let Err(end) = outcome
                 && let Err(error) = self.lost(end)
@@ -112,20 +118,21 @@ impl EventStream {
     /// # Cancel safety
     /// Dropping the future drops the connection.
     pub async fn close(self) {
-        if let Link::Open(socket) = self.link {
-            socket.close().await;
+        if let Link::Open(wire) = self.link {
+            wire.close().await;
         }
     }
 
     fn dial(&mut self) {
-        let url = machine::address(&self.url, self.machine.after(), self.options.filter);
+        let EventStreamOptions { filter, connect_timeout, .. } = self.options;
+        let (transport, after) = (self.machine.transport(), self.machine.after());
         self.machine.dialing();
-        self.link = Link::Dialing(Box::pin(Socket::dial(url, self.options.connect_timeout)));
+        self.link = Link::Dialing(Box::pin(Wire::dial(transport, self.client.clone(), after, filter, connect_timeout)));
     }
 
     fn receive(&mut self, frame: Frame) {
-        if let (Frame::Connected(connected), Link::Open(socket)) = (&frame, &mut self.link) {
-            socket.expect_heartbeat(connected.heartbeat() + self.options.grace);
+        if let (Frame::Connected(connected), Link::Open(wire)) = (&frame, &mut self.link) {
+            wire.expect_heartbeat(connected.heartbeat() + self.options.grace);
         }
         self.machine.frame(frame, Instant::now());
     }
@@ -133,9 +140,19 @@ impl EventStream {
     /// Decides what the end of a connection means: another attempt, the end, or a final error.
     fn lost(&mut self, end: End) -> Result<(), Error> {
         self.link = Link::Ended;
+        let end = match end {
+            End::Blocked(error) => match self.machine.blocked(error, Instant::now(), fastrand::f64()) {
+                Ok(delay) => {
+                    self.wait(delay);
+                    return Ok(());
+                }
+                Err(error) => End::Failed(error),
+            },
+            other => other,
+        };
         let (verdict, why) = match end {
             End::Failed(error) if error.is_transient() => (Verdict::Reconnect { after: error.retry_after() }, error),
-            End::Failed(error) => (Verdict::Final, error),
+            End::Failed(error) | End::Blocked(error) => (Verdict::Final, error),
             End::Closed { code, reason } => (close::judge(code, &reason), Error::Closed { code, reason }),
         };
         match verdict {
@@ -143,14 +160,14 @@ impl EventStream {
             Verdict::Final => return Err(why),
             Verdict::Reconnect { after } => {
                 let delay = self.machine.lost(why, after, Instant::now(), fastrand::f64());
-                self.link = Link::Waiting { until: Some(Instant::now() + delay) };
+                self.wait(delay);
             }
         }
         Ok(())
     }
 
-    fn protocol(&self, error: &serde_json::Error) -> Error {
-        Error::Protocol { url: self.url.as_str().trim_end_matches('/').into(), what: format!("frame that is no event: {error}") }
+    fn wait(&mut self, delay: Duration) {
+        self.link = Link::Waiting { until: Some(Instant::now() + delay) };
     }
 }
 

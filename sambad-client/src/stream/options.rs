@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sambad_core::{After, Filter};
 
+use super::transport::Transport;
+
 /// How to open a stream; the default is every event from now on.
 ///
 /// # Examples
@@ -19,6 +21,8 @@ pub struct EventStreamOptions {
     pub after: Option<After>,
     /// Which events; default all.
     pub filter: Filter,
+    /// How events travel; default `Auto`. Any other is kept to, whether it gets through or not.
+    pub transport: Transport,
     /// First delay before a reconnect, default 100 ms; it doubles with each failure, less up to half by chance.
     pub backoff_initial: Duration,
     /// Longest delay before a reconnect, default 5 s, unless the server asks for a longer one.
@@ -34,6 +38,7 @@ impl Default for EventStreamOptions {
         Self {
             after: None,
             filter: Filter::default(),
+            transport: Transport::default(),
             backoff_initial: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(5),
             grace: Duration::from_secs(10),

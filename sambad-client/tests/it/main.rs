@@ -1,8 +1,11 @@
 //! The client against real sockets: scripted servers for what a good server does not do, a real one for the rest.
 #![expect(clippy::unwrap_used, reason = "a test fails where what it needs is missing, in helpers as well")]
 
+mod fallback;
+mod meddler;
 mod proxy;
 mod rest;
 mod scripted;
 mod stream_faults;
 mod stream_live;
+mod transports;

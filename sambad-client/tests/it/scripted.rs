@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sambad_client::{Client, EventStream, EventStreamOptions, Item, State};
+use sambad_client::{Client, EventStream, EventStreamOptions, Item, State, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -64,8 +64,8 @@ impl Server {
         Peer { ws, query }
     }
 
-    /// Answers one request with these bytes.
-    pub(crate) async fn answer_raw(&self, answer: &str) {
+    /// Answers one request with these bytes; gives the request's first line.
+    pub(crate) async fn answer_raw(&self, answer: &str) -> String {
         let mut tcp = self.accept_tcp().await;
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -73,6 +73,7 @@ impl Server {
         }
         tcp.write_all(answer.as_bytes()).await.unwrap();
         tcp.shutdown().await.unwrap();
+        String::from_utf8(request).unwrap().lines().next().unwrap().into()
     }
 }
 
@@ -110,6 +111,11 @@ impl Peer {
     }
 }
 
+/// How a transport is told where it is not the usual one.
+fn by(transport: Transport) -> String {
+    if transport == Transport::WebSocket { String::new() } else { format!(" by {transport}") }
+}
+
 /// The next item, as one line.
 pub(crate) async fn told(stream: &mut EventStream) -> String {
     match tokio::time::timeout(SOON, stream.next()).await.expect("the stream has something to tell") {
@@ -118,9 +124,9 @@ pub(crate) async fn told(stream: &mut EventStream) -> String {
         Some(Ok(Item::Event(event))) => format!("event {}", event.seq),
         Some(Ok(Item::Resync(resync))) => format!("resync {} {}", resync.reason.as_str(), resync.cursor),
         Some(Ok(Item::State(state))) => match state {
-            State::Connecting { .. } => "connecting".into(),
-            State::Replaying { cursor, .. } => format!("replaying {cursor}"),
-            State::Live { cursor } => format!("live {cursor}"),
+            State::Connecting { transport, .. } => format!("connecting{}", by(transport)),
+            State::Replaying { cursor, transport, .. } => format!("replaying {cursor}{}", by(transport)),
+            State::Live { cursor, transport } => format!("live {cursor}{}", by(transport)),
             State::Reconnecting { why, .. } => format!("reconnecting: {why}"),
             other => format!("{other:?}").to_lowercase(),
         },

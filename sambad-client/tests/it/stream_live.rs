@@ -35,7 +35,7 @@ async fn read_to(stream: &mut EventStream, verifier: &mut Verifier, last: Seq) -
 
 async fn live(stream: &mut EventStream) -> Seq {
     loop {
-        if let Item::State(State::Live { cursor }) = next(stream).await {
+        if let Item::State(State::Live { cursor, .. }) = next(stream).await {
             return cursor.seq;
         }
     }

@@ -172,11 +172,11 @@ impl Session {
 
     fn state(&mut self, state: State, output: &mut Output) -> Step {
         match state {
-            State::Replaying { cursor, head } => {
+            State::Replaying { cursor, head, .. } => {
                 self.connected(cursor);
                 output.note(Role::Aside, format_args!("connected to {}, replaying from {cursor} to seq {head}", self.url));
             }
-            State::Live { cursor } => {
+            State::Live { cursor, .. } => {
                 self.connected(cursor);
                 self.live = true;
                 output.note(Role::Aside, format_args!("live at {}, after {cursor}", self.url));

@@ -1,0 +1,171 @@
+//! The log by long poll: requests one after the other, told as if they were one connection.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use sambad_core::{After, Cursor, Filter, ResyncReason, Seq};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::frame::{Connected, Frame, Position, Resync};
+use super::wire::End;
+use crate::client::{Call, Client, refusal, text};
+use crate::error::Error;
+use crate::rest::events::{EventPage, types};
+
+/// How long the server may hold a request that finds nothing: below its own bound, and below a usual proxy's patience.
+const WAIT: Duration = Duration::from_secs(25);
+/// Events of a page.
+const PAGE_EVENTS: u32 = 1000;
+/// The least time from one request that was answered with nothing to the next: a server that drains answers at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A reader of the log.
+pub(super) struct Poll {
+    client: Client,
+    filter: Filter,
+    /// Where the next request continues.
+    cursor: Cursor,
+    live: bool,
+    /// What the last answer brought and was not read: a page and what is said of it, at most.
+    ready: VecDeque<Frame>,
+    /// The request under way. Kept here, so that a reader that goes away for a while finds its answer.
+    request: Option<Request>,
+    patience: Duration,
+}
+
+type Request = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
+
+/// What the server says to a request.
+enum Answer {
+    Page(EventPage),
+    /// The position cannot be served.
+    Gone(Resync),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Question {
+    after: After,
+    filter: Filter,
+    limit: u32,
+    wait: Duration,
+}
+
+impl Poll {
+    /// Makes the first request, which waits for nothing, within `limit`.
+    pub(super) async fn dial(client: Client, after: Option<After>, filter: Filter, limit: Duration) -> Result<Self, End> {
+        // Who begins now only asks where "now" is.
+        let (asked, events) = after.map_or((After::Seq(Seq::ZERO), 1), |after| (after, PAGE_EVENTS));
+        let question = Question { after: asked, filter, limit: events, wait: Duration::ZERO };
+        let answer = ask(client.clone(), question, limit, false).await?;
+        let start = match (&answer, after) {
+            (Answer::Gone(resync), _) => resync.cursor,
+            (Answer::Page(page), None) => Cursor { seq: page.head, ..page.cursor },
+            (Answer::Page(_), Some(After::Cursor(cursor))) => cursor,
+            (Answer::Page(page), Some(After::Seq(seq))) => Cursor { seq: seq.max(page.first.prev()), ..page.cursor },
+        };
+        let head = if let Answer::Page(page) = &answer { page.head } else { start.seq };
+        let connected = Frame::Connected(Connected::new(start, head, WAIT));
+        let ready = VecDeque::from([connected]);
+        let mut poll = Self { client, filter, cursor: start, live: after.is_none(), ready, request: None, patience: limit };
+        if after.is_some() {
+            poll.take(answer);
+        }
+        Ok(poll)
+    }
+
+    /// Sets how long an answer may take from now on.
+    pub(super) fn expect_heartbeat(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// The next frame. Cancel safe: the request under way goes on with the next call.
+    pub(super) async fn read(&mut self) -> Result<Frame, End> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(frame);
+            }
+            let wait = if self.live { WAIT } else { Duration::ZERO };
+            let question = Question { after: self.cursor.into(), filter: self.filter, limit: PAGE_EVENTS, wait };
+            let new = || Box::pin(ask(self.client.clone(), question, self.patience, true)) as Request;
+            let answer = self.request.get_or_insert_with(new).await;
+            self.request = None;
+            self.take(answer?);
+        }
+    }
+
+    /// Turns an answer into what a connection would have brought.
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Gone(resync) => {
+                (self.cursor, self.live) = (resync.cursor, true);
+                self.ready.push_back(Frame::Resync(resync));
+            }
+            Answer::Page(page) => {
+                self.ready.extend(page.events.into_iter().map(Frame::Event));
+                self.ready.push_back(Frame::Passed(page.cursor));
+                self.cursor = page.cursor;
+                if !self.live && page.cursor.seq >= page.head {
+                    self.live = true;
+                    self.ready.push_back(Frame::Live(Position { cursor: page.cursor }));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poll").field("cursor", &self.cursor).field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+/// Makes a request and reads its answer within `patience`.
+async fn ask(client: Client, question: Question, patience: Duration, greeted: bool) -> Result<Answer, End> {
+    let Question { after, filter, limit, wait } = question;
+    let call = Call::get("/api/events")
+        .query("after", Some(after))
+        .query("limit", Some(limit))
+        .query("types", types(filter.kinds))
+        .query("user", filter.user)
+        .query("wait", Some(wait.as_secs()).filter(|wait| *wait > 0))
+        .timeout(patience);
+    let begun = Instant::now();
+    let (status, headers, body) = match timeout(patience, client.exchange(call)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if greeted && matches!(error, Error::Timeout { .. }) => {
+            return Err(End::Failed(Error::Silent { after: patience }));
+        }
+        Ok(Err(error)) if greeted => return Err(End::Failed(error)),
+        Ok(Err(error)) => return Err(End::unanswered(error)),
+        Err(_) if greeted => return Err(End::Failed(Error::Silent { after: patience })),
+        Err(_) => return Err(End::Blocked(Error::Timeout { url: client.url().into(), after: patience })),
+    };
+    match status {
+        StatusCode::OK => {
+            let page: EventPage = client.answer(&headers, &body).map_err(|error| End::new(greeted, error))?.value;
+            if page.events.is_empty() && !wait.is_zero() {
+                sleep(PAUSE.saturating_sub(begun.elapsed())).await;
+            }
+            Ok(Answer::Page(page))
+        }
+        StatusCode::GONE => gone(&headers, &body).map(Answer::Gone).ok_or_else(|| End::refused(refusal(status, &headers, &body))),
+        _ => Err(End::refused(refusal(status, &headers, &body))),
+    }
+}
+
+/// Reads why a position cannot be served, and where to go on.
+fn gone(headers: &HeaderMap, body: &[u8]) -> Option<Resync> {
+    #[derive(Deserialize)]
+    struct Gone {
+        reason: ResyncReason,
+    }
+    let Gone { reason } = serde_json::from_slice(body).ok()?;
+    Some(Resync { reason, cursor: text(headers, "sambad-cursor")?.parse().ok()? })
+}
