@@ -4,12 +4,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use sambad_client::{After, EventKind, Seq};
+use sambad_client::{After, EventKind, Seq, Transport};
 
 /// Reads the name of an event type.
 pub(crate) fn event_kind() -> impl TypedValueParser<Value = EventKind> {
     let names = EventKind::ALL.map(EventKind::as_str);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<EventKind>())
+}
+
+/// Reads the name of a transport.
+pub(crate) fn transport() -> impl TypedValueParser<Value = Transport> {
+    let names = Transport::ALL.map(Transport::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Transport>())
 }
 
 /// Where `watch` begins.

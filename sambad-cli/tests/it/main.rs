@@ -9,4 +9,5 @@ mod help;
 mod usage;
 mod watch;
 mod watch_ends;
+mod watch_transport;
 mod watch_verify;

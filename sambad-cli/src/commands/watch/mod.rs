@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use sambad_client::{After, Client, EventKind, EventStreamOptions, Filter, KindSet, UserRef};
+use sambad_client::{After, Client, EventKind, EventStreamOptions, Filter, KindSet, Transport, UserRef};
 
 use crate::exit::Exit;
 use crate::output::Output;
@@ -42,6 +42,9 @@ pub(crate) struct WatchArgs {
     /// Begin where FILE says, and keep it up to date; without the file, begin as --after says
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// How events travel: by WebSocket, Server-Sent Events or long poll; auto is the first that gets through
+    #[arg(long, value_name = "WAY", default_value_t, value_parser = values::transport())]
+    transport: Transport,
     /// Stop after N events
     #[arg(long, short = 'n', value_name = "N")]
     count: Option<NonZeroU64>,
@@ -91,7 +94,8 @@ impl WatchArgs {
         let found = resume.as_ref().and_then(Resume::cursor).map(After::Cursor);
         let kinds = if self.types.is_empty() { KindSet::ALL } else { self.types.iter().copied().collect() };
         let filter = Filter { kinds, user };
-        let options = EventStreamOptions { after: found.or(self.after), filter, ..EventStreamOptions::default() };
+        let after = found.or(self.after);
+        let options = EventStreamOptions { after, filter, transport: self.transport, ..EventStreamOptions::default() };
         Session::new(self, client, options, resume).run(output).await
     }
 }

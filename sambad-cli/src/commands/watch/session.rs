@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sambad_client::{After, Client, Error, Event, EventStream, EventStreamOptions, Filter, Item, Seq, State};
+use sambad_client::{After, Client, Error, Event, EventStream, EventStreamOptions, Filter, Item, Seq, State, Transport};
 use tokio::time::{Instant, sleep_until};
 
 use super::WatchArgs;
@@ -31,6 +31,10 @@ pub(super) struct Session {
     last_event: Instant,
     was_connected: bool,
     live: bool,
+    /// What `--transport` says.
+    asked: Transport,
+    /// The transport of the attempt under way.
+    tried: Transport,
 }
 
 /// What woke the loop.
@@ -69,6 +73,8 @@ impl Session {
             last_event: now,
             was_connected: false,
             live: false,
+            asked: args.transport,
+            tried: args.transport,
         }
     }
 
@@ -172,20 +178,22 @@ impl Session {
 
     fn state(&mut self, state: State, output: &mut Output) -> Step {
         match state {
-            State::Replaying { cursor, head, .. } => {
+            State::Connecting { transport, .. } => self.tried = transport,
+            State::Replaying { cursor, head, transport } => {
                 self.connected(cursor);
-                output.note(Role::Aside, format_args!("connected to {}, replaying from {cursor} to seq {head}", self.url));
+                let (url, by) = (&self.url, by(transport));
+                output.note(Role::Aside, format_args!("connected to {url}{by}, replaying from {cursor} to seq {head}"));
             }
-            State::Live { cursor, .. } => {
+            State::Live { cursor, transport } => {
                 self.connected(cursor);
                 self.live = true;
-                output.note(Role::Aside, format_args!("live at {}, after {cursor}", self.url));
+                output.note(Role::Aside, format_args!("live at {}{}, after {cursor}", self.url, by(transport)));
             }
-            State::Reconnecting { why, .. }
-                if !self.was_connected && matches!(why, Error::Connect { .. } | Error::Timeout { .. }) =>
-            {
-                // Whoever mistyped the address, or forgot to start the server, wants to hear it, not to wait.
-                return Err(why.into());
+            // Whoever mistyped the address, or forgot to start the server, wants to hear it, not to wait.
+            State::Reconnecting { why, .. } if self.is_hopeless(&why) => return Err(why.into()),
+            State::Reconnecting { delay, why } if delay.is_zero() && self.asked == Transport::Auto => {
+                self.live = false;
+                output.note(Role::Aside, format_args!("{} does not get through: {why}", self.tried));
             }
             State::Reconnecting { delay, why } => {
                 self.live = false;
@@ -195,6 +203,13 @@ impl Session {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Whether a stream that was never connected had better be given up: nobody is there, or no transport is left to try.
+    fn is_hopeless(&self, why: &Error) -> bool {
+        let last = self.asked != Transport::Auto || self.tried == Transport::Poll;
+        let in_vain = matches!(why, Error::Timeout { .. }) || !why.is_transient();
+        !self.was_connected && (matches!(why, Error::Connect { .. }) || (last && in_vain))
     }
 
     fn connected(&mut self, cursor: sambad_client::Cursor) {
@@ -221,6 +236,11 @@ impl Session {
         }
         if self.progress.unmet().is_empty() { Exit::Success } else { Exit::Failure }
     }
+}
+
+/// How a transport is told where it is not the usual one.
+fn by(transport: Transport) -> String {
+    if transport == Transport::WebSocket { String::new() } else { format!(" by {transport}") }
 }
 
 /// Waits for an instant; for ever, if there is none.
