@@ -149,7 +149,8 @@ async fn ask(client: Client, question: Question, patience: Duration, greeted: bo
     };
     match status {
         StatusCode::OK => {
-            let page: EventPage = client.answer(&headers, &body).map_err(|error| End::new(greeted, error))?.value;
+            // Whatever says 200 and is no page is not the server: a portal that wants a login, between two polls as well.
+            let page: EventPage = client.answer(&headers, &body).map_err(End::Blocked)?.value;
             if page.events.is_empty() && !wait.is_zero() {
                 sleep(PAUSE.saturating_sub(begun.elapsed())).await;
             }

@@ -8,9 +8,9 @@ use sambad_server::testing::TestServer;
 use crate::meddler::{ALL_PASS, BAD_GATEWAY, FORBIDDEN, Fate, Fates, Meddler, PORTAL};
 use crate::scripted::{SOON, quick, told};
 
-/// From the beginning of the log, with little patience.
+/// From the beginning of the log; patience is short, and long enough for a loaded machine.
 fn whole_log(transport: Transport) -> EventStreamOptions {
-    let connect_timeout = Duration::from_millis(400);
+    let connect_timeout = Duration::from_secs(2);
     EventStreamOptions { after: Some(After::Seq(Seq::ZERO)), transport, connect_timeout, ..quick() }
 }
 

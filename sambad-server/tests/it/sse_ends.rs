@@ -105,6 +105,27 @@ async fn streams_of_vanished_clients_end() {
     world.finish().await;
 }
 
+/// Goal: a proxy that speaks HTTP/1.0 to its servers, as some do unless told, gets the stream as it is. Method: the bytes to
+/// the end, which is the server's.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_gets_the_stream_as_it_is() {
+    let world = World::start().await;
+    world.api.users(3).await;
+    let mut raw = world.raw().await;
+    raw.write("GET /api/events/stream?after=2 HTTP/1.0\r\n\r\n").await;
+    world.sessions(1).await;
+    world.finish().await;
+    let text = String::from_utf8(raw.end().await).expect("the stream is text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.0 200 ") && !head.to_lowercase().contains("transfer-encoding"), "{head}");
+    let kinds: Vec<_> = body.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(kinds, ["connected", "user_created", "live"], "{body}");
+    assert!(
+        body.starts_with("event: connected\n") && body.lines().rev().nth(1).is_some_and(|l| l.starts_with("retry: ")),
+        "{body}"
+    );
+}
+
 /// Goal: every stream is told when to come back, spread over the window, and ends as it should. Method: 20 streams, idle and
 /// after a replay.
 #[tokio::test(flavor = "multi_thread")]
