@@ -6,7 +6,6 @@ mod admin;
 mod bad_requests;
 mod binary;
 mod contacts;
-mod crash;
 mod events;
 mod fan_out;
 mod idempotency;

@@ -14,7 +14,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_sambad-server");
 /// A running `sambad-server`; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) api: Api,
     /// What it printed at start, line by line.
@@ -46,6 +46,11 @@ impl Process {
 
     /// Starts the binary and waits for the line that says it listens.
     pub(crate) async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::try_start_with(args, env).await.unwrap_or_else(|printed| panic!("the server ended; it printed {printed:?}"))
+    }
+
+    /// As `start_with`, for servers that may end before they listen: what they printed.
+    pub(crate) async fn try_start_with(args: &[&str], env: &[(&str, &str)]) -> Result<Self, Vec<String>> {
         let mut command = command();
         command.args(args).envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the binary starts");
@@ -53,14 +58,17 @@ impl Process {
         let mut printed = Vec::new();
         let url = loop {
             let line = soon("line that says it listens", lines.next_line()).await.expect("stdout is text");
-            let line = line.unwrap_or_else(|| panic!("the server ended; it printed {printed:?}"));
+            let Some(line) = line else {
+                soon("end of the process", child.wait()).await.expect("the process can be waited for");
+                return Err(printed);
+            };
             printed.push(line.clone());
             if let Some(url) = line.strip_prefix("Sambad unified backend listening on ") {
                 break url.to_owned();
             }
         };
         let address = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("the line ends in a URL");
-        Self { child, address, api: Api::new(&url), printed }
+        Ok(Self { child, address, api: Api::new(&url), printed })
     }
 
     /// Sends SIGTERM.
@@ -68,11 +76,6 @@ impl Process {
         let id = self.child.id().expect("the process runs").to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("there is a kill command");
         assert!(sent.success());
-    }
-
-    /// Kills the process where it stands, as `kill -9`.
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.expect("the process can be killed");
     }
 
     /// Waits for the process to end.

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The tests of a failing disk, for longer than the suite has time: kills, power cuts, faults of the disk.
+#
+#   scripts/soak.sh [NAME...]        default: all of the names below
+#
+# How much, in the environment: SAMBAD_TEST_KILLS (500), SAMBAD_TEST_STATES (6000), SAMBAD_TEST_FAULTS (500). Each test has
+# SOAK_MINUTES (20) at most. SAMBAD_TEST_SEED repeats a run; the seed of each is printed. Prints what the tests say of what
+# they tried, and a line for each test in the end; ends with 1 if one failed. Nothing runs this by itself.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+export SAMBAD_TEST_KILLS=${SAMBAD_TEST_KILLS:-500}
+export SAMBAD_TEST_STATES=${SAMBAD_TEST_STATES:-6000}
+export SAMBAD_TEST_FAULTS=${SAMBAD_TEST_FAULTS:-500}
+minutes=${SOAK_MINUTES:-20}
+
+tests=(
+    crash::nothing_is_lost_to_kills
+    power_cut::nothing_is_lost_to_power_cuts
+    power_cut::a_disk_that_lies_is_found_out
+    faults::nothing_is_lost_to_a_disk_that_fails
+    full::a_full_disk_refuses_writes_until_there_is_room
+    slow::a_slow_disk_delays_writes_and_nothing_else
+)
+[ $# -eq 0 ] || tests=("$@")
+
+cargo test --package sambad-server --all-features --test disk --no-run || exit 1
+printf 'kills %s, states %s, faults %s, at most %s min a test\n' \
+    "$SAMBAD_TEST_KILLS" "$SAMBAD_TEST_STATES" "$SAMBAD_TEST_FAULTS" "$minutes"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+summary=()
+failed=0
+for test in "${tests[@]}"; do
+    printf '\n== %s\n' "$test"
+    begun=$SECONDS
+    timeout --foreground "$((minutes * 60))" \
+        cargo test --quiet --package sambad-server --all-features --test disk -- --exact "$test" --nocapture 2>&1 |
+        tee "$log" | grep -v '^$'
+    status=${PIPESTATUS[0]}
+    if [ "$status" -eq 0 ] && ! grep -q '1 passed' "$log"; then
+        verdict='FAIL  no such test:'
+    elif [ "$status" -eq 0 ]; then
+        verdict=ok
+    elif [ "$status" -eq 124 ]; then
+        verdict="FAIL  not done in $minutes min:"
+    else
+        verdict=FAIL
+    fi
+    [ "$verdict" = ok ] || failed=1
+    summary+=("$verdict    $test ($((SECONDS - begun)) s, $(grep -m 1 SAMBAD_TEST_SEED= "$log" || echo 'no seed'))")
+done
+printf '\n'
+printf '%s\n' "${summary[@]}"
+exit "$failed"
