@@ -17,7 +17,9 @@ minutes=${SOAK_MINUTES:-20}
 tests=(
     crash::nothing_is_lost_to_kills
     power_cut::nothing_is_lost_to_power_cuts
+    power_cut::nothing_is_lost_to_fsyncs_that_fail
     power_cut::a_disk_that_lies_is_found_out
+    unsynced::a_retry_is_not_answered_from_what_is_not_on_disk
     faults::nothing_is_lost_to_a_disk_that_fails
     full::a_full_disk_refuses_writes_until_there_is_room
     slow::a_slow_disk_delays_writes_and_nothing_else

@@ -23,4 +23,5 @@ mod readers;
 mod recording;
 mod rows;
 mod slow;
+mod unsynced;
 mod world;

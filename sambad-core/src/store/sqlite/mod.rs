@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod identity;
 mod read;
+mod recovery;
 mod rows;
 mod trim;
 mod write;
@@ -61,6 +62,7 @@ pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writ
         .pragma("cache_size", "-65536");
     let mut connection = options.connect().await.map_err(|error| cannot_open(&path, error))?;
     MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(&path, error))?;
+    recovery::make_durable(&mut connection, &path).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(limits.readers_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
