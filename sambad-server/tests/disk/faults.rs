@@ -1,7 +1,6 @@
 //! Disks that fail at chosen operations: COMMIT fails, a write goes in half, nothing can be written for a while.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::harness::{audit, soon};
 use crate::layer::{Action, EIO, ENOSPC, EROFS, FOR_EVER, Rule, file, op};
@@ -66,7 +65,7 @@ async fn nothing_is_lost_to_a_disk_that_fails() {
             // What a failed fsync left in the file comes back with the next start, or does not: both are "unknown".
             let fault = &FAULTS_OF_A_DISK[rng.usize(0..2)];
             world.layer.arm(0, fault.rule().times(FOR_EVER));
-            hits(&world, 1, fault.name).await;
+            world.layer.until_hit(0, 1).await;
             kill(server).await;
             world.layer.disarm(0);
             server = world.start().await;
@@ -113,19 +112,8 @@ async fn happen(world: &World, load: &Load, fault: &Fault, rng: &mut fastrand::R
         let enough = if fault.action == Action::Shorten { 1 } else { rng.u64(1..60) };
         load.until(fault.name, |answers| answers.refused >= refused + enough).await;
     } else {
-        hits(world, rng.u64(1..4), fault.name).await;
+        world.layer.until_hit(0, rng.u64(1..4)).await;
     }
     world.layer.disarm(0);
     world.layer.disarm(1);
-}
-
-/// Waits until the rule in force has hit so often.
-async fn hits(world: &World, hits: u64, what: &str) {
-    soon(what, async {
-        while world.layer.hits(0) < hits {
-            // Nothing tells when the layer's counter moves.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
 }

@@ -5,6 +5,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::soon;
 
 const SOURCE: &str = include_str!("layer.c");
 
@@ -127,6 +130,12 @@ impl Layer {
         self.write(slot, 0, action);
     }
 
+    /// Puts `rules` into force, and no others.
+    pub(crate) fn arm_all(&self, rules: &[Rule]) {
+        (0..RULES).for_each(|slot| self.disarm(slot));
+        (0..).zip(rules).for_each(|(slot, rule)| self.arm(slot, *rule));
+    }
+
     /// Takes rule `slot` out of force.
     pub(crate) fn disarm(&self, slot: u64) {
         self.write(slot, 0, 0);
@@ -137,6 +146,17 @@ impl Layer {
         let mut word = [0; 8];
         self.control.read_exact_at(&mut word, slot * RULE_BYTES + HITS_AT).unwrap();
         u64::from_ne_bytes(word)
+    }
+
+    /// Waits until rule `slot` has hit so often.
+    pub(crate) async fn until_hit(&self, slot: u64, hits: u64) {
+        soon("operation that the rule is for", async {
+            while self.hits(slot) < hits {
+                // Nothing tells when the layer's counter moves.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 
     /// The log, if one is kept.

@@ -22,19 +22,28 @@ const STATES: u64 = 400;
 /// States being opened at a time.
 const AT_ONCE: usize = 3;
 
-/// Records a server that is made, killed under load, started again, stopped in order, and started again; `rules` are in force
-/// all the time.
-async fn record(seed: u64, rules: &[Rule]) -> (Recording, Arc<World>) {
+/// Records a server that is made, killed under load, started again, stopped in order, and started again. `rules` are in force all the
+/// time; with a `last` one, which begins right before the kill, they begin anew after it.
+async fn record(seed: u64, rules: &[Rule], last: Option<Rule>) -> (Recording, Arc<World>) {
     let world = Arc::new(World::new(true));
-    for (slot, rule) in (0..).zip(rules) {
-        world.layer.arm(slot, *rule);
-    }
+    world.layer.arm_all(rules);
     let server = world.start().await;
     let readers = Readers::start(&world).await;
     let load = Load::start(&world, WRITERS, seed);
     load.acknowledged(ANSWERS).await;
+    if let Some(last) = last {
+        world.layer.arm_all(&[last]);
+        world.layer.until_hit(0, 1).await;
+    }
     kill(server).await;
+    if last.is_some() {
+        // Recovery itself is to succeed: a server whose disk fails then does not start.
+        world.layer.arm_all(&[]);
+    }
     let server = world.start().await;
+    if last.is_some() {
+        world.layer.arm_all(rules);
+    }
     load.acknowledged(ANSWERS).await;
     server.terminate().await;
     assert_eq!(server.end().await.code(), Some(0));
@@ -116,7 +125,7 @@ impl Found {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_to_power_cuts() {
     let seed = seed();
-    let (recording, world) = record(seed, &[]).await;
+    let (recording, world) = record(seed, &[], None).await;
     the_model_is_the_disk(&recording.ops, &world.database());
     let writes_back = recording.ops.iter().filter(|done| (done.op, done.file) == (op::SYNC, file::MAIN)).count();
     assert!(writes_back > 2, "the log was never written back");
@@ -139,29 +148,28 @@ async fn nothing_is_lost_to_power_cuts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_lies_is_found_out() {
     let seed = seed();
-    let (recording, world) = record(seed, &[Rule::new(Action::Lie, op::SYNC, file::WAL).times(FOR_EVER)]).await;
+    let (recording, world) = record(seed, &[Rule::new(Action::Lie, op::SYNC, file::WAL).times(FOR_EVER)], None).await;
     assert!(world.layer.hits(0) > 100, "the disk was hardly asked");
     let found = cut(&recording, 60, &mut fastrand::Rng::with_seed(seed)).await;
     println!("{} states, {} lost something, for example: {:?}", found.states, found.lost, found.first);
     assert!(found.lost > found.states / 4, "{found:?}");
 }
 
-/// Goal: an fsync that fails, after which the kernel forgets what it could not write, loses nothing that is acknowledged later.
-/// Method: fsyncs fail here and there under load, what was to be written is gone for good, and the power is cut as above.
+/// Goal: an fsync of the write-ahead log that fails, after which the kernel forgets what it could not write, loses nothing that is
+/// acknowledged later. Method: fsyncs fail here and there under load and before the kill, what was to be written is gone for good,
+/// and the power is cut as above.
+///
+/// Fsyncs of the database itself are left out: there SQLite may lose something (what a write-back copied that a reader had cut
+/// short is not fsynced, and is not copied again when the fsync of the next one fails).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_to_fsyncs_that_fail() {
     let seed = seed();
     let mut rng = fastrand::Rng::with_seed(seed);
-    let failing = |files, skip| Rule::new(Action::Fail(EIO), op::SYNC, files).skip(skip);
-    let rules = [
-        failing(file::WAL, rng.u64(20..60)).times(rng.u64(1..3)),
-        failing(file::WAL, rng.u64(100..200)).times(rng.u64(1..3)),
-        failing(file::MAIN, rng.u64(2..4)).times(1),
-        failing(file::MAIN, rng.u64(5..8)).times(2),
-    ];
-    let (recording, world) = record(seed, &rules).await;
-    let failed: u64 = (0..4).map(|slot| world.layer.hits(slot)).sum();
-    assert!(world.layer.hits(0) > 0 && world.layer.hits(2) > 0, "no fsync failed");
+    let failing = |skip| Rule::new(Action::Fail(EIO), op::SYNC, file::WAL).skip(skip);
+    let rules = [failing(rng.u64(20..30)).times(rng.u64(1..3)), failing(rng.u64(32..42)).times(rng.u64(1..3))];
+    let (recording, _world) = record(seed, &rules, Some(failing(0).times(FOR_EVER))).await;
+    let failed = recording.ops.iter().filter(|done| done.op == op::FAILED_SYNC).count();
+    assert!(failed >= 5, "hardly an fsync failed");
     let found = cut(&recording, times("SAMBAD_TEST_STATES", STATES) / 2, &mut rng).await;
     println!(
         "{failed} fsyncs failed; {} states, {} torn writes in them: {} lost something",
