@@ -18,6 +18,7 @@ tests=(
     crash::nothing_is_lost_to_kills
     power_cut::nothing_is_lost_to_power_cuts
     power_cut::nothing_is_lost_to_fsyncs_that_fail
+    power_cut::nothing_is_lost_to_write_backs_that_fail
     power_cut::a_disk_that_lies_is_found_out
     unsynced::a_retry_is_not_answered_from_what_is_not_on_disk
     faults::nothing_is_lost_to_a_disk_that_fails

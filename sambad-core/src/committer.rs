@@ -3,8 +3,8 @@
 //! **Invariant:** commit, then publish, then acknowledge. A batch is what queued while the one before was written: there is
 //! no timer, so a lone command never waits, and the busier it gets the more commands share an fsync.
 //!
-//! Between batches the same task does the store's upkeep, since nobody else may write: it trims the log and keeps the WAL
-//! short, in portions of a few milliseconds and for at most a fifth of its time.
+//! Between batches the same task does the store's upkeep, since nobody else may write: it has what batches left in the WAL
+//! written back, and trims the log, in portions of a few milliseconds and for at most a fifth of its time.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::outage::Outage;
 use crate::retention::Retention;
 use crate::store::{Request, Writer};
 
-/// How often the store is looked after when there is little to do.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Time given to batches for each unit of time that upkeep took.
-const UPKEEP_PAUSE_FACTOR: u32 = 4;
-/// Pause after a portion of upkeep that took no time to speak of.
-const UPKEEP_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// How often the log is looked at for what is to be trimmed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Time given to batches for each unit of time that trimming took.
+const TRIM_PAUSE_FACTOR: u32 = 4;
+/// Pause after a portion that took no time to speak of.
+const TRIM_PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// A request and where its answer goes.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) struct Committer {
     limits: Limits,
     retention: Retention,
     outage: Arc<Outage>,
-    upkeep_due: Instant,
+    trim_due: Instant,
 }
 
 /// What the committer does next.
@@ -68,7 +68,7 @@ impl Committer {
         retention: Retention,
         outage: Arc<Outage>,
     ) -> Self {
-        Self { jobs, writer, log, limits, retention, outage, upkeep_due: Instant::now() }
+        Self { jobs, writer, log, limits, retention, outage, trim_due: Instant::now() }
     }
 
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
@@ -96,7 +96,7 @@ impl Committer {
     /// Waits for the first job of a batch, or until upkeep is due.
     async fn wait(&mut self, stop: &CancellationToken) -> Turn {
         if !self.jobs.is_closed() {
-            if self.upkeep_due <= Instant::now() {
+            if self.trim_due <= Instant::now() || self.writer.write_back_is_due() {
                 return Turn::Upkeep;
             }
             // Jobs first: what was accepted before the stop is committed, and neither a stop nor upkeep is urgent while
@@ -105,7 +105,7 @@ impl Committer {
                 biased;
                 job = self.jobs.recv() => return job.map_or(Turn::End, Turn::Batch),
                 () = stop.cancelled() => self.jobs.close(),
-                () = sleep_until(self.upkeep_due) => return Turn::Upkeep,
+                () = sleep_until(self.trim_due) => return Turn::Upkeep,
             }
         }
         self.jobs.recv().await.map_or(Turn::End, Turn::Batch)
@@ -145,25 +145,34 @@ impl Committer {
         (requests, replies)
     }
 
-    /// Does one portion of upkeep. What fails is tried again with the next.
+    /// What fails is tried again with the next turn.
     async fn upkeep(&mut self) {
-        let begun = Instant::now();
-        let more = self.trim_and_shorten().await.unwrap_or_else(|error| {
+        if self.writer.write_back_is_due()
+            && let Err(error) = self.writer.write_back().await
+        {
             self.outage.noticed(&error, 0);
-            false
-        });
-        let pause = if more { (begun.elapsed() * UPKEEP_PAUSE_FACTOR).max(UPKEEP_PAUSE_MIN) } else { UPKEEP_INTERVAL };
-        self.upkeep_due = Instant::now() + pause;
+        }
+        if self.trim_due <= Instant::now() {
+            self.trim().await;
+        }
     }
 
-    /// Says whether there is more to trim.
-    async fn trim_and_shorten(&mut self) -> Result<bool, Error> {
-        let trimmed = self.writer.trim(self.retention).await?;
-        if let Some(trimmed) = trimmed {
-            self.log.trimmed(trimmed.first);
-        }
-        self.writer.shorten_wal().await?;
-        Ok(trimmed.is_some_and(|trimmed| trimmed.more))
+    /// Trims one portion, and decides when the next is due.
+    async fn trim(&mut self) {
+        let begun = Instant::now();
+        let more = match self.writer.trim(self.retention).await {
+            Ok(None) => false,
+            Ok(Some(trimmed)) => {
+                self.log.trimmed(trimmed.first);
+                trimmed.more
+            }
+            Err(error) => {
+                self.outage.noticed(&error, 0);
+                false
+            }
+        };
+        let pause = if more { (begun.elapsed() * TRIM_PAUSE_FACTOR).max(TRIM_PAUSE_MIN) } else { TRIM_INTERVAL };
+        self.trim_due = Instant::now() + pause;
     }
 }
 

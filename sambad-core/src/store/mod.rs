@@ -41,6 +41,8 @@ pub(crate) struct Committed {
 pub(crate) struct Trimmed {
     /// The lowest seq that is still stored.
     pub(crate) first: Seq,
+    /// How many events went.
+    pub(crate) events: usize,
     /// Whether there may be more to trim.
     pub(crate) more: bool,
 }
@@ -182,12 +184,19 @@ impl Writer {
         dispatch!(self, writer => writer.trim(retention, Timestamp::now()))
     }
 
-    /// Keeps the WAL short when readers who overlap keep SQLite from doing so.
+    /// Whether the store wants to be looked after before the next batch.
+    pub(crate) fn write_back_is_due(&self) -> bool {
+        match self {
+            Self::Sqlite(writer) => writer.write_back_is_due(),
+        }
+    }
+
+    /// Lets the store tidy up what its batches left behind; a disk that loses data at it ends the process.
     ///
     /// # Errors
     /// `Unavailable` when the store does not answer.
-    pub(crate) async fn shorten_wal(&mut self) -> Result<(), Error> {
-        dispatch!(self, writer => writer.shorten_wal())
+    pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
+        dispatch!(self, writer => writer.write_back())
     }
 
     /// Ends the writing side; what was committed is already safe.

@@ -1,5 +1,6 @@
 //! The power is cut: what was acknowledged was fsynced before, and the rest leaves no trace that SQLite cannot take back.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::recording::{Recording, recover};
 use crate::rows;
 use crate::world::{World, kill, seed, times};
 
+const SIGABRT: i32 = 6;
 const WRITERS: u64 = 16;
 /// Acknowledgements between the ends of the server.
 const ANSWERS: u64 = 700;
@@ -22,28 +24,38 @@ const STATES: u64 = 400;
 /// States being opened at a time.
 const AT_ONCE: usize = 3;
 
-/// Records a server that is made, killed under load, started again, stopped in order, and started again. `rules` are in force all the
-/// time; with a `last` one, which begins right before the kill, they begin anew after it.
-async fn record(seed: u64, rules: &[Rule], last: Option<Rule>) -> (Recording, Arc<World>) {
+/// How the server first ends.
+#[derive(Debug, Clone, Copy)]
+enum FirstEnd {
+    /// By SIGKILL.
+    Killed,
+    /// By SIGKILL, once this rule has been hit.
+    KilledAt(Rule),
+    /// By itself, when it meets this rule.
+    OfItself(Rule),
+}
+
+/// Records a server that is made, ends under load, is started again, stopped in order, and started again. `rules` are in force all the
+/// time; with a rule at the first end, they begin anew after it.
+async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<World>) {
     let world = Arc::new(World::new(true));
     world.layer.arm_all(rules);
     let server = world.start().await;
     let readers = Readers::start(&world).await;
     let load = Load::start(&world, WRITERS, seed);
     load.acknowledged(ANSWERS).await;
-    if let Some(last) = last {
+    if let FirstEnd::KilledAt(last) | FirstEnd::OfItself(last) = end {
         world.layer.arm_all(&[last]);
         world.layer.until_hit(0, 1).await;
     }
-    kill(server).await;
-    if last.is_some() {
-        // Recovery itself is to succeed: a server whose disk fails then does not start.
-        world.layer.arm_all(&[]);
+    match end {
+        FirstEnd::Killed | FirstEnd::KilledAt(_) => kill(server).await,
+        FirstEnd::OfItself(_) => assert_eq!(server.end().await.signal(), Some(SIGABRT)),
     }
+    // Recovery itself is to succeed: a server whose disk fails then does not start.
+    world.layer.arm_all(&[]);
     let server = world.start().await;
-    if last.is_some() {
-        world.layer.arm_all(rules);
-    }
+    world.layer.arm_all(rules);
     load.acknowledged(ANSWERS).await;
     server.terminate().await;
     assert_eq!(server.end().await.code(), Some(0));
@@ -125,7 +137,7 @@ impl Found {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_to_power_cuts() {
     let seed = seed();
-    let (recording, world) = record(seed, &[], None).await;
+    let (recording, world) = record(seed, &[], FirstEnd::Killed).await;
     the_model_is_the_disk(&recording.ops, &world.database());
     let writes_back = recording.ops.iter().filter(|done| (done.op, done.file) == (op::SYNC, file::MAIN)).count();
     assert!(writes_back > 2, "the log was never written back");
@@ -148,7 +160,7 @@ async fn nothing_is_lost_to_power_cuts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_lies_is_found_out() {
     let seed = seed();
-    let (recording, world) = record(seed, &[Rule::new(Action::Lie, op::SYNC, file::WAL).times(FOR_EVER)], None).await;
+    let (recording, world) = record(seed, &[Rule::new(Action::Lie, op::SYNC, file::WAL).times(FOR_EVER)], FirstEnd::Killed).await;
     assert!(world.layer.hits(0) > 100, "the disk was hardly asked");
     let found = cut(&recording, 60, &mut fastrand::Rng::with_seed(seed)).await;
     println!("{} states, {} lost something, for example: {:?}", found.states, found.lost, found.first);
@@ -158,16 +170,13 @@ async fn a_disk_that_lies_is_found_out() {
 /// Goal: an fsync of the write-ahead log that fails, after which the kernel forgets what it could not write, loses nothing that is
 /// acknowledged later. Method: fsyncs fail here and there under load and before the kill, what was to be written is gone for good,
 /// and the power is cut as above.
-///
-/// Fsyncs of the database itself are left out: there SQLite may lose something (what a write-back copied that a reader had cut
-/// short is not fsynced, and is not copied again when the fsync of the next one fails).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_to_fsyncs_that_fail() {
     let seed = seed();
     let mut rng = fastrand::Rng::with_seed(seed);
     let failing = |skip| Rule::new(Action::Fail(EIO), op::SYNC, file::WAL).skip(skip);
     let rules = [failing(rng.u64(20..30)).times(rng.u64(1..3)), failing(rng.u64(32..42)).times(rng.u64(1..3))];
-    let (recording, _world) = record(seed, &rules, Some(failing(0).times(FOR_EVER))).await;
+    let (recording, _world) = record(seed, &rules, FirstEnd::KilledAt(failing(0).times(FOR_EVER))).await;
     let failed = recording.ops.iter().filter(|done| done.op == op::FAILED_SYNC).count();
     assert!(failed >= 5, "hardly an fsync failed");
     let found = cut(&recording, times("SAMBAD_TEST_STATES", STATES) / 2, &mut rng).await;
@@ -176,6 +185,23 @@ async fn nothing_is_lost_to_fsyncs_that_fail() {
         found.states, found.torn, found.lost
     );
     assert_eq!((found.lost, found.first), (0, None));
+}
+
+/// Goal: a write-back whose fsync fails, after which the kernel forgets what it could not write, loses nothing: the server ends of
+/// itself, and the next start writes everything back anew. Method: that fsync fails under load, and the power is cut as above.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_to_write_backs_that_fail() {
+    let seed = seed();
+    let failing = Rule::new(Action::Fail(EIO), op::SYNC, file::MAIN);
+    let (recording, _world) = record(seed, &[], FirstEnd::OfItself(failing)).await;
+    let failed = recording.ops.iter().filter(|done| done.op == op::FAILED_SYNC).count();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let found = cut(&recording, times("SAMBAD_TEST_STATES", STATES) / 2, &mut rng).await;
+    println!(
+        "{failed} write-backs failed; {} states, {} torn writes in them: {} lost something",
+        found.states, found.torn, found.lost
+    );
+    assert_eq!((failed, found.lost, found.first), (1, 0, None));
 }
 
 /// The log of operations is all that was done: replayed, it gives the files.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sambad_core::{Command, Config, Limits, Phone, Sambad};
+use sambad_core::{Command, Config, Phone, Sambad};
 use tempfile::TempDir;
 
 use crate::layer::Op;
@@ -45,7 +45,7 @@ pub(crate) async fn recover(state: State, acknowledged: u64, whole: Arc<[Stored]
     let path = folder.path().join("sambad.db");
     let recovered = async {
         let database = format!("sqlite:{}", path.display());
-        let sambad = Sambad::open(Config { database, limits: Limits::default() }).await.map_err(|error| chain(&error))?;
+        let sambad = Sambad::open(Config::new(database)).await.map_err(|error| chain(&error))?;
         let head = sambad.bounds().head;
         if head.0 < acknowledged {
             return Err(format!("{acknowledged} was acknowledged, and the log ends at {head}"));

@@ -7,8 +7,10 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::Error;
 
-/// Tables, and those among them by which a database of ours is known.
-const TABLES: &str = "select count(*), count(*) filter (where name in ('_sqlx_migrations', 'log', 'events', 'users'))
+/// Tables, those among them by which a database of ours is known, and the one that is there first: where a crash came between
+/// that one and the others, the file is as good as empty.
+const TABLES: &str = "select count(*) filter (where name <> '_sqlx_migrations'),
+        count(*) filter (where name in ('_sqlx_migrations', 'log', 'events', 'users'))
     from sqlite_master where type = 'table'";
 const OUR_TABLES: i64 = 4;
 
@@ -20,13 +22,22 @@ pub(super) async fn require_ours_or_new(path: &Path) -> Result<(), Error> {
         Ok(file) if file.len() == 0 => return Ok(()),
         Ok(_) => {}
     }
-    let mut connection = connect(path, true).await?;
-    let ours = is_ours(&mut connection).await.map_err(|error| cannot_open(path, error))?;
-    let _ = connection.close().await;
-    match ours {
+    let ours = match look(path, true).await {
+        // A crash left a transaction to be rolled back, which is writing; whose file it is, SQLite's rules say that it is due.
+        Err(error) if primary_code(&error) == Some(SQLITE_READONLY) => look(path, false).await,
+        looked => looked,
+    };
+    match ours.map_err(|error| cannot_open(path, error))? {
         Some(false) => Err(foreign(path)),
         Some(true) | None => Ok(()),
     }
+}
+
+async fn look(path: &Path, read_only: bool) -> Result<Option<bool>, sqlx::Error> {
+    let mut connection = connect(path, read_only).await?;
+    let ours = is_ours(&mut connection).await?;
+    let _ = connection.close().await;
+    Ok(ours)
 }
 
 /// Opens a database of ours to look at it.
@@ -43,22 +54,24 @@ async fn open(path: &Path, read_only: bool) -> Result<SqliteConnection, Error> {
     if !path.exists() {
         return Err(Error::Internal { what: format!("there is no database {}", path.display()), source: None });
     }
-    let mut connection = connect(path, read_only).await?;
-    match is_ours(&mut connection).await.map_err(|error| cannot_open(path, error))? {
-        Some(true) => Ok(connection),
-        Some(false) | None => Err(foreign(path)),
+    let opened = async {
+        let mut connection = connect(path, read_only).await?;
+        Ok((is_ours(&mut connection).await?, connection))
+    };
+    match opened.await.map_err(|error| cannot_open(path, error))? {
+        (Some(true), connection) => Ok(connection),
+        _ => Err(foreign(path)),
     }
 }
 
-async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, Error> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT);
-    options.connect().await.map_err(|error| cannot_open(path, error))
+async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT).connect().await
 }
 
 /// Whether the tables are ours; `None` when there are none.
 async fn is_ours(connection: &mut SqliteConnection) -> Result<Option<bool>, sqlx::Error> {
-    let (all, ours): (i64, i64) = sqlx::query_as(TABLES).fetch_one(connection).await?;
-    Ok((all > 0).then_some(ours == OUR_TABLES))
+    let (others, ours): (i64, i64) = sqlx::query_as(TABLES).fetch_one(connection).await?;
+    Ok((others > 0).then_some(ours == OUR_TABLES))
 }
 
 fn foreign(path: &Path) -> Error {
@@ -103,6 +116,10 @@ pub(super) const SQLITE_NOTADB: i32 = 26;
 ///
 /// Source: <https://sqlite.org/rescode.html>, "Primary Result Codes versus Extended Result Codes".
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    extended_code(error).map(|code| code & 0xff)
+}
+
+/// SQLite's result code as it is.
+pub(super) fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }

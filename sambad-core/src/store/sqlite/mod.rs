@@ -8,6 +8,7 @@ mod recovery;
 mod rows;
 mod trim;
 mod write;
+mod write_back;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writ
         .busy_timeout(BUSY_TIMEOUT)
         // Rows that SQLite's thread may be ahead of us: with fewer, a page is read in as many switches of thread.
         .row_buffer_size(1024)
+        // Written back by the writer: see there why not by SQLite.
+        .pragma("wal_autocheckpoint", "0")
         // What is left of a WAL that grew beyond it, as soon as it is empty.
         .pragma("journal_size_limit", limits.wal_bytes_max.to_string())
         // The writer's working set is the upper levels of every index; 64 MiB.
@@ -116,16 +119,20 @@ fn cannot_migrate(path: &Path, error: MigrateError) -> Error {
 
 /// A statement failed before COMMIT: nothing was stored.
 fn failed(error: sqlx::Error) -> Error {
-    let what = match primary_code(&error) {
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
-            let what = "database is damaged: examine it with `sambad-server check`".into();
-            return Error::Internal { what, source: Some(error.into()) };
-        }
-        Some(SQLITE_FULL) => "disk is full: it goes on by itself once there is space",
-        Some(SQLITE_READONLY) => "file system is read-only: it goes on by itself once it can be written",
-        _ => return failed_otherwise(error),
-    };
-    Error::Unavailable(Some(Trouble { what, source: error }.into()))
+    if matches!(primary_code(&error), Some(SQLITE_CORRUPT | SQLITE_NOTADB)) {
+        let what = "database is damaged: examine it with `sambad-server check`".into();
+        return Error::Internal { what, source: Some(error.into()) };
+    }
+    match Trouble::of(error) {
+        Ok(trouble) => Error::Unavailable(Some(trouble.into())),
+        Err(error) => failed_otherwise(error),
+    }
+}
+
+/// COMMIT itself failed.
+fn outcome_unknown(error: sqlx::Error) -> Error {
+    let source = Trouble::of(error).map_or_else(Into::into, Into::into);
+    Error::OutcomeUnknown(Some(source))
 }
 
 fn failed_otherwise(error: sqlx::Error) -> Error {
@@ -146,4 +153,16 @@ fn failed_otherwise(error: sqlx::Error) -> Error {
 struct Trouble {
     what: &'static str,
     source: sqlx::Error,
+}
+
+impl Trouble {
+    /// Gives back an error of which there is nothing more to be said.
+    fn of(source: sqlx::Error) -> Result<Self, sqlx::Error> {
+        let what = match primary_code(&source) {
+            Some(SQLITE_FULL) => "disk is full: it goes on by itself once there is space",
+            Some(SQLITE_READONLY) => "file system is read-only: it goes on by itself once it can be written",
+            _ => return Err(source),
+        };
+        Ok(Self { what, source })
+    }
 }

@@ -1,4 +1,4 @@
-//! Upkeep between batches: the oldest events go in small portions, and the WAL stays short.
+//! The oldest events go, in small portions.
 
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -19,12 +19,6 @@ const OLDEST: &str = "select seq, created_at, octet_length(data) from events ord
 const DELETE: &str = "delete from events where seq <= ?1";
 const SUBTRACT: &str = "update log set event_bytes = event_bytes - ?1";
 
-/// A checkpoint that ends with an empty WAL needs an instant in which no reader uses the WAL. SQLite's own, after each
-/// COMMIT, does not wait for one, so that readers who overlap without end let the WAL grow without end. This one waits:
-/// readers that begin meanwhile read the file itself, and those that began before are gone within their page. A reader
-/// that stays, such as a backup, is not waited for.
-const RESTART_WAL: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(restart); pragma busy_timeout = 5000";
-
 impl Writer {
     /// Deletes the oldest events that `retention` does not keep at the instant `now`: one portion of them.
     pub(crate) async fn trim(&mut self, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, Error> {
@@ -34,19 +28,8 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         let trimmed = trim(&mut connection, retention, now).await.map_err(failed)?;
         self.keep_connection(connection);
+        self.wrote(trimmed.map_or(0, |trimmed| trimmed.events));
         Ok(trimmed)
-    }
-
-    /// Empties the WAL if it has outgrown its bound.
-    pub(crate) async fn shorten_wal(&mut self) -> Result<(), Error> {
-        let (wal, bytes_max) = self.wal();
-        if tokio::fs::metadata(wal).await.map_or(0, |wal| wal.len()) <= bytes_max {
-            return Ok(());
-        }
-        let mut connection = self.take_connection().await?;
-        sqlx::query(RESTART_WAL).execute(&mut connection).await.map_err(failed)?;
-        self.keep_connection(connection);
-        Ok(())
     }
 }
 
@@ -65,8 +48,8 @@ async fn trim(connection: &mut SqliteConnection, retention: Retention, now: Time
         sqlx::query(SUBTRACT).bind(bytes.cast_signed()).execute(&mut *connection).await?;
     }
     sqlx::query("commit").execute(connection).await?;
-    let whole_portion = expired.len() == usize::try_from(TRIM_EVENTS_MAX).unwrap_or(usize::MAX);
-    Ok(expired.last().map(|last| Trimmed { first: last.seq.next(), more: whole_portion }))
+    let more = oldest.len() == expired.len();
+    Ok(expired.last().map(|last| Trimmed { first: last.seq.next(), events: expired.len(), more }))
 }
 
 fn oldest(row: &SqliteRow) -> Result<Oldest, sqlx::Error> {

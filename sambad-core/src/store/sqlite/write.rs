@@ -4,7 +4,6 @@
 //! size of the batch, so each is prepared once.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -13,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Row as _};
 use uuid::ContextV7;
 
-use super::{failed, rows};
+use super::{failed, outcome_unknown, rows, write_back};
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, to_json};
@@ -29,13 +28,15 @@ pub(crate) struct Writer {
     /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
     connection: Option<SqliteConnection>,
     ids: ContextV7,
-    wal_bytes_max: u64,
+    /// Pages written since the WAL was last written back, about.
+    pub(super) unwritten_pages: u64,
+    pub(super) wal_bytes_max: u64,
     _lock: Arc<File>,
 }
 
 impl Writer {
     pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, wal_bytes_max: u64, lock: Arc<File>) -> Self {
-        Self { options, connection: Some(connection), ids: ContextV7::new(), wal_bytes_max, _lock: lock }
+        Self { options, connection: Some(connection), ids: ContextV7::new(), unwritten_pages: 0, wal_bytes_max, _lock: lock }
     }
 
     /// Carries out `requests` in one transaction at the instant `clock`, or the log's last if that is later.
@@ -43,6 +44,7 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         let committed = commit(&mut connection, &mut self.ids, requests, clock).await?;
         self.keep_connection(connection);
+        self.wrote(committed.events.len());
         Ok(committed)
     }
 
@@ -58,18 +60,10 @@ impl Writer {
         self.connection = Some(connection);
     }
 
-    /// The WAL's file, and the bytes up to which it may grow before it is emptied.
-    pub(super) fn wal(&self) -> (PathBuf, u64) {
-        let mut path = self.options.get_filename().as_os_str().to_owned();
-        path.push("-wal");
-        (path.into(), self.wal_bytes_max)
-    }
-
     pub(crate) async fn close(self) {
         let Some(mut connection) = self.connection else { return };
-        // So that the file alone is the whole database; should that fail, the next opening does it.
-        let closed = match sqlx::query(EMPTY_WAL).execute(&mut connection).await {
-            Ok(_) => connection.close().await,
+        let closed = match write_back::finish(&mut connection).await {
+            Ok(()) => connection.close().await.map_err(failed),
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
@@ -94,12 +88,9 @@ async fn commit(
     if !plan.is_empty() {
         apply(connection, &plan).await.map_err(failed)?;
     }
-    sqlx::query("commit").execute(connection).await.map_err(|error| Error::OutcomeUnknown(Some(error.into())))?;
+    sqlx::query("commit").execute(connection).await.map_err(outcome_unknown)?;
     Ok(Committed { events: event::encode(&plan.events), results: plan.results })
 }
-
-/// Waits a little for readers, but not for one that stays.
-const EMPTY_WAL: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(truncate)";
 
 /// Begins, and reads whatever the batch refers to. Rows tell by their place which statement they come from.
 const BEGIN: &str = "begin immediate;

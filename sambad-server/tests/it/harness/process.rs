@@ -78,8 +78,13 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// Resolves when the process has ended by itself.
+    pub(crate) async fn ends(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("the process can be waited for")
+    }
+
     /// Waits for the process to end.
     pub(crate) async fn end(mut self) -> ExitStatus {
-        soon("end of the process", self.child.wait()).await.expect("the process can be waited for")
+        soon("end of the process", self.ends()).await
     }
 }

@@ -1,0 +1,83 @@
+//! Writes the WAL back into the database: when it is long enough, and never in silence when the disk fails at it.
+//!
+//! SQLite would do it by itself after a COMMIT, and keep to itself what became of it. That loses data when the fsync of the
+//! database fails: a write-back that a reader cut short counts as done without an fsync of its own; if the fsync of the next
+//! one fails, and the kernel drops what it could not write, SQLite does not copy the first part again. Only a start reads
+//! the WAL from its beginning, so that the process ends there and then.
+//!
+//! Source: SQLite `wal.c`, `walCheckpoint` (`nBackfill`); "Can Applications Recover from fsync Failures?", Rebello et al.,
+//! USENIX ATC 2020.
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::identity::extended_code;
+use super::{Writer, failed};
+use crate::error::Error;
+
+/// Pages in the WAL after which it is written back: 4 MiB, as SQLite itself would.
+const WRITE_BACK_PAGES: u64 = 1000;
+/// Pages that a batch changes whatever is in it, and that each of its events changes: a guess, as it only sets the pace.
+const BATCH_PAGES: u64 = 6;
+const EVENT_PAGES: u64 = 2;
+const PAGE_BYTES: u64 = 4096;
+
+/// SQLite's `SQLITE_IOERR_FSYNC`.
+const IOERR_FSYNC: i32 = 1034;
+
+/// Columns: busy, pages in the WAL, pages of it that are written back.
+const PASSIVE: &str = "pragma wal_checkpoint(passive)";
+/// Waits for an instant in which no reader uses the WAL, so that it can begin anew: readers who begin meanwhile read the file
+/// itself, and those who began before are gone within their page. A reader that stays, such as a backup, is not waited for.
+const RESTART: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(restart); pragma busy_timeout = 5000";
+/// As that one, and the WAL's file is empty then.
+const TRUNCATE: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(truncate)";
+
+impl Writer {
+    /// Takes note of a batch with so many events.
+    pub(super) fn wrote(&mut self, events: usize) {
+        self.unwritten_pages += BATCH_PAGES + EVENT_PAGES * events as u64;
+    }
+
+    /// Whether the WAL is long enough to be written back.
+    pub(crate) fn write_back_is_due(&self) -> bool {
+        self.unwritten_pages >= WRITE_BACK_PAGES
+    }
+
+    /// Writes the WAL back, as far as readers let it; when it has outgrown its bound, waits for them.
+    ///
+    /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end.
+    pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
+        self.unwritten_pages = 0;
+        let mut connection = self.take_connection().await?;
+        let row = sqlx::query(PASSIVE).fetch_one(&mut connection).await.map_err(write_back_failed)?;
+        if pages(&row).map_err(failed)? * PAGE_BYTES > self.wal_bytes_max {
+            sqlx::query(RESTART).execute(&mut connection).await.map_err(write_back_failed)?;
+        }
+        self.keep_connection(connection);
+        Ok(())
+    }
+}
+
+/// Pages in the WAL; none when another process is writing it back.
+fn pages(row: &SqliteRow) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>(1).map(|pages| u64::try_from(pages).unwrap_or(0))
+}
+
+/// Writes everything back, so that the file alone is the whole database. Should that not be possible, the next start does it.
+pub(super) async fn finish(connection: &mut SqliteConnection) -> Result<(), Error> {
+    sqlx::query(TRUNCATE).execute(connection).await.map(drop).map_err(write_back_failed)
+}
+
+/// It may have been the WAL's fsync that failed, which would lose nothing: what cannot be told apart is treated alike.
+fn write_back_failed(error: sqlx::Error) -> Error {
+    if extended_code(&error) == Some(IOERR_FSYNC) {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(
+            error,
+            "the disk failed while the log was written back: the process ends, and the next start does it anew"
+        );
+        std::process::abort();
+    }
+    failed(error)
+}
