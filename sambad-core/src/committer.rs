@@ -44,7 +44,7 @@ impl Committer {
         }
     }
 
-    async fn commit_batches(mut self, stop: CancellationToken) {
+    pub(crate) async fn commit_batches(mut self, stop: CancellationToken) {
         while let Some(first) = self.wait(&stop).await {
             let (requests, replies) = self.batch(first);
             let results = match self.writer.commit(&requests).await {

@@ -76,14 +76,35 @@ impl Sambad {
     /// `Invalid` when the database is not named as expected; `Internal` when it cannot be opened, is in use by another
     /// server, or has a schema newer than this version knows.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let limits = config.limits;
-        let (store, writer) = store::open(&config.database, &limits).await?;
-        let log = Arc::new(Log::new(store.clone(), store.bounds().await?, &limits));
+        let (store, writer) = store::open(&config.database, &config.limits).await?;
+        let bounds = store.bounds().await?;
+        let (sambad, committer) = Self::assemble(store, writer, bounds, config.limits);
+        let task = tokio::spawn(committer.run(sambad.shared.stop.clone()));
+        *sambad.shared.committer.lock().await = Some(task);
+        Ok(sambad)
+    }
+
+    /// Opens a simulated store. The committer is the returned future, for the simulation to poll when it chooses; it ends
+    /// after [`Sambad::shutdown`], which does not wait for it, and a panic in it ends nothing but the simulation.
+    #[cfg(feature = "simulation")]
+    pub fn open_simulated(
+        store: &store::memory::SimulatedStore,
+        limits: Limits,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        use store::memory::{Reader, Writer};
+        let (reader, writer) = (Store::Simulated(Reader(store.clone())), store::Writer::Simulated(Writer::new(store.clone())));
+        let (sambad, committer) = Self::assemble(reader, writer, store.bounds(), limits);
+        let stop = sambad.shared.stop.clone();
+        (sambad, committer.commit_batches(stop))
+    }
+
+    /// Everything but the committer's task.
+    fn assemble(store: Store, writer: store::Writer, bounds: LogBounds, limits: Limits) -> (Self, Committer) {
+        let log = Arc::new(Log::new(store.clone(), bounds, &limits));
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
-        let stop = CancellationToken::new();
         let committer = Committer { jobs: receiver, writer, log: Arc::clone(&log), limits };
-        let committer = Mutex::new(Some(tokio::spawn(committer.run(stop.clone()))));
-        Ok(Self { shared: Arc::new(Shared { store, log, jobs, stop, committer }) })
+        let shared = Shared { store, log, jobs, stop: CancellationToken::new(), committer: Mutex::new(None) };
+        (Self { shared: Arc::new(shared) }, committer)
     }
 
     /// Carries out `command`; when this returns, its rows and its event are on disk.
