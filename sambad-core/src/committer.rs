@@ -49,7 +49,7 @@ impl Committer {
             let (requests, replies) = self.batch(first);
             let results = match self.writer.commit(&requests).await {
                 Ok(committed) => {
-                    self.log.publish(&committed.events);
+                    self.log.publish(&committed.events, committed.head);
                     committed.results
                 }
                 Err(error) => refuse_all(&error, requests.len()),

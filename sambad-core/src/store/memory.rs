@@ -319,7 +319,7 @@ impl Writer {
         if !self.store.passes(FaultPoint::Committed).await {
             return Err(Error::OutcomeUnknown(None));
         }
-        Ok(Committed { events: event::encode(&plan.events), results: plan.results })
+        Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
     }
 
     #[expect(clippy::unused_async, reason = "has the face of a writer that has something to close")]

@@ -64,6 +64,7 @@ async fn reads_and_writes_as_sqlite_does() {
         let (in_real, in_fake) = (real_writer.commit(&requests).await.unwrap(), fake_writer.commit(&requests).await.unwrap());
         let outlines = |results: &[_]| results.iter().map(outline).collect::<Vec<_>>();
         assert_eq!(outlines(&in_real.results), outlines(&in_fake.results), "round {round}");
+        assert_eq!(in_real.head, in_fake.head);
     }
     let head = real.bounds().await.unwrap().head.0;
     let kinds = |kinds: &[EventKind]| kinds.iter().copied().collect::<KindSet>();

@@ -31,6 +31,9 @@ pub(crate) struct Committed {
     pub(crate) results: Vec<Result<Receipt, Error>>,
     /// The events of the batch, in seq order.
     pub(crate) events: Vec<Event>,
+    /// The head of the log after the batch; beyond the last announced although `events` is empty if a COMMIT whose outcome
+    /// was unknown took effect after all.
+    pub(crate) head: Seq,
 }
 
 /// A page of the stored log.
