@@ -57,8 +57,8 @@ enum Request<S> {
     Answer { key: SessionKey, frames: Vec<u8> },
     /// Use another filter from the next event on, and say so.
     Filter { key: SessionKey, filter: Filter },
-    /// Write what is left, then end.
-    Close { key: SessionKey },
+    /// Write what is left, then these whole frames, then end: nothing may follow a close frame.
+    Close { key: SessionKey, frames: Vec<u8> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
     /// End now.
@@ -162,9 +162,9 @@ impl<S: Socket> WriteHalf<S> {
         let _ = self.requests.send(Request::Silence { key: self.key }).await;
     }
 
-    /// Sends no more events and ends once what is left is written.
-    pub(super) async fn close(&self) {
-        let _ = self.requests.send(Request::Close { key: self.key }).await;
+    /// Sends no more events, and ends once what is left and these last frames are written.
+    pub(super) async fn close(&self, frames: Vec<u8>) {
+        let _ = self.requests.send(Request::Close { key: self.key, frames }).await;
     }
 }
 

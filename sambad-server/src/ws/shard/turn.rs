@@ -32,7 +32,7 @@ pub(super) struct TurnBounds {
     /// Pages being read at a time for one shard. Default 2; the log bounds those of all readers together.
     pub(super) reads: usize,
     /// Requests served between two fan-outs, at most. Default 256.
-    requests: usize,
+    pub(super) requests: usize,
 }
 
 impl Default for TurnBounds {
@@ -173,9 +173,11 @@ impl<S: Socket> Shard<S> {
             Request::Open { opening, key } => self.open(*opening, key),
             Request::Answer { key, frames } => self.answer(key, &frames),
             Request::Filter { key, filter } => self.filter(key, filter),
-            Request::Close { key } => {
+            Request::Close { key, frames } => {
                 if let Some(session) = self.sessions.get_mut(key) {
                     leave_live(session, self.position);
+                    // If they do not fit, the socket has been full for long: the client learns from its end.
+                    let _ = session.answer(&frames);
                     session.phase = Phase::Closing;
                     self.advance(key);
                 }
@@ -405,6 +407,8 @@ impl<S: Socket> Shard<S> {
     /// any more, ends at once.
     fn give_up(&mut self, key: SessionKey, reason: CloseReason) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // What was asked before the client is told may still be answered with the session's cursor.
+        leave_live(session, self.position);
         let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
         if told { session.phase = Phase::Silent } else { self.remove(key) }
     }
