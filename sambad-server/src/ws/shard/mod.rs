@@ -10,6 +10,8 @@
 mod audience;
 mod outbound;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod turn;
 

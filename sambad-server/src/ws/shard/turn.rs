@@ -49,28 +49,28 @@ type Page = (SessionKey, Filter, Result<LogSlice, Error>);
 /// One shard.
 pub(super) struct Shard<S> {
     log: Arc<Log>,
-    head: watch::Receiver<LogBounds>,
-    requests: mpsc::Receiver<Request<S>>,
+    pub(super) head: watch::Receiver<LogBounds>,
+    pub(super) requests: mpsc::Receiver<Request<S>>,
     stall_timeout: Duration,
     bounds: TurnBounds,
     /// Write halves that all shards own together.
     open: Arc<AtomicUsize>,
     /// Everything up to here has been fanned out to the live sessions.
     position: Seq,
-    sessions: Sessions<S>,
-    audience: Audience,
+    pub(super) sessions: Sessions<S>,
+    pub(super) audience: Audience,
     /// Sessions that can go on at once.
-    ready: VecDeque<SessionKey>,
+    pub(super) ready: VecDeque<SessionKey>,
     /// Sessions whose cursor lies beyond the shard's position: a snapshot they read was ahead of what is announced.
-    ahead: Vec<SessionKey>,
-    blocked: FuturesUnordered<BoxFuture<'static, Unblocked<S>>>,
+    pub(super) ahead: Vec<SessionKey>,
+    pub(super) blocked: FuturesUnordered<BoxFuture<'static, Unblocked<S>>>,
     /// Sessions that wait for a page of the store, in their order.
-    unread: VecDeque<SessionKey>,
-    reading: FuturesUnordered<BoxFuture<'static, Page>>,
+    pub(super) unread: VecDeque<SessionKey>,
+    pub(super) reading: FuturesUnordered<BoxFuture<'static, Page>>,
 }
 
 /// What a shard waits for.
-enum Input<S> {
+pub(super) enum Input<S> {
     Request(Option<Request<S>>),
     Grown,
     Unblocked(Unblocked<S>),
@@ -128,7 +128,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Takes one step; `false` when nobody can ask for anything any more.
-    async fn handle(&mut self, input: Input<S>) -> bool {
+    pub(super) async fn handle(&mut self, input: Input<S>) -> bool {
         match input {
             Input::Request(None) => return false,
             Input::Request(Some(request)) => self.serve(request),
