@@ -2,97 +2,173 @@
 //!
 //! **Invariant:** commit, then publish, then acknowledge. A batch is what queued while the one before was written: there is
 //! no timer, so a lone command never waits, and the busier it gets the more commands share an fsync.
+//!
+//! Between batches the same task does the store's upkeep, since nobody else may write: it trims the log and keeps the WAL
+//! short, in portions of a few milliseconds and for at most a fifth of its time.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::Receipt;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::log::Log;
+use crate::outage::Outage;
+use crate::retention::Retention;
 use crate::store::{Request, Writer};
+
+/// How often the store is looked after when there is little to do.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Time given to batches for each unit of time that upkeep took.
+const UPKEEP_PAUSE_FACTOR: u32 = 4;
+/// Pause after a portion of upkeep that took no time to speak of.
+const UPKEEP_PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// A request and where its answer goes.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) reply: oneshot::Sender<Result<Receipt, Error>>,
+    /// Its share of the bytes that may wait, given back when it is taken into a batch.
+    pub(crate) queued: OwnedSemaphorePermit,
 }
 
 /// The one task that writes.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    pub(crate) jobs: mpsc::Receiver<Job>,
-    pub(crate) writer: Writer,
-    pub(crate) log: Arc<Log>,
-    pub(crate) limits: Limits,
+    jobs: mpsc::Receiver<Job>,
+    writer: Writer,
+    log: Arc<Log>,
+    limits: Limits,
+    retention: Retention,
+    outage: Arc<Outage>,
+    upkeep_due: Instant,
+}
+
+/// What the committer does next.
+enum Turn {
+    Batch(Job),
+    Upkeep,
+    /// No job can come any more.
+    End,
 }
 
 impl Committer {
+    pub(crate) fn new(
+        jobs: mpsc::Receiver<Job>,
+        writer: Writer,
+        log: Arc<Log>,
+        limits: Limits,
+        retention: Retention,
+        outage: Arc<Outage>,
+    ) -> Self {
+        Self { jobs, writer, log, limits, retention, outage, upkeep_due: Instant::now() }
+    }
+
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
     ///
     /// A panic ends the process: without its committer a server would accept requests and answer none, so it is better
     /// restarted.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        if AssertUnwindSafe(self.commit_batches(stop)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(self.take_turns(stop)).catch_unwind().await.is_err() {
             tracing::error!("committer panicked: the process ends");
             std::process::abort();
         }
     }
 
-    pub(crate) async fn commit_batches(mut self, stop: CancellationToken) {
-        while let Some(first) = self.wait(&stop).await {
-            let (requests, replies) = self.batch(first);
-            let results = match self.writer.commit(&requests).await {
-                Ok(committed) => {
-                    self.log.publish(&committed.events, committed.head);
-                    committed.results
-                }
-                Err(error) => refuse_all(&error, requests.len()),
-            };
-            for (reply, result) in replies.into_iter().zip(results) {
-                // Whoever asked may have gone away; the command is carried out all the same.
-                let _ = reply.send(result);
+    pub(crate) async fn take_turns(mut self, stop: CancellationToken) {
+        loop {
+            match self.wait(&stop).await {
+                Turn::Batch(first) => self.commit_batch(first).await,
+                Turn::Upkeep => self.upkeep().await,
+                Turn::End => break,
             }
         }
         self.writer.close().await;
     }
 
-    /// Waits for the first job of a batch; `None` when no job can come any more.
-    async fn wait(&mut self, stop: &CancellationToken) -> Option<Job> {
+    /// Waits for the first job of a batch, or until upkeep is due.
+    async fn wait(&mut self, stop: &CancellationToken) -> Turn {
         if !self.jobs.is_closed() {
-            // Jobs first: what was accepted before the stop is committed, and a stop is not urgent while work comes in.
+            if self.upkeep_due <= Instant::now() {
+                return Turn::Upkeep;
+            }
+            // Jobs first: what was accepted before the stop is committed, and neither a stop nor upkeep is urgent while
+            // work comes in; upkeep that is due has its turn above.
             tokio::select! {
                 biased;
-                job = self.jobs.recv() => return job,
+                job = self.jobs.recv() => return job.map_or(Turn::End, Turn::Batch),
                 () = stop.cancelled() => self.jobs.close(),
+                () = sleep_until(self.upkeep_due) => return Turn::Upkeep,
             }
         }
-        self.jobs.recv().await
+        self.jobs.recv().await.map_or(Turn::End, Turn::Batch)
+    }
+
+    async fn commit_batch(&mut self, first: Job) {
+        let (requests, replies) = self.batch(first);
+        let results = match self.writer.commit(&requests).await {
+            Ok(committed) => {
+                self.log.publish(&committed.events, committed.head);
+                self.outage.over();
+                committed.results
+            }
+            Err(error) => {
+                self.outage.noticed(&error, requests.len());
+                refuse_all(&error, requests.len())
+            }
+        };
+        for (reply, result) in replies.into_iter().zip(results) {
+            // Whoever asked may have gone away; the command is carried out all the same.
+            let _ = reply.send(result);
+        }
     }
 
     /// Adds what else is waiting, up to the bounds of a batch.
     fn batch(&mut self, first: Job) -> (Vec<Request>, Vec<oneshot::Sender<Result<Receipt, Error>>>) {
-        let mut bytes = first.request.command.text_bytes();
-        let mut requests = vec![first.request];
-        let mut replies = vec![first.reply];
-        while requests.len() < self.limits.batch_commands_max && bytes < self.limits.batch_bytes_max {
-            let Ok(job) = self.jobs.try_recv() else { break };
-            bytes += job.request.command.text_bytes();
-            requests.push(job.request);
-            replies.push(job.reply);
+        let (mut requests, mut replies, mut text_bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(Job { request, reply, queued }) = next {
+            drop(queued);
+            text_bytes += request.command.text_bytes();
+            requests.push(request);
+            replies.push(reply);
+            let full = requests.len() >= self.limits.batch_commands_max || text_bytes >= self.limits.batch_bytes_max;
+            next = if full { None } else { self.jobs.try_recv().ok() };
         }
         (requests, replies)
     }
+
+    /// Does one portion of upkeep. What fails is tried again with the next.
+    async fn upkeep(&mut self) {
+        let begun = Instant::now();
+        let more = self.trim_and_shorten().await.unwrap_or_else(|error| {
+            self.outage.noticed(&error, 0);
+            false
+        });
+        let pause = if more { (begun.elapsed() * UPKEEP_PAUSE_FACTOR).max(UPKEEP_PAUSE_MIN) } else { UPKEEP_INTERVAL };
+        self.upkeep_due = Instant::now() + pause;
+    }
+
+    /// Says whether there is more to trim.
+    async fn trim_and_shorten(&mut self) -> Result<bool, Error> {
+        let trimmed = self.writer.trim(self.retention).await?;
+        if let Some(trimmed) = trimmed {
+            self.log.trimmed(trimmed.first);
+        }
+        self.writer.shorten_wal().await?;
+        Ok(trimmed.is_some_and(|trimmed| trimmed.more))
+    }
 }
 
-/// Answers a whole batch with the same failure; the first answer is logged, the others would say the same.
+/// Answers a whole batch with the same failure; its causes are for the server's own log.
 fn refuse_all(error: &Error, count: usize) -> Vec<Result<Receipt, Error>> {
-    tracing::error!(error = error as &dyn std::error::Error, commands = count, "batch failed");
     let again = || match error {
         Error::OutcomeUnknown(_) => Error::OutcomeUnknown(None),
         Error::Internal { what, .. } => Error::Internal { what: what.clone(), source: None },

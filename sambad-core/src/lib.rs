@@ -10,6 +10,8 @@ pub mod phone;
 pub mod time;
 
 #[cfg(feature = "store")]
+pub mod check;
+#[cfg(feature = "store")]
 pub mod command;
 #[cfg(feature = "store")]
 mod committer;
@@ -19,6 +21,12 @@ pub mod event;
 mod hub;
 #[cfg(feature = "store")]
 mod log;
+#[cfg(feature = "store")]
+pub mod maintenance;
+#[cfg(feature = "store")]
+mod outage;
+#[cfg(feature = "store")]
+mod retention;
 #[cfg(feature = "store")]
 mod service;
 #[cfg(feature = "store")]
@@ -40,6 +48,7 @@ pub use crate::{
     event::Event,
     hub::{Delivery, Subscription},
     log::{Log, LogSlice},
+    retention::{InvalidRetention, Retention},
     service::{Activity, Config, EventPage, Sambad},
     store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
 };

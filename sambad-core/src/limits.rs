@@ -40,10 +40,15 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Commands waiting for the committer. Default 8,192; beyond it a command is refused as overloaded.
     pub queue_commands_max: usize,
+    /// Bytes of text in the commands that wait for the committer. Default 16 MiB; beyond it a command is refused as overloaded.
+    pub queue_bytes_max: usize,
     /// Bytes of the newest events kept in memory. Default 32 MiB; older ones are read from the store.
     pub tail_bytes_max: usize,
     /// Connections that read the store. Default 4; a read waits up to 5 s for one, then is refused as unavailable.
     pub readers_max: u32,
+    /// Bytes up to which SQLite's WAL may grow before writes wait for a checkpoint. Default 64 MiB; what comes in within a
+    /// second, and what a long reader outside this process pins, may exceed it.
+    pub wal_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -52,8 +57,10 @@ impl Default for Limits {
             batch_commands_max: 1024,
             batch_bytes_max: 4 << 20,
             queue_commands_max: 8192,
+            queue_bytes_max: 16 << 20,
             tail_bytes_max: 32 << 20,
             readers_max: 4,
+            wal_bytes_max: 64 << 20,
         }
     }
 }

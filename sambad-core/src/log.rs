@@ -55,6 +55,16 @@ impl Log {
         self.bounds.send_modify(|bounds| bounds.head = head);
     }
 
+    /// Takes note that events before `first` are no longer stored. Called by the committer alone.
+    ///
+    /// Wakes nobody: whoever is at or after `first` has nothing to do, and whoever is before it learns it from the store.
+    pub(crate) fn trimmed(&self, first: Seq) {
+        self.bounds.send_if_modified(|bounds| {
+            bounds.first = first;
+            false
+        });
+    }
+
     /// Tells of a head that moved; a hint only, readers read the log.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<LogBounds> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,9 @@ use crate::kind::{EventKind, Filter};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
+use crate::outage::Outage;
 use crate::phone::Phone;
+use crate::retention::Retention;
 use crate::store::{self, ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
 use crate::time::Timestamp;
 
@@ -27,7 +29,20 @@ pub struct Config {
     pub database: String,
     /// Bounds of queues and memory.
     pub limits: Limits,
+    /// How much of the log is kept. Default: all of it.
+    pub retention: Retention,
 }
+
+impl Config {
+    /// A database with the defaults for everything else.
+    #[must_use]
+    pub fn new(database: impl Into<String>) -> Self {
+        Self { database: database.into(), limits: Limits::default(), retention: Retention::default() }
+    }
+}
+
+/// Bytes that a waiting command takes beside its text.
+const COMMAND_BYTES: usize = 512;
 
 /// The handle by which a host writes, reads and listens; cheap to clone.
 #[derive(Debug, Clone)]
@@ -40,6 +55,9 @@ struct Shared {
     store: Store,
     log: Arc<Log>,
     jobs: mpsc::Sender<Job>,
+    /// Bytes of commands that may still queue.
+    queue_bytes: Arc<Semaphore>,
+    outage: Arc<Outage>,
     stop: CancellationToken,
     /// Taken by the first shutdown, awaited by all.
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -76,9 +94,10 @@ impl Sambad {
     /// `Invalid` when the database is not named as expected; `Internal` when it cannot be opened, is in use by another
     /// server, or has a schema newer than this version knows.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let (store, writer) = store::open(&config.database, &config.limits).await?;
+        let Config { database, limits, retention } = config;
+        let (store, writer) = store::open(&database, &limits).await?;
         let bounds = store.bounds().await?;
-        let (sambad, committer) = Self::assemble(store, writer, bounds, config.limits);
+        let (sambad, committer) = Self::assemble(store, writer, bounds, limits, retention);
         let task = tokio::spawn(committer.run(sambad.shared.stop.clone()));
         *sambad.shared.committer.lock().await = Some(task);
         Ok(sambad)
@@ -90,27 +109,37 @@ impl Sambad {
     pub fn open_simulated(
         store: &store::memory::SimulatedStore,
         limits: Limits,
+        retention: Retention,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         use store::memory::{Reader, Writer};
         let (reader, writer) = (Store::Simulated(Reader(store.clone())), store::Writer::Simulated(Writer::new(store.clone())));
-        let (sambad, committer) = Self::assemble(reader, writer, store.bounds(), limits);
+        let (sambad, committer) = Self::assemble(reader, writer, store.bounds(), limits, retention);
         let stop = sambad.shared.stop.clone();
-        (sambad, committer.commit_batches(stop))
+        (sambad, committer.take_turns(stop))
     }
 
     /// Everything but the committer's task.
-    fn assemble(store: Store, writer: store::Writer, bounds: LogBounds, limits: Limits) -> (Self, Committer) {
+    fn assemble(
+        store: Store,
+        writer: store::Writer,
+        bounds: LogBounds,
+        limits: Limits,
+        retention: Retention,
+    ) -> (Self, Committer) {
         let log = Arc::new(Log::new(store.clone(), bounds, &limits));
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
-        let committer = Committer { jobs: receiver, writer, log: Arc::clone(&log), limits };
-        let shared = Shared { store, log, jobs, stop: CancellationToken::new(), committer: Mutex::new(None) };
+        let queue_bytes = Arc::new(Semaphore::new(limits.queue_bytes_max));
+        let outage = Arc::new(Outage::default());
+        let committer = Committer::new(receiver, writer, Arc::clone(&log), limits, retention, Arc::clone(&outage));
+        let (stop, committer_task) = (CancellationToken::new(), Mutex::new(None));
+        let shared = Shared { store, log, jobs, queue_bytes, outage, stop, committer: committer_task };
         (Self { shared: Arc::new(shared) }, committer)
     }
 
     /// Carries out `command`; when this returns, its rows and its event are on disk.
     ///
     /// # Errors
-    /// `Invalid`, `NotFound` and `Conflict` change nothing. `Overloaded`: too many commands are waiting.
+    /// `Invalid`, `NotFound` and `Conflict` change nothing. `Overloaded`: too many commands, or bytes of them, are waiting.
     /// `Unavailable`: the store does not answer; if the error is [`Error::OutcomeUnknown`], the command may have been stored.
     ///
     /// # Cancel safety
@@ -119,12 +148,40 @@ impl Sambad {
         command.validate()?;
         let command = self.complete_national_number(command).await?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { request: Request { command, key }, reply };
+        let queued = self.admit(command.text_bytes())?;
+        let job = Job { request: Request { command, key }, reply, queued };
         self.shared.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
         })?;
         answer.await.map_err(|_| Error::OutcomeUnknown(None))?
+    }
+
+    /// Whether a command with about `bytes` of text would be taken now: asked before a request's body is read, so that
+    /// shedding costs nothing. The answer may be another when the command is there.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many commands, or bytes of them, are waiting; `Unavailable` after a shutdown.
+    pub fn would_take(&self, bytes: usize) -> Result<(), Error> {
+        if self.shared.jobs.is_closed() {
+            return Err(Error::Unavailable(None));
+        }
+        if self.shared.jobs.capacity() == 0 {
+            return Err(Error::Overloaded);
+        }
+        self.admit(bytes).map(drop)
+    }
+
+    /// Takes the place of a command among the bytes that may wait.
+    fn admit(&self, text_bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let bytes = u32::try_from(text_bytes + COMMAND_BYTES).map_err(|_| Error::Overloaded)?;
+        Arc::clone(&self.shared.queue_bytes).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)
+    }
+
+    /// Whether the last attempt to write reached the disk. It says nothing about the next one.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        !self.shared.outage.lasts()
     }
 
     /// Completes a recipient's national number with the country code of the sender, whose phone never changes.

@@ -134,9 +134,45 @@ impl<'de> Deserialize<'de> for Day {
     }
 }
 
+/// Says that a text is no length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time such as 500ms, 10s, 5m, 12h or 30d")]
+pub struct InvalidDuration;
+
+/// Reads a whole number with its unit: `ms`, `s`, `m`, `h` or `d`; at most a hundred years.
+///
+/// # Errors
+/// [`InvalidDuration`] for any other text.
+pub fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    const MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(InvalidDuration)?;
+    let (number, unit) = text.split_at(unit_at);
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(InvalidDuration),
+    };
+    let millis = number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)).ok_or(InvalidDuration)?;
+    Some(Duration::from_millis(millis)).filter(|duration| *duration <= MAX).ok_or(InvalidDuration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: lengths of time have a unit and a bound. Method: a table.
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("0s", 0), ("30d", 30 * 86_400_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in ["", "s", "10", "1.5s", "-1s", "1 s", "1w", "99999d", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(duration(bad), Err(InvalidDuration), "{bad}");
+        }
+    }
 
     /// Goal: the written form is fixed. Method: known instants, there and back.
     #[test]

@@ -1,21 +1,33 @@
 //! What the person who starts the server decides: flags, then environment, then defaults.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
-use sambad_core::{CountryCode, Limits};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sambad_core::time::duration;
+use sambad_core::{CountryCode, Limits, Retention};
 
 /// Real-time sync backend: REST in, gap-free WebSocket events out, one binary with an embedded database.
+///
+/// Without a command it serves until SIGTERM or Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "sambad-server", version, max_term_width = 100)]
 pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
+    #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Database; the file is created if there is none
-    #[arg(long, env = "SAMBAD_DATABASE", default_value = "sqlite:sambad.db", value_name = "URL")]
+    #[arg(long, global = true, env = "SAMBAD_DATABASE", default_value = "sqlite:sambad.db", value_name = "URL")]
     pub database: String,
+    /// How much of the event log is kept: a time (30d), a number of events (10000000), a size (2GiB), or forever
+    ///
+    /// Older events are trimmed; users, contacts and messages stay. Who asks for a trimmed event is told to resync.
+    #[arg(long, env = "SAMBAD_RETAIN_EVENTS", default_value = "forever", value_name = "HOW MUCH")]
+    pub retain_events: Retention,
     /// Country code of numbers that come without one
     #[arg(long, env = "SAMBAD_DEFAULT_COUNTRY_CODE", default_value = "+91", value_name = "CODE")]
     pub default_country_code: CountryCode,
@@ -25,9 +37,40 @@ pub struct Cli {
     /// How a log line looks
     #[arg(long, env = "SAMBAD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// At shutdown, sessions are told to come back spread over this time, at most a thousand a second
+    #[arg(long, env = "SAMBAD_DRAIN_WINDOW", default_value = "10s", value_name = "TIME", value_parser = duration)]
+    pub drain_window: Duration,
+    /// At shutdown, how long /readyz fails while everything is still served, so that a load balancer notices
+    #[arg(long, env = "SAMBAD_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub drain_delay: Duration,
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Examine the database and this machine; exits 1 if anything is wrong
+    ///
+    /// A server may run on the database meanwhile.
+    Check {
+        /// Count the rows anew if counters are wrong; nothing else is changed, and no server may run
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Copy the database into a new file, also while a server runs on it
+    Backup {
+        /// The file to be made
+        file: PathBuf,
+    },
+    /// Make a new database of a backup; dashboards and apps are told to reload
+    ///
+    /// The database must not exist: a file that is in the way is never replaced.
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
 }
 
 /// How a log line looks.
@@ -55,6 +98,9 @@ pub struct LimitArgs {
     /// Writes in one transaction
     #[arg(long, env = "SAMBAD_BATCH_COMMANDS_MAX", default_value_t = Limits::default().batch_commands_max, value_name = "N", value_parser = at_least_one)]
     pub batch_commands_max: usize,
+    /// Bytes of text in the writes that wait for the disk; more are refused with 503
+    #[arg(long, env = "SAMBAD_QUEUE_BYTES_MAX", default_value_t = Limits::default().queue_bytes_max, value_name = "BYTES", value_parser = at_least_one_body)]
+    pub queue_bytes_max: usize,
     /// Bytes of the newest events kept in memory; older ones are read from disk
     #[arg(long, env = "SAMBAD_TAIL_BYTES_MAX", default_value_t = Limits::default().tail_bytes_max, value_name = "BYTES")]
     pub tail_bytes_max: usize,
@@ -69,6 +115,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Parses a bound of which less than a body would refuse that body for ever.
+fn at_least_one_body(text: &str) -> Result<usize, String> {
+    const MIN: usize = 128 << 10;
+    const MAX: usize = 1 << 30;
+    match text.parse() {
+        Ok(number) if (MIN..=MAX).contains(&number) => Ok(number),
+        _ => Err(format!("expected a number from {MIN} to {MAX}")),
+    }
+}
+
 impl Cli {
     /// What the core is to be opened with.
     #[must_use]
@@ -76,10 +132,11 @@ impl Cli {
         let limits = Limits {
             batch_commands_max: self.limits.batch_commands_max,
             queue_commands_max: self.limits.queue_commands_max,
+            queue_bytes_max: self.limits.queue_bytes_max,
             tail_bytes_max: self.limits.tail_bytes_max,
             ..Limits::default()
         };
-        sambad_core::Config { database: self.database.clone(), limits }
+        sambad_core::Config { database: self.database.clone(), limits, retention: self.retain_events }
     }
 
     /// What the server is to be run with.
@@ -89,6 +146,8 @@ impl Cli {
             default_country_code: self.default_country_code.clone(),
             sessions_max: self.limits.sessions_max,
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
+            drain_window: self.drain_window,
+            drain_delay: self.drain_delay,
             ..ServerConfig::default()
         }
     }
@@ -109,8 +168,11 @@ pub struct ServerConfig {
     pub stall_timeout: Duration,
     /// How long a request's body may take to arrive. Default 10 s.
     pub body_timeout: Duration,
-    /// Time over which sessions are told to come back when the server drains. Default 2 s.
+    /// Time over which sessions are told to come back when the server drains. Default 10 s; fewer than a thousand sessions a
+    /// second of it come back within less.
     pub drain_window: Duration,
+    /// How long readiness fails, and everything is served, before sessions are told. Default 0.
+    pub drain_delay: Duration,
 }
 
 impl Default for ServerConfig {
@@ -122,7 +184,8 @@ impl Default for ServerConfig {
             pong_grace: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
-            drain_window: Duration::from_secs(2),
+            drain_window: Duration::from_secs(10),
+            drain_delay: Duration::ZERO,
         }
     }
 }

@@ -87,8 +87,15 @@ impl ApiError {
     /// The response with its body, which names the request.
     pub(crate) fn into_body(self: Arc<Self>, request_id: &str) -> Response {
         let status = self.status();
-        if status.is_server_error() && !matches!(*self, Self::Draining | Self::TooManySessions) {
-            tracing::error!(request_id, error = &*self as &dyn std::error::Error, "request failed");
+        if status.is_server_error() {
+            // What has a cause is told here and nowhere else. What has none is a state of the server (it sheds, drains, or cannot
+            // write just now), which is told once where it begins, and not with every request that meets it.
+            let error = &*self as &dyn std::error::Error;
+            if error.source().is_some() || status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(request_id, error, "request failed");
+            } else {
+                tracing::debug!(request_id, error, "request refused");
+            }
         }
         let body = ErrorBody { error: self.message(), code: self.code(), request_id };
         let mut response = (status, Json(body)).into_response();

@@ -24,13 +24,16 @@ const SYNC_BODY_BYTES_MAX: usize = 1 << 20;
 /// A JSON body that knows its own bound.
 pub(crate) trait JsonBody: DeserializeOwned {
     const BYTES_MAX: usize = BODY_BYTES_MAX;
+    /// Whether it becomes a command, and so is refused while too many of those wait.
+    const IS_WRITE: bool = true;
 }
 
-/// A JSON body that may be as large as an address book.
+/// A JSON body that may be as large as an address book, and is only looked up.
 pub(crate) trait LargeJsonBody: DeserializeOwned {}
 
 impl<T: LargeJsonBody> JsonBody for T {
     const BYTES_MAX: usize = SYNC_BODY_BYTES_MAX;
+    const IS_WRITE: bool = false;
 }
 
 /// The body of a POST, and the key under which a retry of it gets the first answer.
@@ -45,6 +48,10 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        if T::IS_WRITE {
+            // Before a byte of the body is read: shedding must cost less than serving.
+            state.sambad.would_take(announced(&parts.headers).unwrap_or(0).min(T::BYTES_MAX))?;
+        }
         if !is_json(&parts.headers) {
             return Err(ApiError::UnsupportedMediaType);
         }
@@ -62,14 +69,17 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads the whole body; one that announces too much is refused before a byte of it is read.
 async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, ApiError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
-    if announced.is_some_and(|bytes: u64| bytes > max as u64) {
+    if announced(headers).is_some_and(|bytes| bytes > max) {
         return Err(ApiError::BodyTooLarge { max });
     }
     to_bytes(body, max).await.map_err(|error| {
         let too_large = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
         if too_large { ApiError::BodyTooLarge { max } } else { ApiError::InvalidJson("body ended early".into()) }
     })
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {

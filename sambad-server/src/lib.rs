@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod commands;
 pub mod config;
+mod drain;
 mod error;
 mod extract;
 mod handlers;

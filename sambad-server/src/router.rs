@@ -12,12 +12,12 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use sambad_core::Sambad;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use uuid::Uuid;
 
 use crate::config::ServerConfig;
+use crate::drain::Drain;
 use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
 use crate::ws::shard::Shards;
@@ -38,8 +38,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) sessions: Sessions,
     pub(crate) shards: Shards,
-    /// Cancelled when the server begins to shut down.
-    pub(crate) draining: CancellationToken,
+    pub(crate) drain: Drain,
     pub(crate) started: Instant,
 }
 
@@ -119,7 +118,7 @@ async fn identify(State(state): State<AppState>, request: Request, next: Next) -
         head.headers.extend(body.headers().clone());
         response = Response::from_parts(head, body.into_body());
     }
-    if state.draining.is_cancelled() {
+    if state.drain.has_begun() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some((method, path)) = label {

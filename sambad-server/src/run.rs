@@ -4,20 +4,21 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sambad_core::Sambad;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Cli;
-use crate::{serve, telemetry};
+use crate::{commands, serve, telemetry};
 
-/// Runs the server as its binary does, until SIGTERM or SIGINT: other programs start the very same server with it.
+/// Does what the command line asks for, as the binary does.
 ///
-/// It installs the process's logger, and prints to stdout where the database is and, once it accepts connections, a line
-/// that ends in ` listening on http://ADDRESS:PORT`.
+/// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger, and prints to stdout where the database is and, once it accepts connections, a line
+/// that ends in ` listening on http://ADDRESS:PORT`. It raises the process's limit of descriptors as far as that is allowed.
 ///
 /// # Errors
-/// When the log filter is invalid, the address is taken, the database cannot be opened, or stdout is closed.
+/// When the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
 ///
 /// # Panics
 /// When a logger is installed already.
@@ -25,8 +26,16 @@ use crate::{serve, telemetry};
 /// # Cancel safety
 /// Dropping the future leaves the core's tasks to the runtime: send a signal instead.
 pub async fn run(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Some(command) => commands::run(cli, command).await,
+        None => serve_until_signal(cli).await,
+    }
+}
+
+async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
+    raise_descriptor_limit();
     // Before anything is opened: a signal from here on is a request to stop, not the end of the process.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -41,6 +50,13 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
         }
     };
     serve(listener, sambad, cli.server(), shutdown).await.context("cannot serve")
+}
+
+/// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused where "unlimited" is more than the system knows, as on macOS: then the old limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Says where the database is, then the line that scripts wait for.

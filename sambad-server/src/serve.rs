@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
+use crate::drain::Drain;
 use crate::router::{AppState, Sessions, Shared, router};
 use crate::ws::shard::Shards;
 
@@ -47,8 +48,8 @@ pub enum ServeError {
 
 /// Serves REST and WebSocket on `listener` until `shutdown` resolves, then drains and closes `sambad`.
 ///
-/// Draining stops accepting, answers what was accepted, tells every session when to come back, and commits
-/// what is queued; every step has a time limit, and together they stay below 10 s.
+/// Draining lets readiness fail, for `drain_delay` serves on, tells every session when to come back, stops accepting, answers
+/// what was accepted, and commits what is queued; every step has a time limit, and after the delay they stay below 10 s.
 ///
 /// # Errors
 /// [`ServeError::Listener`] when the listener has no local address.
@@ -67,26 +68,22 @@ pub async fn serve(
     let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
     let state = AppState::new(Shared {
         sambad: sambad.clone(),
-        config: Arc::new(config),
         sessions,
         shards,
-        draining: CancellationToken::new(),
+        drain: Drain::new(config.drain_window),
+        config: Arc::new(config),
         started: Instant::now(),
     });
     warn_if_reachable(address);
     let router = router(state.clone(), address.ip().is_loopback());
     let connections = TaskTracker::new();
-    accept_until(shutdown, listener, &router, &connections, &state.draining).await;
+    let closing = CancellationToken::new();
+    accept_until(leave(shutdown, &state), listener, &router, &connections, &closing).await;
 
-    tracing::info!(sessions = state.sessions.tasks.len(), connections = connections.len(), "draining");
-    state.draining.cancel();
+    closing.cancel();
     connections.close();
-    state.sessions.tasks.close();
     if timeout(REQUESTS_GRACE, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests did not end in time");
-    }
-    if timeout(SESSIONS_GRACE, state.sessions.tasks.wait()).await.is_err() {
-        tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
     }
     if timeout(COMMIT_GRACE, sambad.shutdown()).await.is_err() {
         tracing::error!("last commits did not end in time; what was not acknowledged may be lost");
@@ -108,32 +105,61 @@ fn warn_if_reachable(address: SocketAddr) {
     }
 }
 
+/// From the wish to stop to the last session's goodbye; whoever connects meanwhile is served, and no longer told to be ready.
+///
+/// Closing the door first would let nobody see that readiness fails, and a load balancer would go on sending people to it.
+async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
+    shutdown.await;
+    state.drain.announce();
+    tokio::time::sleep(state.config.drain_delay).await;
+    let sessions = state.sessions.tasks.len();
+    tracing::info!(sessions, "draining");
+    state.drain.begin(sessions);
+    state.sessions.tasks.close();
+    if timeout(SESSIONS_GRACE, state.sessions.tasks.wait()).await.is_err() {
+        tracing::warn!(sessions = state.sessions.tasks.len(), "sessions did not end in time");
+    }
+}
+
 async fn accept_until(
-    shutdown: impl Future<Output = ()>,
+    left: impl Future<Output = ()>,
     listener: TcpListener,
     router: &Router,
     connections: &TaskTracker,
-    draining: &CancellationToken,
+    closing: &CancellationToken,
 ) {
-    let mut shutdown = std::pin::pin!(shutdown);
+    let mut left = std::pin::pin!(left);
+    let mut refused = None;
     loop {
-        // Either order is right: a connection accepted while the stop arrives is drained like the others.
+        // Either order is right: a connection accepted while the end comes is drained like the others.
         let accepted = tokio::select! {
-            () = &mut shutdown => return,
+            () = &mut left => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => drop(connections.spawn(connection(stream, router.clone(), draining.clone()))),
+            Ok((stream, _)) => {
+                if let Some(since) = refused.take() {
+                    tracing::warn!(lasted_s = Instant::elapsed(&since).as_secs(), "connections are accepted again");
+                }
+                connections.spawn(connection(stream, router.clone(), closing.clone()));
+            }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "accept failed");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                // Once, not twenty times a second: most likely the process has no descriptor left.
+                if refused.is_none() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "connections cannot be accepted");
+                }
+                refused.get_or_insert_with(Instant::now);
+                tokio::select! {
+                    () = &mut left => return,
+                    () = tokio::time::sleep(ACCEPT_BACKOFF) => {}
+                }
             }
         }
     }
 }
 
-/// Serves one connection; when the server drains it ends after the request in progress.
-async fn connection(stream: TcpStream, router: Router, draining: CancellationToken) {
+/// Serves one connection; when the server closes it ends after the request in progress.
+async fn connection(stream: TcpStream, router: Router, closing: CancellationToken) {
     // Frames are whole messages: waiting for more to fill a segment only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "connection broke at once");
@@ -148,7 +174,7 @@ async fn connection(stream: TcpStream, router: Router, draining: CancellationTok
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
+        () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -55,7 +55,8 @@ impl TestServer {
     /// As [`TestServer::start`], and when the database is in use.
     pub async fn start_in(directory: TempDir, config: ServerConfig, limits: Limits) -> Self {
         let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
-        let sambad = Sambad::open(Config { database, limits }).await.expect("a database in a temporary directory opens");
+        let sambad =
+            Sambad::open(Config { limits, ..Config::new(database) }).await.expect("a database in a temporary directory opens");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback interface has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (stop, stopped) = oneshot::channel();

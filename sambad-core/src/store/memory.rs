@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::ContextV7;
 
 use super::plan::{KeptAnswer, Loaded, Lookups, Plan, Start};
-use super::{Committed, LogPage, Request};
+use super::{Committed, LogPage, Request, Trimmed};
 use crate::command::UserRef;
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
@@ -22,10 +22,13 @@ use crate::kind::{Filter, KindSet};
 use crate::limits::{IDEMPOTENCY_KEY_TTL, SLICE_BYTES_MAX};
 use crate::model::{Contact, Message, Snapshot, User};
 use crate::phone::Phone;
+use crate::retention::{Extent, Oldest, Retention};
 use crate::time::Timestamp;
 
 /// Rows looked at in one page when only some kinds are asked for, as many as the SQLite store looks at.
 const SCANNED_ROWS: usize = 512;
+/// Events trimmed at once, as many as the SQLite store trims.
+const TRIMMED_ROWS: usize = 1024;
 
 /// Where a simulated store asks its script what happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +39,10 @@ pub enum FaultPoint {
     Commit,
     /// COMMIT has taken effect, its answer is on the way. A failure answers `OutcomeUnknown`; everything is stored.
     Committed,
+    /// The oldest events are about to be trimmed. A failure answers `Unavailable`; nothing is trimmed.
+    Trim,
+    /// They are trimmed, the answer is on the way. A failure answers `Unavailable` all the same.
+    Trimmed,
     /// A read is about to begin. A failure answers `Unavailable`.
     Read,
     /// A read has its snapshot, its answer is on the way. A failure answers `Unavailable`.
@@ -65,12 +72,14 @@ pub struct PageBounds {
     pub bytes_max: usize,
     /// Events looked at, at least, when only some kinds are asked for.
     pub scanned_rows: usize,
+    /// Events trimmed at once, at most.
+    pub trimmed_rows: usize,
 }
 
 impl Default for PageBounds {
     /// Those of a real store.
     fn default() -> Self {
-        Self { bytes_max: SLICE_BYTES_MAX, scanned_rows: SCANNED_ROWS }
+        Self { bytes_max: SLICE_BYTES_MAX, scanned_rows: SCANNED_ROWS, trimmed_rows: TRIMMED_ROWS }
     }
 }
 
@@ -94,6 +103,8 @@ struct Rows {
     head: Seq,
     last_at: Timestamp,
     events: VecDeque<EventRow>,
+    /// Beside the store: what an audit compares with, from seq 1 on.
+    ever_stored: Vec<EventRow>,
     users: HashMap<UserId, User>,
     by_phone: HashMap<Phone, UserId>,
     contacts: HashMap<ContactId, Contact>,
@@ -130,6 +141,7 @@ impl SimulatedStore {
             head: Seq::ZERO,
             last_at: Timestamp::from_micros(0),
             events: VecDeque::new(),
+            ever_stored: Vec::new(),
             users: HashMap::new(),
             by_phone: HashMap::new(),
             contacts: HashMap::new(),
@@ -146,15 +158,12 @@ impl SimulatedStore {
         self.rows().bounds()
     }
 
-    /// The stored events after `after`, whatever has been announced.
+    /// Every event that was ever stored after `after`, announced or not, trimmed since or not.
     #[must_use]
-    pub fn events_after(&self, after: Seq) -> Vec<Event> {
+    pub fn ever_stored_after(&self, after: Seq) -> Vec<Event> {
         let rows = self.rows();
-        if after >= rows.head {
-            return Vec::new();
-        }
-        let found: Vec<EventRow> = rows.events.iter().filter(|row| row.seq > after).cloned().collect();
-        event::encode(&found)
+        let known = usize::try_from(after.0).unwrap_or(usize::MAX);
+        event::encode(rows.ever_stored.get(known..).unwrap_or_default())
     }
 
     /// Counts the stored rows.
@@ -251,8 +260,22 @@ impl Rows {
             self.answers.insert(new.key.clone(), (new.answer.clone(), plan.now()));
         }
         self.events.extend(plan.events.iter().cloned());
+        self.ever_stored.extend(plan.events.iter().cloned());
         self.head = plan.head();
         self.last_at = plan.now();
+    }
+
+    /// Deletes up to `rows_max` of the oldest events, those that `retention` does not keep.
+    fn trim(&mut self, retention: Retention, now: Timestamp, rows_max: usize) -> Option<Trimmed> {
+        let data_bytes = |row: &EventRow| row.data.len() as u64;
+        let extent =
+            Extent { head: self.head, data_bytes: self.events.iter().map(data_bytes).sum(), events: self.events.len() as u64 };
+        let oldest = |row: &EventRow| Oldest { seq: row.seq, created_at: row.created_at, data_bytes: data_bytes(row) };
+        let oldest: Vec<Oldest> = self.events.iter().take(rows_max).map(oldest).collect();
+        let expired = retention.expired(extent, &oldest, now);
+        let last = expired.checked_sub(1).map(|last| oldest[last].seq)?;
+        self.events.drain(..expired);
+        Some(Trimmed { first: last.next(), more: expired == rows_max })
     }
 
     /// As the SQLite store reads a page: bounded in rows looked at, in bytes, and in matching events.
@@ -320,6 +343,20 @@ impl Writer {
             return Err(Error::OutcomeUnknown(None));
         }
         Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
+    }
+
+    /// Trims as the SQLite store does, at the simulation's own instant.
+    pub(crate) async fn trim(&mut self, retention: Retention, _clock: Timestamp) -> Result<Option<Trimmed>, Error> {
+        if !self.store.passes(FaultPoint::Trim).await {
+            return Err(Error::Unavailable(None));
+        }
+        let trimmed = self.store.rows().trim(retention, self.store.now(), self.store.shared.page.trimmed_rows);
+        if self.store.passes(FaultPoint::Trimmed).await { Ok(trimmed) } else { Err(Error::Unavailable(None)) }
+    }
+
+    #[expect(clippy::unused_async, reason = "has the face of a writer that has a WAL")]
+    pub(crate) async fn shorten_wal(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 
     #[expect(clippy::unused_async, reason = "has the face of a writer that has something to close")]

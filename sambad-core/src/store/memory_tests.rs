@@ -51,7 +51,8 @@ async fn user_id(store: &Store, phone: &str) -> UserId {
 }
 
 /// Goal: what holds over the simulated store holds over the real one. Method: the same batches in both, answers compared;
-/// then pages after every seventh position, for filters of every form and limits on both sides of the other bounds.
+/// then pages after every seventh position, for filters of every form and limits on both sides of the other bounds; then
+/// the log is trimmed.
 #[tokio::test]
 async fn reads_and_writes_as_sqlite_does() {
     let directory = TempDir::new().unwrap();
@@ -86,6 +87,13 @@ async fn reads_and_writes_as_sqlite_does() {
                 }
             }
         }
+    }
+    for retention in [Retention::Events(head), Retention::Bytes(200_000), Retention::Events(30), Retention::Bytes(1)] {
+        let (in_real, in_fake) = (real_writer.trim(retention).await.unwrap(), fake_writer.trim(retention).await.unwrap());
+        assert_eq!(in_real, in_fake, "{retention}");
+        assert_eq!(in_real.is_some(), retention != Retention::Events(head), "{retention}");
+        let (in_real, in_fake) = (real.bounds().await.unwrap(), fake.bounds().await.unwrap());
+        assert_eq!((in_real.first, in_real.head), (in_fake.first, in_fake.head), "{retention}");
     }
     assert!(pages > 500 && cut_by_bytes > 10, "{pages} pages, {cut_by_bytes} of them cut by bytes");
 }

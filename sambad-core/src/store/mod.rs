@@ -6,6 +6,10 @@ mod plan;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
+
+use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
@@ -15,6 +19,7 @@ use crate::kind::Filter;
 use crate::limits::Limits;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
+use crate::retention::Retention;
 use crate::time::Timestamp;
 
 /// A command with what its caller said about retries.
@@ -34,6 +39,15 @@ pub(crate) struct Committed {
     /// The head of the log after the batch; beyond the last announced although `events` is empty if a COMMIT whose outcome
     /// was unknown took effect after all.
     pub(crate) head: Seq,
+}
+
+/// What trimming the log came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trimmed {
+    /// The lowest seq that is still stored.
+    pub(crate) first: Seq,
+    /// Whether there may be more to trim.
+    pub(crate) more: bool,
 }
 
 /// A page of the stored log.
@@ -154,11 +168,24 @@ pub(crate) enum Writer {
 
 /// Opens the database at `url`, creating it if there is none, and brings its schema up to date.
 pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), Error> {
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return Err(Error::field("database", "expected sqlite:PATH"));
-    };
-    let (reader, writer) = sqlite::open(path.strip_prefix("//").unwrap_or(path), limits).await?;
+    let (reader, writer) = sqlite::open(sqlite::path(url)?, limits).await?;
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
+}
+
+pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
+    sqlite::check(&sqlite::path(url)?).await
+}
+
+pub(crate) async fn repair(url: &str) -> Result<(), Error> {
+    sqlite::repair(&sqlite::path(url)?).await
+}
+
+pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
+    sqlite::backup(&sqlite::path(url)?, file).await
+}
+
+pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> {
+    sqlite::restore(file, &sqlite::path(url)?).await
 }
 
 impl Writer {
@@ -172,6 +199,22 @@ impl Writer {
 
     async fn commit_at(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
         dispatch!(self, writer => writer.commit(requests, clock))
+    }
+
+    /// Deletes a portion of the oldest events that `retention` does not keep; `None` when it keeps all that are stored.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store does not answer; the next call goes on from whatever is stored then.
+    pub(crate) async fn trim(&mut self, retention: Retention) -> Result<Option<Trimmed>, Error> {
+        dispatch!(self, writer => writer.trim(retention, Timestamp::now()))
+    }
+
+    /// Keeps the WAL short when readers who overlap keep SQLite from doing so.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store does not answer.
+    pub(crate) async fn shorten_wal(&mut self) -> Result<(), Error> {
+        dispatch!(self, writer => writer.shorten_wal())
     }
 
     /// Ends the writing side; what was committed is already safe.

@@ -190,6 +190,11 @@ impl Plan {
         self.events.last().map_or(self.start.head, |event| event.seq)
     }
 
+    /// Bytes that the batch adds to the log.
+    pub(super) fn event_bytes(&self) -> usize {
+        self.events.iter().map(|event| event.data.len()).sum()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.start.now
     }

@@ -1,6 +1,6 @@
 //! A core on a database of its own.
 
-use sambad_core::{Command, Config, Limits, Outcome, Receipt, Sambad, Seq};
+use sambad_core::{Command, Config, Limits, Outcome, Receipt, Retention, Sambad, Seq};
 use tempfile::TempDir;
 
 pub(crate) struct Core {
@@ -14,7 +14,11 @@ impl Core {
     }
 
     pub(crate) async fn start_in(directory: TempDir, limits: Limits) -> Self {
-        let sambad = Sambad::open(Config { database: database(&directory), limits }).await.unwrap();
+        Self::start_keeping(directory, limits, Retention::Forever).await
+    }
+
+    pub(crate) async fn start_keeping(directory: TempDir, limits: Limits, retention: Retention) -> Self {
+        let sambad = Sambad::open(Config { limits, retention, ..Config::new(database(&directory)) }).await.unwrap();
         Self { sambad, directory }
     }
 

@@ -3,8 +3,11 @@
 #![cfg(feature = "store")]
 
 mod harness;
+mod maintenance;
 mod overload;
 mod replay;
 mod restart;
+mod retention;
 #[cfg(feature = "simulation")]
 mod unknown_outcome;
+mod wal;

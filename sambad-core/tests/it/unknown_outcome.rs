@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sambad_core::simulation::{Fault, FaultPoint, PageBounds, SimulatedStore};
-use sambad_core::{Delivery, Epoch, Error, Filter, IdempotencyKey, Limits, Sambad, Seq};
+use sambad_core::{Delivery, Epoch, Error, Filter, IdempotencyKey, Limits, Retention, Sambad, Seq};
 
 use crate::harness::{login, seq};
 
@@ -19,7 +19,7 @@ async fn a_retry_announces_what_was_stored_before() {
         _ => Fault::None,
     };
     let store = SimulatedStore::new(Epoch(1), PageBounds::default(), Box::new(script));
-    let (sambad, committer) = Sambad::open_simulated(&store, Limits::default());
+    let (sambad, committer) = Sambad::open_simulated(&store, Limits::default(), Retention::Forever);
     let committer = tokio::spawn(committer);
     sambad.execute(login(1), None).await.unwrap();
     let mut subscription = sambad.subscribe(None, Filter::default()).await.unwrap();

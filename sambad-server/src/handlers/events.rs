@@ -62,7 +62,7 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
             biased;
             () = tokio::time::sleep_until(deadline) => break,
             () = state.sambad.grown_beyond(page.cursor.seq) => {}
-            () = state.draining.cancelled() => break,
+            () = state.drain.begins() => break,
         }
         page = state.sambad.events(page.cursor.into(), filter, limit).await?;
     }

@@ -26,7 +26,7 @@ pub(crate) async fn livez() -> &'static str {
 
 /// `GET /readyz`: the server takes traffic.
 pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
-    if state.draining.is_cancelled() {
+    if state.drain.is_announced() {
         return Err(ApiError::Draining);
     }
     state.sambad.stored_bounds().await?;
@@ -42,6 +42,8 @@ struct Health {
     sessions: usize,
     head: Seq,
     first: Seq,
+    /// Whether the last attempt to write reached the disk.
+    writable: bool,
 }
 
 #[derive(Serialize)]
@@ -64,6 +66,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 sessions: state.shards.open_sessions(),
                 head: bounds.head,
                 first: bounds.first,
+                writable: state.sambad.is_writable(),
             };
             reply::at(bounds.head_cursor(), Json(health))
         }

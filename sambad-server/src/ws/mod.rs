@@ -38,7 +38,7 @@ pub(crate) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = handshake(request.headers())?;
-    if state.draining.is_cancelled() {
+    if state.drain.has_begun() {
         return Err(ApiError::Draining);
     }
     let (after, filter) = (query.after()?, query.filter()?);
@@ -53,14 +53,15 @@ pub(crate) async fn upgrade(
         }
     };
     let start = Start { at, bounds, filter, replaying: after.is_some() };
-    let (config, shard, draining) = (state.config.clone(), state.shards.pick(), state.draining.clone());
-    state.sessions.tasks.spawn(async move {
+    let (config, shard) = (state.config.clone(), state.shards.pick());
+    let tasks = state.sessions.tasks.clone();
+    tasks.spawn(async move {
         let _permit = permit;
         // An error here means that the client went away before the upgrade.
         let Ok(upgraded) = upgraded.await else { return };
         let Some((socket, write)) = take_over(upgraded).await else { return };
         let Some(mut session) = Session::begin(socket, write, start, config, shard).await else { return };
-        session.run(draining).await;
+        session.run(&state.drain).await;
     });
     Ok(switching_protocols(&accept))
 }

@@ -16,7 +16,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::close::CloseReason;
@@ -24,6 +23,7 @@ use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::inbound::Inbound;
 use super::shard::{Opening, ShardHandle, WriteHalf};
 use crate::config::ServerConfig;
+use crate::drain::Drain;
 
 /// Bad frames after which a client is beyond help.
 const BAD_FRAMES_MAX: u32 = 5;
@@ -63,7 +63,8 @@ enum Input {
     /// The shard gave the session up, for a reason that the client is told, or because the socket broke.
     GivenUp(Option<CloseReason>),
     Timer,
-    Drain,
+    /// The server goes: come back after this time.
+    Drain(Duration),
 }
 
 /// How a session ends.
@@ -110,9 +111,9 @@ impl Session {
     }
 
     /// Serves the socket until either side ends it.
-    pub(super) async fn run(&mut self, draining: CancellationToken) {
+    pub(super) async fn run(&mut self, drain: &Drain) {
         let id = self.id;
-        match self.serve(&draining).await {
+        match self.serve(drain).await {
             End::Close(reason) => {
                 tracing::debug!(session = %id, code = reason.code(), reason = reason.reason(), "session closed");
                 self.close(reason.frame()).await;
@@ -127,7 +128,7 @@ impl Session {
         }
     }
 
-    async fn serve(&mut self, draining: &CancellationToken) -> End {
+    async fn serve(&mut self, drain: &Drain) -> End {
         loop {
             let timer = self.heard_by.map_or(self.next_ping, |heard_by| heard_by.min(self.next_ping));
             // Any order would be right: nothing is lost by a branch that is not taken, as each is cancel safe.
@@ -135,7 +136,7 @@ impl Session {
                 message = self.socket.next() => Input::Message(message),
                 reason = &mut self.given_up => Input::GivenUp(reason.ok()),
                 () = sleep_until(timer) => Input::Timer,
-                () = draining.cancelled() => Input::Drain,
+                () = drain.begins() => Input::Drain(drain.reconnect_after()),
             };
             if let Err(end) = self.handle(input).await {
                 return end;
@@ -153,10 +154,7 @@ impl Session {
             }
             Input::Message(Some(Err(error))) => self.refuse_stream(error).await,
             Input::Timer => self.tick().await,
-            Input::Drain => {
-                let window = u64::try_from(self.config.drain_window.as_millis()).unwrap_or(u64::MAX);
-                Err(End::Close(CloseReason::Drain { reconnect_after: Duration::from_millis(spread(window)) }))
-            }
+            Input::Drain(reconnect_after) => Err(End::Close(CloseReason::Drain { reconnect_after })),
         }
     }
 
@@ -254,10 +252,4 @@ impl Session {
         };
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
     }
-}
-
-/// A number below `window`, spread evenly over those who ask: the random bits of a fresh UUID.
-fn spread(window: u64) -> u64 {
-    let (_, low) = Uuid::now_v7().as_u64_pair();
-    low % window.max(1)
 }

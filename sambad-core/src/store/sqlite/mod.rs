@@ -1,7 +1,11 @@
 //! SQLite: one writer, a few readers, WAL with an fsync per COMMIT.
 
+mod backup;
+mod check;
+mod identity;
 mod read;
 mod rows;
+mod trim;
 mod write;
 
 use std::fs::{File, TryLockError};
@@ -13,6 +17,9 @@ use sqlx::ConnectOptions as _;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub(super) use self::backup::{backup, restore};
+pub(super) use self::check::{check, repair};
+use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};
 pub(crate) use self::read::Reader;
 pub(crate) use self::write::Writer;
 use crate::error::Error;
@@ -25,12 +32,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of a read for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens the file at `path`, creating it if there is none, and brings its schema up to date.
-pub(super) async fn open(path: &str, limits: &Limits) -> Result<(Reader, Writer), Error> {
+/// Reads the path out of a database's name.
+pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
+    let path = url.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH"))?;
+    let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.starts_with(":memory:") {
         return Err(Error::field("database", "expected sqlite:PATH: what was acknowledged must be on disk"));
     }
-    let path = PathBuf::from(path);
+    Ok(path.into())
+}
+
+/// Opens the file at `path`, creating it if there is none, and brings its schema up to date.
+pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writer), Error> {
+    identity::require_ours_or_new(&path).await?;
     let lock = Arc::new(lock(&path)?);
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -41,8 +55,8 @@ pub(super) async fn open(path: &str, limits: &Limits) -> Result<(Reader, Writer)
         .busy_timeout(BUSY_TIMEOUT)
         // Rows that SQLite's thread may be ahead of us: with fewer, a page is read in as many switches of thread.
         .row_buffer_size(1024)
-        // What a checkpoint leaves of a WAL that grew under a long read; 64 MiB.
-        .pragma("journal_size_limit", "67108864")
+        // What is left of a WAL that grew beyond it, as soon as it is empty.
+        .pragma("journal_size_limit", limits.wal_bytes_max.to_string())
         // The writer's working set is the upper levels of every index; 64 MiB.
         .pragma("cache_size", "-65536");
     let mut connection = options.connect().await.map_err(|error| cannot_open(&path, error))?;
@@ -51,8 +65,14 @@ pub(super) async fn open(path: &str, limits: &Limits) -> Result<(Reader, Writer)
         .max_connections(limits.readers_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_lazy_with(options.clone().read_only(true).pragma("cache_size", "-8192"));
-    Ok((Reader::new(readers, Arc::clone(&lock)), Writer::new(options, connection, lock)))
+        // Opened once and kept: a server that has run out of descriptors must not lose those it reads with.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .min_connections(limits.readers_max)
+        .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
+        .await
+        .map_err(|error| cannot_open(&path, error))?;
+    Ok((Reader::new(readers, Arc::clone(&lock)), Writer::new(options, connection, limits.wal_bytes_max, lock)))
 }
 
 /// Takes the file for this process: seq is dense because there is one committer.
@@ -60,9 +80,7 @@ pub(super) async fn open(path: &str, limits: &Limits) -> Result<(Reader, Writer)
 /// A lock file of its own, because SQLite's exclusive mode would shut out our own readers as well.
 /// The kernel releases it when the process ends, however it ends.
 fn lock(database: &Path) -> Result<File, Error> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    let path = with_suffix(database, ".lock");
     let cannot = |source: std::io::Error| Error::Internal {
         what: format!("cannot create {}", path.display()),
         source: Some(source.into()),
@@ -78,8 +96,10 @@ fn lock(database: &Path) -> Result<File, Error> {
     }
 }
 
-fn cannot_open(path: &Path, error: sqlx::Error) -> Error {
-    Error::Internal { what: format!("cannot open database {}", path.display()), source: Some(error.into()) }
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 fn cannot_migrate(path: &Path, error: MigrateError) -> Error {
@@ -94,6 +114,19 @@ fn cannot_migrate(path: &Path, error: MigrateError) -> Error {
 
 /// A statement failed before COMMIT: nothing was stored.
 fn failed(error: sqlx::Error) -> Error {
+    let what = match primary_code(&error) {
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+            let what = "database is damaged: examine it with `sambad-server check`".into();
+            return Error::Internal { what, source: Some(error.into()) };
+        }
+        Some(SQLITE_FULL) => "disk is full: it goes on by itself once there is space",
+        Some(SQLITE_READONLY) => "file system is read-only: it goes on by itself once it can be written",
+        _ => return failed_otherwise(error),
+    };
+    Error::Unavailable(Some(Trouble { what, source: error }.into()))
+}
+
+fn failed_otherwise(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(database) if database.is_unique_violation() || database.is_foreign_key_violation() => {
             Error::Internal { what: "batch contradicts what is stored".into(), source: Some(database.into()) }
@@ -103,4 +136,12 @@ fn failed(error: sqlx::Error) -> Error {
         }
         other => Error::Unavailable(Some(other.into())),
     }
+}
+
+/// A failure with what an operator should know of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Trouble {
+    what: &'static str,
+    source: sqlx::Error,
 }

@@ -4,6 +4,7 @@
 //! size of the batch, so each is prepared once.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -28,31 +29,51 @@ pub(crate) struct Writer {
     /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
     connection: Option<SqliteConnection>,
     ids: ContextV7,
+    wal_bytes_max: u64,
     _lock: Arc<File>,
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, lock: Arc<File>) -> Self {
-        Self { options, connection: Some(connection), ids: ContextV7::new(), _lock: lock }
+    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, wal_bytes_max: u64, lock: Arc<File>) -> Self {
+        Self { options, connection: Some(connection), ids: ContextV7::new(), wal_bytes_max, _lock: lock }
     }
 
     /// Carries out `requests` in one transaction at the instant `clock`, or the log's last if that is later.
     pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await.map_err(failed)?,
-        };
+        let mut connection = self.take_connection().await?;
         let committed = commit(&mut connection, &mut self.ids, requests, clock).await?;
-        self.connection = Some(connection);
+        self.keep_connection(connection);
         Ok(committed)
     }
 
+    /// Takes the connection, or opens a new one. Whoever fails does not give it back.
+    pub(super) async fn take_connection(&mut self) -> Result<SqliteConnection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.options.connect().await.map_err(failed),
+        }
+    }
+
+    pub(super) fn keep_connection(&mut self, connection: SqliteConnection) {
+        self.connection = Some(connection);
+    }
+
+    /// The WAL's file, and the bytes up to which it may grow before it is emptied.
+    pub(super) fn wal(&self) -> (PathBuf, u64) {
+        let mut path = self.options.get_filename().as_os_str().to_owned();
+        path.push("-wal");
+        (path.into(), self.wal_bytes_max)
+    }
+
     pub(crate) async fn close(self) {
-        if let Some(connection) = self.connection {
-            // Closing checkpoints the WAL; should that fail, the next opening does it.
-            if let Err(error) = connection.close().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "closing the database failed");
-            }
+        let Some(mut connection) = self.connection else { return };
+        // So that the file alone is the whole database; should that fail, the next opening does it.
+        let closed = match sqlx::query(EMPTY_WAL).execute(&mut connection).await {
+            Ok(_) => connection.close().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::warn!(error = &error as &dyn std::error::Error, "closing the database failed");
         }
     }
 }
@@ -76,6 +97,9 @@ async fn commit(
     sqlx::query("commit").execute(connection).await.map_err(|error| Error::OutcomeUnknown(Some(error.into())))?;
     Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
 }
+
+/// Waits a little for readers, but not for one that stays.
+const EMPTY_WAL: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(truncate)";
 
 /// Begins, and reads whatever the batch refers to. Rows tell by their place which statement they come from.
 const BEGIN: &str = "begin immediate;
@@ -158,7 +182,8 @@ const APPLY: &str = "insert into users (id, phone, email, name, created_at, last
             messages = messages + excluded.messages, last_active = last_active + excluded.last_active;
     insert into events (seq, kind, user_id, other_id, created_at, data)
         select value->>0, value->>1, value->>2, value->>3, $1, value->>4 from json_each($8);
-    update log set head = $9, last_at = $1, users = users + $10, contacts = contacts + $11, messages = messages + $12";
+    update log set head = $9, last_at = $1, users = users + $10, contacts = contacts + $11, messages = messages + $12,
+        event_bytes = event_bytes + $13";
 const APPLY_KEYS: &str = "delete from idempotency_keys where key in
         (select key from idempotency_keys where created_at <= $2 order by created_at limit 2 * json_array_length($3));
     insert or replace into idempotency_keys (key, fingerprint, outcome, seq, created_at)
@@ -184,7 +209,8 @@ async fn apply(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sql
         .bind(plan.head().0.cast_signed())
         .bind(plan.totals.users)
         .bind(plan.totals.contacts)
-        .bind(plan.totals.messages);
+        .bind(plan.totals.messages)
+        .bind(i64::try_from(plan.event_bytes()).unwrap_or(i64::MAX));
     apply.execute(&mut *connection).await?;
     if plan.new_keys.is_empty() {
         return Ok(());

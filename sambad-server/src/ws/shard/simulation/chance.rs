@@ -173,6 +173,8 @@ impl Conditions {
             FaultPoint::Begin => ("begin fails", begin_fails),
             FaultPoint::Commit => ("commit fails", commit_fails),
             FaultPoint::Committed => ("answer of commit lost", answer_lost),
+            FaultPoint::Trim => ("trim fails", begin_fails),
+            FaultPoint::Trimmed => ("answer of trim lost", begin_fails),
             FaultPoint::Read => ("read fails", read_fails),
             FaultPoint::HaveRead => ("answer of read lost", read_fails),
         };

@@ -26,7 +26,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use sambad_core::simulation::{PageBounds, SimulatedStore};
-use sambad_core::{Command, Epoch, EventKind, Limits, Outcome, Sambad, Seq, UserId};
+use sambad_core::{Command, Epoch, EventKind, Limits, Outcome, Retention, Sambad, Seq, UserId};
 use tokio::sync::mpsc;
 
 use super::ShardHandle;
@@ -43,7 +43,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(30);
 const PARTS: u64 = 10;
 
 /// What must be seen in each part of the seeds.
-const FACTS: [&str; 30] = [
+const FACTS: [&str; 31] = [
     "abandoned",
     "acknowledged",
     "answer of commit lost",
@@ -73,6 +73,7 @@ const FACTS: [&str; 30] = [
     "resync",
     "subscribed",
     "subscription resyncs",
+    "trim fails",
     "trimmed",
 ];
 
@@ -128,9 +129,13 @@ fn run(seed: u64, printing: bool) -> Run {
 
 async fn scenario(conditions: &Arc<Conditions>) {
     let chance = &conditions.chance;
-    let page = PageBounds { bytes_max: chance.between(1, 2_000), scanned_rows: chance.between(1, 8) };
+    let page = PageBounds {
+        bytes_max: chance.between(1, 2_000),
+        scanned_rows: chance.between(1, 8),
+        trimmed_rows: chance.between(1, 4),
+    };
     let store = SimulatedStore::new(Epoch(7), page, conditions.script());
-    let (sambad, committer) = Sambad::open_simulated(&store, limits(chance));
+    let (sambad, committer) = Sambad::open_simulated(&store, limits(chance), retention(chance));
     let mut executor = Executor::new(conditions);
     let committer = executor.spawn("committer", committer);
     let users = Arc::default();
@@ -166,8 +171,20 @@ fn limits(chance: &Chance) -> Limits {
         batch_commands_max: chance.between(1, 6),
         batch_bytes_max: chance.between(1, 2_000),
         queue_commands_max: chance.between(1, 6),
+        queue_bytes_max: chance.between(1_000, 10_000),
         tail_bytes_max: chance.between(0, 3_000),
         readers_max: u32::try_from(chance.between(1, 4)).unwrap(),
+        ..Limits::default()
+    }
+}
+
+/// Little is kept, if not everything; the committer trims once a second.
+fn retention(chance: &Chance) -> Retention {
+    match chance.below(4) {
+        0 => Retention::Events(1 + chance.below(10)),
+        1 => Retention::Bytes(500 + chance.below(5_000)),
+        2 => Retention::Age(chance.millis(5_000)),
+        _ => Retention::Forever,
     }
 }
 
@@ -224,7 +241,7 @@ async fn first_users(sambad: Sambad, count: usize, users: Arc<std::sync::Mutex<V
     }
 }
 
-/// Forgets old events now and then.
+/// Forgets old events at any moment, beside the committer, so that readers meet it in the middle of anything.
 async fn trimmer(world: Arc<World>) {
     let conditions = &world.conditions;
     for _ in 0..6 {

@@ -95,7 +95,7 @@ impl Truth {
     pub(super) fn check(&mut self, store: &SimulatedStore, announced: LogBounds) {
         let stored = store.bounds();
         if stored.head > self.head() {
-            for event in store.events_after(self.head()) {
+            for event in store.ever_stored_after(self.head()) {
                 self.stored(event);
             }
             assert_eq!(stored.head, self.head(), "the store's head is its last event");

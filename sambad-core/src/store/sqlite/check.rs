@@ -1,0 +1,276 @@
+//! Examines a database: the file, the log, the rows, and whether they tell the same.
+//!
+//! Everything is read in one transaction, so that a server may write meanwhile. It is not done in pages: the WAL grows until
+//! the examination has ended.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection as _, Row as _};
+
+use super::{MIGRATIONS, failed, identity, lock, rows};
+use crate::check::Finding;
+use crate::cursor::LogBounds;
+use crate::error::Error;
+use crate::event::to_json;
+use crate::time::Day;
+
+/// Events that are older than the one before, told one by one.
+const TOLD_EVENTS_MAX: i64 = 5;
+/// Days with wrong counters, told one by one.
+const TOLD_DAYS_MAX: usize = 5;
+
+const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the last backup.";
+const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
+
+const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations";
+const EXTENT: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1),
+        (select count(*) from events), coalesce((select max(seq) from events), head),
+        coalesce((select created_at from events order by seq limit 1), 0)
+    from log";
+const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
+const BACKWARDS: &str = "select seq from (select seq, created_at < lag(created_at) over (order by seq) as back from events)
+    where back limit ?1";
+const FOREIGN_KEYS: &str = "select \"table\", count(*) from pragma_foreign_key_check group by 1";
+const INTEGRITY: &str = "pragma integrity_check(20)";
+
+/// What an event says, and no row shows; each with how many there are.
+const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
+    (
+        "user_created without its user",
+        "select count(*) from events where kind = 'user_created'
+            and (user_id, created_at) not in (select id, created_at from users)",
+    ),
+    (
+        "contact_added without its contact or its removal",
+        "select count(*) from events where kind = 'contact_added'
+            and (data->>'id', created_at) not in (select id, created_at from contacts)
+            and data->>'id' not in (select data->>'id' from events where kind = 'contact_removed')",
+    ),
+    (
+        "contact_removed whose contact is still there",
+        "select count(*) from events where kind = 'contact_removed' and data->>'id' in (select id from contacts)",
+    ),
+    (
+        "message_sent without its message",
+        "select count(*) from events where kind = 'message_sent'
+            and (data->>'id', created_at) not in (select id, created_at from messages)",
+    ),
+];
+
+/// Rows of after the instant `?1` that no event tells of: those of before may have lost theirs to trimming.
+const ROWS_WITHOUT_EVENT: [(&str, &str); 3] = [
+    (
+        "users without their event",
+        "select count(*) from users where created_at > ?1 and id not in (select user_id from events where kind = 'user_created')",
+    ),
+    (
+        "contacts without their event",
+        "select count(*) from contacts where created_at > ?1
+            and id not in (select data->>'id' from events where kind = 'contact_added')",
+    ),
+    (
+        "messages without their event",
+        "select count(*) from messages where created_at > ?1
+            and id not in (select data->>'id' from events where kind = 'message_sent')",
+    ),
+];
+
+/// Counters that differ from what they count: name, value, truth.
+const TOTALS: &str = "select 'users', users, (select count(*) from users) from log
+    union all select 'contacts', contacts, (select count(*) from contacts) from log
+    union all select 'messages', messages, (select count(*) from messages) from log
+    union all select 'event_bytes', event_bytes, (select coalesce(sum(octet_length(data)), 0) from events) from log";
+/// Each day's counters, each beside the truth. Contacts that were removed are known from the events alone, as far as those are
+/// stored: of a trimmed log (`?1`) the counter itself is the best that is known, unless there are more rows.
+const DAYS: &str = "with counted as (
+        select day, sum(user) as users, sum(message) as messages, sum(active) as active, sum(contact) as contacts, sum(added) as added
+        from (
+            select created_at / 86400000000 as day, 1 as user, 0 as message, 0 as active, 0 as contact, 0 as added from users
+            union all select created_at / 86400000000, 0, 1, 0, 0, 0 from messages
+            union all select last_active_at / 86400000000, 0, 0, 1, 0, 0 from users
+            union all select created_at / 86400000000, 0, 0, 0, 1, 0 from contacts
+            union all select created_at / 86400000000, 0, 0, 0, 0, 1 from events where kind = 'contact_added'
+            union all select day, 0, 0, 0, 0, 0 from daily)
+        group by day)
+    select c.day, coalesce(d.users, 0), c.users,
+        coalesce(d.contacts, 0), case when ?1 then max(c.contacts, coalesce(d.contacts, 0)) else c.added end,
+        coalesce(d.messages, 0), c.messages, coalesce(d.last_active, 0), c.active
+    from counted c left join daily d on d.day = c.day order by c.day";
+const REPAIR_TOTALS: &str = "update log set users = (select count(*) from users), contacts = (select count(*) from contacts),
+        messages = (select count(*) from messages),
+        event_bytes = (select coalesce(sum(octet_length(data)), 0) from events)";
+const REPAIR_DAYS: &str = "insert or replace into daily (day, users, contacts, messages, last_active)
+    select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each(?1)";
+
+/// Names of a day's counters, in the order of [`DAYS`].
+const DAY_COUNTERS: [&str; 4] = ["users", "contacts", "messages", "last active"];
+
+/// One day's counters as they are stored, and as they should be.
+struct DayCounters {
+    day: i64,
+    stored: [i64; 4],
+    truth: [i64; 4],
+}
+
+/// What the log says of itself.
+struct Extent {
+    bounds: LogBounds,
+    /// Stored events, and the highest seq among them.
+    count: u64,
+    last: u64,
+    /// When the first stored event was committed.
+    since: i64,
+}
+
+impl Extent {
+    fn is_trimmed(&self) -> bool {
+        self.bounds.first.0 > 1
+    }
+}
+
+/// Examines the database at `path`; a server may run on it meanwhile.
+pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
+    let mut connection = identity::open_read_only(path).await?;
+    let findings = examine(&mut connection).await.map_err(failed)?;
+    // It changed nothing, so however it ends is fine.
+    let _ = connection.close().await;
+    Ok(findings)
+}
+
+/// Counts the rows anew; no server may run on the database.
+pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
+    let _lock = lock(path)?;
+    let mut connection = identity::open_existing(path).await?;
+    let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
+    let extent = extent(&mut tx).await.map_err(failed)?;
+    sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
+    let days = wrong_days(&mut tx, &extent).await.map_err(failed)?;
+    let rows: Vec<_> = days.iter().map(|day| (day.day, day.truth[0], day.truth[1], day.truth[2], day.truth[3])).collect();
+    sqlx::query(REPAIR_DAYS).bind(to_json(&rows)).execute(&mut *tx).await.map_err(failed)?;
+    tx.commit().await.map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+async fn examine(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    let mut findings = vec![integrity(&mut tx).await?];
+    let (schema, current) = schema(&mut tx).await?;
+    findings.push(schema);
+    if !current {
+        return Ok(findings);
+    }
+    findings.push(foreign_keys(&mut tx).await?);
+    let extent = extent(&mut tx).await?;
+    findings.push(dense(&mut tx, &extent).await?);
+    findings.push(time(&mut tx).await?);
+    findings.push(rows_and_events(&mut tx, &extent).await?);
+    findings.push(counters(&mut tx, &extent).await?);
+    Ok(findings)
+}
+
+async fn integrity(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
+    let found = sqlx::query_scalar::<_, String>(INTEGRITY).fetch_all(connection).await?;
+    let faults = if found == ["ok"] { Vec::new() } else { found };
+    Ok(Finding::unless("file is sound", faults, "SQLite's integrity check found nothing", RESTORE))
+}
+
+async fn schema(connection: &mut SqliteConnection) -> Result<(Finding, bool), sqlx::Error> {
+    let stored: i64 = sqlx::query_scalar(SCHEMA).fetch_one(connection).await?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let subject = "schema is current";
+    Ok(match stored.cmp(&known) {
+        std::cmp::Ordering::Equal => (Finding::fine(subject, format!("migration {stored}")), true),
+        std::cmp::Ordering::Less => {
+            let detail = format!("migration {stored}; this version knows {known}");
+            (
+                Finding::warning(subject, detail, "The next start of this version brings it up to date; check it again then."),
+                false,
+            )
+        }
+        std::cmp::Ordering::Greater => {
+            let detail = format!("migration {stored}; this version knows only {known}");
+            (Finding::fault(subject, detail, "Use the version of Sambad that wrote it, or a newer one."), false)
+        }
+    })
+}
+
+async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
+    let found = sqlx::query(FOREIGN_KEYS).fetch_all(connection).await?;
+    let fault = |row: &SqliteRow| Ok(format!("{} rows of {}", row.try_get::<i64, _>(1)?, row.try_get::<String, _>(0)?));
+    let faults = found.iter().map(fault).collect::<Result<_, sqlx::Error>>()?;
+    Ok(Finding::unless("references hold", faults, "every user that a row names is there", RESTORE))
+}
+
+async fn extent(connection: &mut SqliteConnection) -> Result<Extent, sqlx::Error> {
+    let row = sqlx::query(EXTENT).fetch_one(connection).await?;
+    let bounds = rows::bounds(&row)?;
+    let first_at: i64 = row.try_get(5)?;
+    let since = if bounds.first.0 > 1 { first_at } else { -1 };
+    Ok(Extent { bounds, count: rows::unsigned(&row, 3)?, last: rows::unsigned(&row, 4)?, since })
+}
+
+async fn dense(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
+    let (first, head) = (extent.bounds.first.0, extent.bounds.head.0);
+    let mut faults = Vec::new();
+    if extent.last != head {
+        faults.push(format!("the head is {head}, the last event {}", extent.last));
+    }
+    if extent.count != extent.last + 1 - first {
+        let hole: Option<i64> = sqlx::query_scalar(FIRST_HOLE).fetch_one(connection).await?;
+        faults.push(format!("{} events from {first} to {}: {} is missing", extent.count, extent.last, hole.unwrap_or_default()));
+    }
+    let fine = format!("{} events, {first} to {head}, none missing; epoch {}", extent.count, extent.bounds.epoch);
+    Ok(Finding::unless("log is dense", faults, fine, RESTORE))
+}
+
+async fn time(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
+    let found: Vec<i64> = sqlx::query_scalar(BACKWARDS).bind(TOLD_EVENTS_MAX).fetch_all(connection).await?;
+    let faults = found.iter().map(|seq| format!("{seq} is older than the event before it")).collect();
+    Ok(Finding::unless("time runs forward", faults, "no event is older than the one before it", RESTORE))
+}
+
+async fn rows_and_events(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
+    let mut faults = Vec::new();
+    for (what, statement) in EVENTS_WITHOUT_ROW {
+        let count: i64 = sqlx::query_scalar(statement).fetch_one(&mut *connection).await?;
+        faults.extend((count > 0).then(|| format!("{count} {what}")));
+    }
+    for (what, statement) in ROWS_WITHOUT_EVENT {
+        let count: i64 = sqlx::query_scalar(statement).bind(extent.since).fetch_one(&mut *connection).await?;
+        faults.extend((count > 0).then(|| format!("{count} {what}")));
+    }
+    let fine = if extent.is_trimmed() { "each has the other, since the first stored event" } else { "each has the other" };
+    Ok(Finding::unless("rows = events", faults, fine, RESTORE))
+}
+
+async fn counters(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
+    let mut faults = Vec::new();
+    for row in sqlx::query(TOTALS).fetch_all(&mut *connection).await? {
+        let (name, stored, counted): (&str, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        faults.extend((stored != counted).then(|| format!("{name} is {stored}, and there are {counted}")));
+    }
+    for DayCounters { day, stored, truth } in wrong_days(connection, extent).await?.into_iter().take(TOLD_DAYS_MAX) {
+        let day = Day::from_number(day);
+        for ((name, stored), truth) in DAY_COUNTERS.into_iter().zip(stored).zip(truth) {
+            faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, and there are {truth}")));
+        }
+    }
+    Ok(Finding::unless("counters = rows", faults, "totals and days", REPAIR))
+}
+
+async fn wrong_days(connection: &mut SqliteConnection, extent: &Extent) -> Result<Vec<DayCounters>, sqlx::Error> {
+    let rows = sqlx::query(DAYS).bind(extent.is_trimmed()).fetch_all(connection).await?;
+    let counters = |row: &SqliteRow| -> Result<DayCounters, sqlx::Error> {
+        let at = |columns: [usize; 4]| -> Result<[i64; 4], sqlx::Error> {
+            let mut values = [0; 4];
+            for (value, column) in values.iter_mut().zip(columns) {
+                *value = row.try_get(column)?;
+            }
+            Ok(values)
+        };
+        Ok(DayCounters { day: row.try_get(0)?, stored: at([1, 3, 5, 7])?, truth: at([2, 4, 6, 8])? })
+    };
+    let days = rows.iter().map(counters).collect::<Result<Vec<_>, _>>()?;
+    Ok(days.into_iter().filter(|day| day.stored != day.truth).collect())
+}

@@ -1,0 +1,78 @@
+//! Upkeep between batches: the oldest events go in small portions, and the WAL stays short.
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{Writer, failed, rows};
+use crate::cursor::Seq;
+use crate::error::Error;
+use crate::retention::{Extent, Oldest, Retention};
+use crate::store::Trimmed;
+use crate::time::Timestamp;
+
+/// Events deleted in one transaction: a few milliseconds, which is what a batch waits at most.
+const TRIM_EVENTS_MAX: u32 = 1024;
+
+const BEGIN: &str = "begin immediate";
+const EXTENT: &str = "select head, event_bytes, coalesce((select head + 1 - min(seq) from events), 0) from log";
+const OLDEST: &str = "select seq, created_at, octet_length(data) from events order by seq limit ?1";
+const DELETE: &str = "delete from events where seq <= ?1";
+const SUBTRACT: &str = "update log set event_bytes = event_bytes - ?1";
+
+/// A checkpoint that ends with an empty WAL needs an instant in which no reader uses the WAL. SQLite's own, after each
+/// COMMIT, does not wait for one, so that readers who overlap without end let the WAL grow without end. This one waits:
+/// readers that begin meanwhile read the file itself, and those that began before are gone within their page. A reader
+/// that stays, such as a backup, is not waited for.
+const RESTART_WAL: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(restart); pragma busy_timeout = 5000";
+
+impl Writer {
+    /// Deletes the oldest events that `retention` does not keep at the instant `now`: one portion of them.
+    pub(crate) async fn trim(&mut self, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, Error> {
+        if retention == Retention::Forever {
+            return Ok(None);
+        }
+        let mut connection = self.take_connection().await?;
+        let trimmed = trim(&mut connection, retention, now).await.map_err(failed)?;
+        self.keep_connection(connection);
+        Ok(trimmed)
+    }
+
+    /// Empties the WAL if it has outgrown its bound.
+    pub(crate) async fn shorten_wal(&mut self) -> Result<(), Error> {
+        let (wal, bytes_max) = self.wal();
+        if tokio::fs::metadata(wal).await.map_or(0, |wal| wal.len()) <= bytes_max {
+            return Ok(());
+        }
+        let mut connection = self.take_connection().await?;
+        sqlx::query(RESTART_WAL).execute(&mut connection).await.map_err(failed)?;
+        self.keep_connection(connection);
+        Ok(())
+    }
+}
+
+/// As with a batch, whoever meets an error drops the connection, and with it the transaction.
+async fn trim(connection: &mut SqliteConnection, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, sqlx::Error> {
+    sqlx::query(BEGIN).execute(&mut *connection).await?;
+    let row = sqlx::query(EXTENT).fetch_one(&mut *connection).await?;
+    let extent =
+        Extent { head: Seq(rows::unsigned(&row, 0)?), data_bytes: rows::unsigned(&row, 1)?, events: rows::unsigned(&row, 2)? };
+    let oldest = sqlx::query(OLDEST).bind(TRIM_EVENTS_MAX).fetch_all(&mut *connection).await?;
+    let oldest = oldest.iter().map(self::oldest).collect::<Result<Vec<Oldest>, _>>()?;
+    let expired = &oldest[..retention.expired(extent, &oldest, now)];
+    if let Some(last) = expired.last() {
+        let bytes: u64 = expired.iter().map(|event| event.data_bytes).sum();
+        sqlx::query(DELETE).bind(last.seq.0.cast_signed()).execute(&mut *connection).await?;
+        sqlx::query(SUBTRACT).bind(bytes.cast_signed()).execute(&mut *connection).await?;
+    }
+    sqlx::query("commit").execute(connection).await?;
+    let whole_portion = expired.len() == usize::try_from(TRIM_EVENTS_MAX).unwrap_or(usize::MAX);
+    Ok(expired.last().map(|last| Trimmed { first: last.seq.next(), more: whole_portion }))
+}
+
+fn oldest(row: &SqliteRow) -> Result<Oldest, sqlx::Error> {
+    Ok(Oldest {
+        seq: Seq(rows::unsigned(row, 0)?),
+        created_at: Timestamp::from_micros(row.try_get(1)?),
+        data_bytes: rows::unsigned(row, 2)?,
+    })
+}

@@ -1,0 +1,64 @@
+//! The WAL stays short, whoever reads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sambad_core::{After, Filter, Limits, Seq};
+
+use crate::harness::{Core, login};
+
+/// Goal: readers who overlap without end do not keep the WAL from being emptied. Method: six readers that read the whole log
+/// from the store again and again while 30,000 users are written; the WAL's length is looked at all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn constant_readers_do_not_pin_the_wal() {
+    const BOUND: u64 = 1 << 20;
+    let limits = Limits { tail_bytes_max: 0, wal_bytes_max: BOUND, ..Limits::default() };
+    let core = Core::start(limits).await;
+    let done = AtomicBool::new(false);
+    let read = async || {
+        let mut pages = 0;
+        while !done.load(Ordering::Relaxed) {
+            let mut after = After::Seq(Seq(0));
+            loop {
+                let page = core.sambad.events(after, Filter::default(), 1000).await.unwrap();
+                pages += 1;
+                if page.events.is_empty() || done.load(Ordering::Relaxed) {
+                    break;
+                }
+                after = page.cursor.into();
+            }
+        }
+        pages
+    };
+    let mut wal = core.path().into_os_string();
+    wal.push("-wal");
+    let write = async {
+        let mut longest = 0;
+        for wave in 0..300 {
+            join_all((0..100).map(|number| core.sambad.execute(login(wave * 100 + number), None))).await;
+            longest = longest.max(std::fs::metadata(&wal).unwrap().len());
+        }
+        done.store(true, Ordering::Relaxed);
+        longest
+    };
+    let lists = async {
+        let list = async || {
+            let mut pages = 0;
+            while !done.load(Ordering::Relaxed) {
+                let all = sambad_core::UserQuery::All { order: sambad_core::UserOrder::OldestFirst, after: None };
+                core.sambad.users(&all, 500).await.unwrap();
+                pages += 1;
+            }
+            pages
+        };
+        join_all((0..6).map(|_| list())).await
+    };
+    let readers = async {
+        let (a, b) = tokio::join!(join_all((0..6).map(|_| read())), lists);
+        [a, b].concat()
+    };
+    let (longest, pages) = tokio::time::timeout(Duration::from_secs(100), async { tokio::join!(write, readers) }).await.unwrap();
+    println!("WAL at most {longest} bytes, {} pages read", pages.iter().sum::<u64>());
+    core.stop().await;
+}

@@ -1,0 +1,40 @@
+//! `check`: what is wrong with the database and this machine, and what to do about it.
+
+use anyhow::{Context as _, bail};
+use sambad_core::check::{Finding, Severity};
+use sambad_core::maintenance;
+
+use super::{machine, say};
+use crate::config::Cli;
+
+/// Says what was examined and what came of it, one line each.
+///
+/// # Errors
+/// When something is wrong, or cannot be examined at all.
+pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
+    let mut findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
+    show(&findings)?;
+    if repair && has_fault(&findings) {
+        say("repair: counts the rows anew; nothing but counters is changed")?;
+        maintenance::repair_counters(&cli.database).await.context("cannot repair")?;
+        findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
+        show(&findings)?;
+    }
+    let machine = machine::examine(cli).await;
+    show(&machine)?;
+    findings.extend(machine);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
+    if faults > 0 {
+        bail!("{faults} of {} are wrong, {warnings} to be looked at", findings.len());
+    }
+    say(format_args!("{} examined: none wrong, {warnings} to be looked at", findings.len())).context("cannot write to stdout")
+}
+
+fn show(findings: &[Finding]) -> anyhow::Result<()> {
+    findings.iter().try_for_each(say).context("cannot write to stdout")
+}
+
+fn has_fault(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Fault)
+}
