@@ -82,7 +82,7 @@ impl Committer {
         }
     }
 
-    async fn take_turns(mut self, stop: CancellationToken) {
+    pub(crate) async fn take_turns(mut self, stop: CancellationToken) {
         loop {
             match self.wait(&stop).await {
                 Turn::Batch(first) => self.commit_batch(first).await,
@@ -115,7 +115,7 @@ impl Committer {
         let (requests, replies) = self.batch(first);
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {
-                self.log.publish(&committed.events);
+                self.log.publish(&committed.events, committed.head);
                 self.outage.over();
                 committed.results
             }

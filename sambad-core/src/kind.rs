@@ -60,8 +60,8 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// A set of kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A set of kinds; its order means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindSet(u8);
 
 impl KindSet {

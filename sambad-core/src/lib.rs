@@ -52,3 +52,9 @@ pub use crate::{
     service::{Activity, Config, EventPage, Sambad},
     store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
 };
+
+/// A store whose faults are chosen by a script: for deterministic simulation, never for a server.
+#[cfg(feature = "simulation")]
+pub mod simulation {
+    pub use crate::store::memory::{Fault, FaultPoint, FaultScript, PageBounds, RowCounts, SimulatedStore};
+}

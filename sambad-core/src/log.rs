@@ -43,11 +43,16 @@ impl Log {
         }
     }
 
-    /// Makes committed events readable, then wakes every reader. Called by the committer alone.
-    pub(crate) fn publish(&self, events: &[Event]) {
-        let Some(last) = events.last() else { return };
-        self.tail.append(events);
-        self.bounds.send_modify(|bounds| bounds.head = last.seq);
+    /// Makes what was committed up to `head` readable, then wakes every reader. Called by the committer alone.
+    ///
+    /// `events` are the last of it, and none if all of it was stored by a COMMIT whose outcome was unknown: whoever retries
+    /// is acknowledged on the strength of those events, so they are announced now, not with the next one.
+    pub(crate) fn publish(&self, events: &[Event], head: Seq) {
+        if head <= self.bounds().head {
+            return;
+        }
+        self.tail.append(events, head);
+        self.bounds.send_modify(|bounds| bounds.head = head);
     }
 
     /// Takes note that events before `first` are no longer stored. Called by the committer alone.

@@ -96,14 +96,44 @@ impl Sambad {
     pub async fn open(config: Config) -> Result<Self, Error> {
         let Config { database, limits, retention } = config;
         let (store, writer) = store::open(&database, &limits).await?;
-        let log = Arc::new(Log::new(store.clone(), store.bounds().await?, &limits));
+        let bounds = store.bounds().await?;
+        let (sambad, committer) = Self::assemble(store, writer, bounds, limits, retention);
+        let task = tokio::spawn(committer.run(sambad.shared.stop.clone()));
+        *sambad.shared.committer.lock().await = Some(task);
+        Ok(sambad)
+    }
+
+    /// Opens a simulated store. The committer is the returned future, for the simulation to poll when it chooses; it ends
+    /// after [`Sambad::shutdown`], which does not wait for it, and a panic in it ends nothing but the simulation.
+    #[cfg(feature = "simulation")]
+    pub fn open_simulated(
+        store: &store::memory::SimulatedStore,
+        limits: Limits,
+        retention: Retention,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        use store::memory::{Reader, Writer};
+        let (reader, writer) = (Store::Simulated(Reader(store.clone())), store::Writer::Simulated(Writer::new(store.clone())));
+        let (sambad, committer) = Self::assemble(reader, writer, store.bounds(), limits, retention);
+        let stop = sambad.shared.stop.clone();
+        (sambad, committer.take_turns(stop))
+    }
+
+    /// Everything but the committer's task.
+    fn assemble(
+        store: Store,
+        writer: store::Writer,
+        bounds: LogBounds,
+        limits: Limits,
+        retention: Retention,
+    ) -> (Self, Committer) {
+        let log = Arc::new(Log::new(store.clone(), bounds, &limits));
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
-        let stop = CancellationToken::new();
         let queue_bytes = Arc::new(Semaphore::new(limits.queue_bytes_max));
         let outage = Arc::new(Outage::default());
         let committer = Committer::new(receiver, writer, Arc::clone(&log), limits, retention, Arc::clone(&outage));
-        let committer = Mutex::new(Some(tokio::spawn(committer.run(stop.clone()))));
-        Ok(Self { shared: Arc::new(Shared { store, log, jobs, queue_bytes, outage, stop, committer }) })
+        let (stop, committer_task) = (CancellationToken::new(), Mutex::new(None));
+        let shared = Shared { store, log, jobs, queue_bytes, outage, stop, committer: committer_task };
+        (Self { shared: Arc::new(shared) }, committer)
     }
 
     /// Carries out `command`; when this returns, its rows and its event are on disk.

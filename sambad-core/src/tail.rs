@@ -34,16 +34,15 @@ impl Tail {
         Self { inner: RwLock::new(Inner { events: VecDeque::new(), bytes: 0, last }), bytes_max }
     }
 
-    /// Adds events that follow each other; if they do not follow the last one, what came before is forgotten:
-    /// readers find the hole in the store.
-    pub(crate) fn append(&self, events: &[Event]) {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
+    /// Adds events that follow each other up to `last`; if they do not follow the last one, or if there are none, what came
+    /// before is forgotten: readers find the hole in the store.
+    pub(crate) fn append(&self, events: &[Event], last: Seq) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if first.seq != inner.last.next() {
+        if events.first().is_none_or(|first| first.seq != inner.last.next()) {
             inner.events.clear();
             inner.bytes = 0;
         }
-        inner.last = last.seq;
+        inner.last = last;
         inner.bytes += events.iter().map(weight).sum::<usize>();
         inner.events.extend(events.iter().cloned());
         while inner.bytes > self.bytes_max {
@@ -112,7 +111,7 @@ mod tests {
         let all = Filter::default();
         assert_eq!(seqs(tail.read(Seq(9), &all, 5)), None, "an empty tail knows nothing of what was before");
         assert_eq!(seqs(tail.read(Seq(10), &all, 5)), Some((vec![], 10)));
-        tail.append(&events(11..=14));
+        tail.append(&events(11..=14), Seq(14));
         assert_eq!(seqs(tail.read(Seq(10), &all, 5)), Some((vec![11, 12, 13, 14], 14)));
         assert_eq!(seqs(tail.read(Seq(12), &all, 1)), Some((vec![13], 13)));
         assert_eq!(seqs(tail.read(Seq(9), &all, 5)), None);
@@ -123,7 +122,7 @@ mod tests {
     #[test]
     fn filters_move_through() {
         let tail = Tail::new(Seq(0), 1 << 20);
-        tail.append(&events(1..=5));
+        tail.append(&events(1..=5), Seq(5));
         let even = Filter { user: Some(UserId::new(uuid::Uuid::from_u128(0))), ..Filter::default() };
         assert_eq!(seqs(tail.read(Seq(0), &even, 9)), Some((vec![2, 4], 5)));
         assert_eq!(seqs(tail.read(Seq(4), &even, 9)), Some((vec![], 5)));
@@ -134,11 +133,14 @@ mod tests {
     fn forgets_the_oldest_and_everything_before_a_hole() {
         let four = events(1..=4);
         let tail = Tail::new(Seq(0), four.iter().map(weight).sum::<usize>() - 1);
-        tail.append(&four);
+        tail.append(&four, Seq(4));
         assert_eq!(seqs(tail.read(Seq(0), &Filter::default(), 9)), None);
         assert_eq!(seqs(tail.read(Seq(1), &Filter::default(), 9)), Some((vec![2, 3, 4], 4)));
-        tail.append(&events(6..=6));
+        tail.append(&events(6..=6), Seq(6));
         assert_eq!(seqs(tail.read(Seq(4), &Filter::default(), 9)), None);
         assert_eq!(seqs(tail.read(Seq(5), &Filter::default(), 9)), Some((vec![6], 6)));
+        tail.append(&[], Seq(8));
+        assert_eq!(seqs(tail.read(Seq(6), &Filter::default(), 9)), None, "7 and 8 are in the store only");
+        assert_eq!(seqs(tail.read(Seq(8), &Filter::default(), 9)), Some((vec![], 8)));
     }
 }

@@ -1,5 +1,7 @@
 //! The only SQL in the workspace: a closed set of databases behind one face.
 
+#[cfg(feature = "simulation")]
+pub(crate) mod memory;
 mod plan;
 mod sqlite;
 #[cfg(test)]
@@ -34,6 +36,9 @@ pub(crate) struct Committed {
     pub(crate) results: Vec<Result<Receipt, Error>>,
     /// The events of the batch, in seq order.
     pub(crate) events: Vec<Event>,
+    /// The head of the log after the batch; beyond the last announced although `events` is empty if a COMMIT whose outcome
+    /// was unknown took effect after all.
+    pub(crate) head: Seq,
 }
 
 /// What trimming the log came to.
@@ -126,6 +131,19 @@ macro_rules! dispatch {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Sqlite($store) => $call.await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated($store) => $call.await,
+        }
+    };
+}
+
+/// For what nobody simulates: lists of rows, which touch neither the log nor its readers.
+macro_rules! dispatch_rows {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Self::Sqlite($store) => $call.await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Err(Error::Internal { what: "a simulated store has no lists".into(), source: None }),
         }
     };
 }
@@ -137,12 +155,17 @@ macro_rules! dispatch {
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
     Sqlite(sqlite::Reader),
+    #[cfg(feature = "simulation")]
+    Simulated(memory::Reader),
 }
 
 /// The writing side: owned by the one committer.
+#[cfg_attr(feature = "simulation", expect(clippy::large_enum_variant, reason = "there is one writer"))]
 #[derive(Debug)]
 pub(crate) enum Writer {
     Sqlite(sqlite::Writer),
+    #[cfg(feature = "simulation")]
+    Simulated(memory::Writer),
 }
 
 /// Opens the database at `url`, creating it if there is none, and brings its schema up to date.
@@ -173,7 +196,11 @@ impl Writer {
     /// # Errors
     /// `Unavailable` when nothing was stored, `OutcomeUnknown` when COMMIT itself failed; both concern all of `requests`.
     pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
-        dispatch!(self, writer => writer.commit(requests, Timestamp::now()))
+        self.commit_at(requests, Timestamp::now()).await
+    }
+
+    async fn commit_at(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
+        dispatch!(self, writer => writer.commit(requests, clock))
     }
 
     /// Deletes a portion of the oldest events that `retention` does not keep; `None` when it keeps all that are stored.
@@ -188,6 +215,8 @@ impl Writer {
     pub(crate) fn write_back_is_due(&self) -> bool {
         match self {
             Self::Sqlite(writer) => writer.write_back_is_due(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => false,
         }
     }
 
@@ -196,7 +225,11 @@ impl Writer {
     /// # Errors
     /// `Unavailable` when the store does not answer.
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
-        dispatch!(self, writer => writer.write_back())
+        match self {
+            Self::Sqlite(writer) => writer.write_back().await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(()),
+        }
     }
 
     /// Ends the writing side; what was committed is already safe.
@@ -217,7 +250,7 @@ impl Store {
 
     /// Reads the last `limit` events, the newest first.
     pub(crate) async fn newest_events(&self, limit: u32) -> Result<Snapshot<Vec<EventRow>>, Error> {
-        dispatch!(self, store => store.newest_events(limit))
+        dispatch_rows!(self, store => store.newest_events(limit))
     }
 
     pub(crate) async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
@@ -225,26 +258,30 @@ impl Store {
     }
 
     pub(crate) async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
-        dispatch!(self, store => store.users(query, limit))
+        dispatch_rows!(self, store => store.users(query, limit))
     }
 
     pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
-        dispatch!(self, store => store.known_users(phones))
+        dispatch_rows!(self, store => store.known_users(phones))
     }
 
     pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
-        dispatch!(self, store => store.contacts(query, limit))
+        dispatch_rows!(self, store => store.contacts(query, limit))
     }
 
     pub(crate) async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
-        dispatch!(self, store => store.messages(query, limit))
+        dispatch_rows!(self, store => store.messages(query, limit))
     }
 
     pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {
-        dispatch!(self, store => store.analytics(now))
+        dispatch_rows!(self, store => store.analytics(now))
     }
 
     pub(crate) async fn close(&self) {
-        dispatch!(self, store => store.close());
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => {}
+        }
     }
 }

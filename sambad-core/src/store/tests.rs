@@ -33,8 +33,7 @@ impl Fixture {
 
     async fn commit_keyed(&mut self, requests: Vec<(Command, Option<IdempotencyKey>)>) -> Committed {
         let requests: Vec<Request> = requests.into_iter().map(|(command, key)| Request { command, key }).collect();
-        let Writer::Sqlite(writer) = &mut self.writer;
-        writer.commit(&requests, self.clock).await.unwrap()
+        self.writer.commit_at(&requests, self.clock).await.unwrap()
     }
 
     async fn commit(&mut self, commands: Vec<Command>) -> Committed {

@@ -1,4 +1,4 @@
-//! Behaviour of the core through its public face, on a real database.
+//! Behaviour of the core through its public face, on a real database; on a simulated one where a disk has to fail.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![cfg(feature = "store")]
 
@@ -8,4 +8,6 @@ mod overload;
 mod replay;
 mod restart;
 mod retention;
+#[cfg(feature = "simulation")]
+mod unknown_outcome;
 mod wal;

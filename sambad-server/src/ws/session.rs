@@ -123,8 +123,7 @@ impl Session {
             End::Closed => {
                 // The close frame that answers the client's is written by one more read.
                 let _ = timeout(CLOSE_TIMEOUT, self.socket.next()).await;
-                self.hand_over().await;
-                self.write.close().await;
+                self.hand_over_last().await;
                 tracing::debug!(session = %id, "session closed by client");
             }
             End::Gone => tracing::debug!(session = %id, "session gone"),
@@ -236,13 +235,19 @@ impl Session {
         self.write.answer(frames).await;
     }
 
+    /// Gives the shard what tungstenite wrote last, with the close frame at its end: in one request, as an event between the
+    /// two would follow the close frame.
+    async fn hand_over_last(&mut self) {
+        let frames = self.socket.get_mut().take_written();
+        self.write.close(frames).await;
+    }
+
     /// Closes, then reads what the client still sends: a socket dropped with unread bytes would be reset, and the
     /// client would never see the reason.
     async fn close(&mut self, frame: CloseFrame) {
         let goodbye = async {
             if self.socket.close(Some(frame)).await.is_ok() {
-                self.hand_over().await;
-                self.write.close().await;
+                self.hand_over_last().await;
                 let mut stream = self.socket.get_mut().take(CLOSE_DRAIN_BYTES_MAX);
                 let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }

@@ -48,7 +48,7 @@ async fn trim(connection: &mut SqliteConnection, retention: Retention, now: Time
         sqlx::query(SUBTRACT).bind(bytes.cast_signed()).execute(&mut *connection).await?;
     }
     sqlx::query("commit").execute(connection).await?;
-    let more = oldest.len() == expired.len();
+    let more = u32::try_from(expired.len()).is_ok_and(|count| count == TRIM_EVENTS_MAX);
     Ok(expired.last().map(|last| Trimmed { first: last.seq.next(), events: expired.len(), more }))
 }
 

@@ -89,7 +89,7 @@ async fn commit(
         apply(connection, &plan).await.map_err(failed)?;
     }
     sqlx::query("commit").execute(connection).await.map_err(outcome_unknown)?;
-    Ok(Committed { events: event::encode(&plan.events), results: plan.results })
+    Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
 }
 
 /// Begins, and reads whatever the batch refers to. Rows tell by their place which statement they come from.

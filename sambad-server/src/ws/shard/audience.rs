@@ -1,6 +1,6 @@
 //! Who asks for what: sessions by what they have in common, so that an event finds its readers and no others are asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sambad_core::{Filter, KindSet, UserId};
 use slotmap::{SecondaryMap, SlotMap, new_key_type};
@@ -12,13 +12,13 @@ new_key_type! {
     pub(in crate::ws) struct SessionKey;
 }
 
-pub(super) type Sessions = SlotMap<SessionKey, Outbound>;
+pub(super) type Sessions<S> = SlotMap<SessionKey, Outbound<S>>;
 
 /// The sessions of a shard by filter.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
-    /// Those that follow nobody in particular, by the kinds they ask for.
-    pub(super) by_kinds: HashMap<KindSet, Vec<SessionKey>>,
+    /// Those that follow nobody in particular, by the kinds they ask for; in one order, so that a simulation repeats itself.
+    pub(super) by_kinds: BTreeMap<KindSet, Vec<SessionKey>>,
     /// Those that follow one user.
     pub(super) by_user: HashMap<UserId, Vec<SessionKey>>,
     /// Where in its list each session stands, so that it leaves in constant time.

@@ -10,6 +10,9 @@
 mod audience;
 mod outbound;
 mod run;
+#[cfg(test)]
+mod simulation;
+mod socket;
 mod turn;
 
 use std::panic::AssertUnwindSafe;
@@ -24,7 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use audience::SessionKey;
-use turn::Shard;
+use socket::Socket;
+use turn::{Shard, TurnBounds};
 
 use super::close::CloseReason;
 
@@ -41,22 +45,22 @@ pub(crate) struct Shards {
 }
 
 /// How sessions speak to their shard.
-#[derive(Debug, Clone)]
-pub(super) struct ShardHandle {
-    requests: mpsc::Sender<Request>,
+#[derive(Debug)]
+pub(super) struct ShardHandle<S = OwnedWriteHalf> {
+    requests: mpsc::Sender<Request<S>>,
 }
 
 /// What a session asks of its shard.
 #[derive(Debug)]
-enum Request {
+enum Request<S> {
     /// Take over a write half.
-    Open { opening: Box<Opening>, key: oneshot::Sender<SessionKey> },
+    Open { opening: Box<Opening<S>>, key: oneshot::Sender<SessionKey> },
     /// Write these whole frames before the next event.
     Answer { key: SessionKey, frames: Vec<u8> },
     /// Use another filter from the next event on, and say so.
     Filter { key: SessionKey, filter: Filter },
-    /// Write what is left, then end.
-    Close { key: SessionKey },
+    /// Write what is left, then these whole frames, then end: nothing may follow a close frame.
+    Close { key: SessionKey, frames: Vec<u8> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
     /// End now.
@@ -65,8 +69,8 @@ enum Request {
 
 /// A write half with what it is to carry.
 #[derive(Debug)]
-pub(super) struct Opening {
-    pub(super) socket: OwnedWriteHalf,
+pub(super) struct Opening<S = OwnedWriteHalf> {
+    pub(super) socket: S,
     /// Whole frames that go first.
     pub(super) greeting: Vec<u8>,
     /// The position after which the stream continues.
@@ -85,7 +89,8 @@ impl Shards {
         let open = Arc::new(AtomicUsize::new(0));
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, Arc::clone(&open));
+            let bounds = TurnBounds::default();
+            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, Arc::clone(&open));
             tasks.spawn(run_or_abort(shard));
             ShardHandle { requests }
         };
@@ -107,16 +112,23 @@ impl Shards {
 }
 
 /// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
-async fn run_or_abort(shard: Shard) {
+async fn run_or_abort(shard: Shard<OwnedWriteHalf>) {
     if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
         tracing::error!("shard panicked: the process ends");
         std::process::abort();
     }
 }
 
-impl ShardHandle {
+// By hand: a derived one would ask that sockets can be cloned.
+impl<S> Clone for ShardHandle<S> {
+    fn clone(&self) -> Self {
+        Self { requests: self.requests.clone() }
+    }
+}
+
+impl<S: Socket> ShardHandle<S> {
     /// Hands over a write half; `None` when the server is gone.
-    pub(super) async fn open(self, opening: Opening) -> Option<WriteHalf> {
+    pub(super) async fn open(self, opening: Opening<S>) -> Option<WriteHalf<S>> {
         let (key, opened) = oneshot::channel();
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
@@ -129,12 +141,12 @@ impl ShardHandle {
 /// A request waits when the shard has much to do. A shard ends after its sessions: if it is gone, so is the socket that a
 /// request is about.
 #[derive(Debug)]
-pub(super) struct WriteHalf {
-    requests: mpsc::Sender<Request>,
+pub(super) struct WriteHalf<S: Socket = OwnedWriteHalf> {
+    requests: mpsc::Sender<Request<S>>,
     key: SessionKey,
 }
 
-impl WriteHalf {
+impl<S: Socket> WriteHalf<S> {
     /// Writes whole frames before the next event.
     pub(super) async fn answer(&self, frames: Vec<u8>) {
         if !frames.is_empty() {
@@ -152,13 +164,13 @@ impl WriteHalf {
         let _ = self.requests.send(Request::Silence { key: self.key }).await;
     }
 
-    /// Sends no more events and ends once what is left is written.
-    pub(super) async fn close(&self) {
-        let _ = self.requests.send(Request::Close { key: self.key }).await;
+    /// Sends no more events, and ends once what is left and these last frames are written.
+    pub(super) async fn close(&self, frames: Vec<u8>) {
+        let _ = self.requests.send(Request::Close { key: self.key, frames }).await;
     }
 }
 
-impl Drop for WriteHalf {
+impl<S: Socket> Drop for WriteHalf<S> {
     fn drop(&mut self) {
         let gone = Request::Gone { key: self.key };
         if let Err(mpsc::error::TrySendError::Full(gone)) = self.requests.try_send(gone) {

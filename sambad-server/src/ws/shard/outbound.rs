@@ -5,11 +5,11 @@ use std::io;
 use bytes::{Buf, Bytes};
 use futures_util::future::AbortHandle;
 use sambad_core::{Filter, Seq};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::run::Run;
+use super::socket::Socket;
 use crate::ws::close::CloseReason;
 
 /// Bytes of answers that may wait for a socket: a client that asks on and reads nothing is stuck.
@@ -47,9 +47,9 @@ pub(super) enum Sent {
 ///
 /// **Invariant:** a `Live` session has nothing in `rest` or `answers`, and its socket is here.
 #[derive(Debug)]
-pub(super) struct Outbound {
+pub(super) struct Outbound<S> {
     /// Away while the shard waits for the socket to take more.
-    pub(super) socket: Option<OwnedWriteHalf>,
+    pub(super) socket: Option<S>,
     /// The rest of a frame that the socket took part of.
     rest: Bytes,
     /// Whole frames that answer the client, to be written before the next event.
@@ -70,14 +70,8 @@ pub(super) struct Outbound {
     pub(super) notice: Option<oneshot::Sender<CloseReason>>,
 }
 
-impl Outbound {
-    pub(super) fn new(
-        socket: OwnedWriteHalf,
-        cursor: Seq,
-        filter: Filter,
-        replaying: bool,
-        notice: oneshot::Sender<CloseReason>,
-    ) -> Self {
+impl<S: Socket> Outbound<S> {
+    pub(super) fn new(socket: S, cursor: Seq, filter: Filter, replaying: bool, notice: oneshot::Sender<CloseReason>) -> Self {
         Self {
             socket: Some(socket),
             rest: Bytes::new(),
@@ -165,6 +159,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use tokio::io::AsyncReadExt;
+    use tokio::net::tcp::OwnedWriteHalf;
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
     use super::super::run::tests::run;

@@ -9,66 +9,83 @@ use futures_util::StreamExt;
 use futures_util::future::{Aborted, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 use sambad_core::{Cursor, Error, Event, Filter, KindSet, Log, LogBounds, LogSlice, Seq, UserId, event};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::audience::{Audience, SessionKey, Sessions};
 use super::outbound::{Outbound, Phase, Sent};
 use super::run::Run;
+use super::socket::Socket;
 use super::{Opening, Request};
 use crate::ws::close::CloseReason;
 use crate::ws::frames::ServerFrame;
 
-/// Writes after which others on this core have their turn: some hundred microseconds.
-const WRITES_A_TURN: usize = 64;
-/// Events of one run, at most; the log bounds its bytes.
-const RUN_EVENTS_MAX: usize = 1024;
-/// Events of one page of the store.
-const PAGE_EVENTS: u32 = 1000;
-/// Pages being read at a time for one shard; the log bounds those of all readers together.
-const READS_MAX: usize = 2;
-/// Requests served between two fan-outs, at most.
-const REQUESTS_A_TURN: usize = 256;
+/// How much a shard does before others have their turn. A simulation takes small bounds, to meet them often.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TurnBounds {
+    /// Writes after which others on this core have their turn. Default 64: some hundred microseconds.
+    pub(super) writes: usize,
+    /// Events of one run, at most. Default 1,024; the log bounds its bytes.
+    pub(super) run_events: usize,
+    /// Events of one page of the store. Default 1,000.
+    pub(super) page_events: u32,
+    /// Pages being read at a time for one shard. Default 2; the log bounds those of all readers together.
+    pub(super) reads: usize,
+    /// Requests served between two fan-outs, at most. Default 256.
+    pub(super) requests: usize,
+}
+
+impl Default for TurnBounds {
+    fn default() -> Self {
+        Self { writes: 64, run_events: 1024, page_events: 1000, reads: 2, requests: 256 }
+    }
+}
 
 /// A socket that takes bytes again, or has been full for too long; or the session was removed meanwhile.
-type Unblocked = Result<(SessionKey, OwnedWriteHalf, bool), Aborted>;
+type Unblocked<S> = Result<(SessionKey, S, bool), Aborted>;
 /// A page of the store, and the filter it was read with.
 type Page = (SessionKey, Filter, Result<LogSlice, Error>);
 
 /// One shard.
-pub(super) struct Shard {
+pub(super) struct Shard<S> {
     log: Arc<Log>,
-    head: watch::Receiver<LogBounds>,
-    requests: mpsc::Receiver<Request>,
+    pub(super) head: watch::Receiver<LogBounds>,
+    pub(super) requests: mpsc::Receiver<Request<S>>,
     stall_timeout: Duration,
+    bounds: TurnBounds,
     /// Write halves that all shards own together.
     open: Arc<AtomicUsize>,
     /// Everything up to here has been fanned out to the live sessions.
     position: Seq,
-    sessions: Sessions,
-    audience: Audience,
+    pub(super) sessions: Sessions<S>,
+    pub(super) audience: Audience,
     /// Sessions that can go on at once.
-    ready: VecDeque<SessionKey>,
+    pub(super) ready: VecDeque<SessionKey>,
     /// Sessions whose cursor lies beyond the shard's position: a snapshot they read was ahead of what is announced.
-    ahead: Vec<SessionKey>,
-    blocked: FuturesUnordered<BoxFuture<'static, Unblocked>>,
+    pub(super) ahead: Vec<SessionKey>,
+    pub(super) blocked: FuturesUnordered<BoxFuture<'static, Unblocked<S>>>,
     /// Sessions that wait for a page of the store, in their order.
-    unread: VecDeque<SessionKey>,
-    reading: FuturesUnordered<BoxFuture<'static, Page>>,
+    pub(super) unread: VecDeque<SessionKey>,
+    pub(super) reading: FuturesUnordered<BoxFuture<'static, Page>>,
 }
 
 /// What a shard waits for.
-enum Input {
-    Request(Option<Request>),
+pub(super) enum Input<S> {
+    Request(Option<Request<S>>),
     Grown,
-    Unblocked(Unblocked),
+    Unblocked(Unblocked<S>),
     Page(Page),
     Ready,
 }
 
-impl Shard {
-    pub(super) fn new(log: Arc<Log>, requests: mpsc::Receiver<Request>, stall_timeout: Duration, open: Arc<AtomicUsize>) -> Self {
+impl<S: Socket> Shard<S> {
+    pub(super) fn new(
+        log: Arc<Log>,
+        requests: mpsc::Receiver<Request<S>>,
+        stall_timeout: Duration,
+        bounds: TurnBounds,
+        open: Arc<AtomicUsize>,
+    ) -> Self {
         let head = log.watch();
         let position = log.bounds().head;
         Self {
@@ -76,6 +93,7 @@ impl Shard {
             head,
             requests,
             stall_timeout,
+            bounds,
             open,
             position,
             sessions: Sessions::with_key(),
@@ -90,33 +108,45 @@ impl Shard {
 
     pub(super) async fn run(mut self) {
         loop {
-            // In no order: each input is one bounded step, so none can keep the others waiting for ever.
-            let input = tokio::select! {
-                request = self.requests.recv() => Input::Request(request),
-                // The sender lives in the log that this shard holds.
-                Ok(()) = self.head.changed() => Input::Grown,
-                Some(unblocked) = self.blocked.next() => Input::Unblocked(unblocked),
-                Some(page) = self.reading.next() => Input::Page(page),
-                () = tokio::task::yield_now(), if !self.ready.is_empty() => Input::Ready,
-            };
-            match input {
-                Input::Request(None) => return,
-                Input::Request(Some(request)) => self.serve(request),
-                Input::Grown => {
-                    self.fan_out().await;
-                    self.serve_waiting();
-                }
-                Input::Unblocked(Ok((key, socket, in_time))) => self.unblocked(key, socket, in_time),
-                Input::Unblocked(Err(Aborted)) => {}
-                Input::Page(page) => self.page(page),
-                Input::Ready => self.next_ready(),
+            let input = self.next_input().await;
+            if !self.handle(input).await {
+                return;
             }
         }
     }
 
+    async fn next_input(&mut self) -> Input<S> {
+        // In no order: each input is one bounded step, so none can keep the others waiting for ever.
+        tokio::select! {
+            request = self.requests.recv() => Input::Request(request),
+            // The sender lives in the log that this shard holds.
+            Ok(()) = self.head.changed() => Input::Grown,
+            Some(unblocked) = self.blocked.next() => Input::Unblocked(unblocked),
+            Some(page) = self.reading.next() => Input::Page(page),
+            () = tokio::task::yield_now(), if !self.ready.is_empty() => Input::Ready,
+        }
+    }
+
+    /// Takes one step; `false` when nobody can ask for anything any more.
+    pub(super) async fn handle(&mut self, input: Input<S>) -> bool {
+        match input {
+            Input::Request(None) => return false,
+            Input::Request(Some(request)) => self.serve(request),
+            Input::Grown => {
+                self.fan_out().await;
+                self.serve_waiting();
+            }
+            Input::Unblocked(Ok((key, socket, in_time))) => self.unblocked(key, socket, in_time),
+            Input::Unblocked(Err(Aborted)) => {}
+            Input::Page(page) => self.page(page),
+            Input::Ready => self.next_ready(),
+        }
+        true
+    }
+
     /// Serves what was asked during a fan-out, so that a busy log does not make requests wait for one fan-out each.
     fn serve_waiting(&mut self) {
-        for _ in 0..REQUESTS_A_TURN {
+        for _ in 0..self.bounds.requests {
             let Ok(request) = self.requests.try_recv() else { return };
             self.serve(request);
         }
@@ -138,14 +168,16 @@ impl Shard {
         }
     }
 
-    fn serve(&mut self, request: Request) {
+    fn serve(&mut self, request: Request<S>) {
         match request {
             Request::Open { opening, key } => self.open(*opening, key),
             Request::Answer { key, frames } => self.answer(key, &frames),
             Request::Filter { key, filter } => self.filter(key, filter),
-            Request::Close { key } => {
+            Request::Close { key, frames } => {
                 if let Some(session) = self.sessions.get_mut(key) {
                     leave_live(session, self.position);
+                    // If they do not fit, the socket has been full for long: the client learns from its end.
+                    let _ = session.answer(&frames);
                     session.phase = Phase::Closing;
                     self.advance(key);
                 }
@@ -160,7 +192,7 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, opening: Opening, opened: oneshot::Sender<SessionKey>) {
+    fn open(&mut self, opening: Opening<S>, opened: oneshot::Sender<SessionKey>) {
         let Opening { socket, greeting, cursor, filter, replaying, notice } = opening;
         let mut session = Outbound::new(socket, cursor, filter, replaying, notice);
         // The greeting is far below the bound of what may wait.
@@ -192,7 +224,7 @@ impl Shard {
     ///
     /// One slice only: under a log that always grows there is always another.
     async fn fan_out(&mut self) {
-        match self.log.recent(self.position, &Filter::default(), RUN_EVENTS_MAX) {
+        match self.log.recent(self.position, &Filter::default(), self.bounds.run_events) {
             None => self.fall_off(),
             Some(slice) if slice.through > self.position => {
                 self.deliver(&slice.events).await;
@@ -231,7 +263,7 @@ impl Shard {
             for key in members {
                 ended.extend(send_live(&mut self.sessions, *key, &run, self.position));
                 writes += 1;
-                if writes % WRITES_A_TURN == 0 {
+                if writes % self.bounds.writes == 0 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -245,7 +277,7 @@ impl Shard {
                     ended.extend(send_live(&mut self.sessions, *key, run, self.position));
                 }
                 writes += 1;
-                if writes % WRITES_A_TURN == 0 {
+                if writes % self.bounds.writes == 0 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -277,7 +309,7 @@ impl Shard {
     /// Sends a run from the tail, or has a page of the store read.
     fn catch_up(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        match self.log.recent(session.cursor, &session.filter, RUN_EVENTS_MAX) {
+        match self.log.recent(session.cursor, &session.filter, self.bounds.run_events) {
             Some(slice) => self.send_slice(key, &slice),
             None => {
                 session.phase = Phase::Reading;
@@ -319,11 +351,11 @@ impl Shard {
 
     /// Has pages of the store read for the sessions that wait, a few at a time.
     fn read_pages(&mut self) {
-        while self.reading.len() < READS_MAX {
+        while self.reading.len() < self.bounds.reads {
             let Some(key) = self.unread.pop_front() else { return };
             let Some(session) = self.sessions.get(key).filter(|session| session.phase == Phase::Reading) else { continue };
-            let (log, cursor, filter) = (Arc::clone(&self.log), session.cursor, session.filter);
-            self.reading.push(Box::pin(async move { (key, filter, log.read(cursor, &filter, PAGE_EVENTS).await) }));
+            let (log, cursor, filter, limit) = (Arc::clone(&self.log), session.cursor, session.filter, self.bounds.page_events);
+            self.reading.push(Box::pin(async move { (key, filter, log.read(cursor, &filter, limit).await) }));
         }
     }
 
@@ -364,7 +396,7 @@ impl Shard {
         self.blocked.push(Box::pin(unblocked));
     }
 
-    fn unblocked(&mut self, key: SessionKey, socket: OwnedWriteHalf, in_time: bool) {
+    fn unblocked(&mut self, key: SessionKey, socket: S, in_time: bool) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.socket = Some(socket);
         session.waiting = None;
@@ -375,6 +407,8 @@ impl Shard {
     /// any more, ends at once.
     fn give_up(&mut self, key: SessionKey, reason: CloseReason) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // What was asked before the client is told may still be answered with the session's cursor.
+        leave_live(session, self.position);
         let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
         if told { session.phase = Phase::Silent } else { self.remove(key) }
     }
@@ -391,7 +425,7 @@ impl Shard {
 }
 
 /// A live session stands at the shard's position; from now on it stands at its own.
-fn leave_live(session: &mut Outbound, position: Seq) {
+fn leave_live<S>(session: &mut Outbound<S>, position: Seq) {
     if session.phase == Phase::Live {
         session.phase = Phase::Behind;
         session.cursor = position;
@@ -399,7 +433,7 @@ fn leave_live(session: &mut Outbound, position: Seq) {
 }
 
 /// Sends a run to a session if it is live; says so if that was not the end of it.
-fn send_live(sessions: &mut Sessions, key: SessionKey, run: &Run, position: Seq) -> Option<(SessionKey, Sent)> {
+fn send_live<S: Socket>(sessions: &mut Sessions<S>, key: SessionKey, run: &Run, position: Seq) -> Option<(SessionKey, Sent)> {
     let session = sessions.get_mut(key).filter(|session| session.phase == Phase::Live)?;
     match session.send(run, position) {
         Sent::All => None,
@@ -410,19 +444,24 @@ fn send_live(sessions: &mut Sessions, key: SessionKey, run: &Run, position: Seq)
     }
 }
 
-/// Those of `events` that involve somebody who is followed, by follower.
+/// Those of `events` that involve somebody who is followed, by follower, in the order of the log.
 fn concerned<'a>(audience: &'a Audience, events: &'a [Event]) -> Vec<(&'a [SessionKey], Vec<&'a Event>)> {
-    let mut of_user: HashMap<UserId, Vec<&Event>> = HashMap::new();
+    let mut found: Vec<(&[SessionKey], Vec<&Event>)> = Vec::new();
     if audience.by_user.is_empty() {
-        return Vec::new();
+        return found;
     }
+    let mut places: HashMap<UserId, usize> = HashMap::new();
     for event in events {
         let other = event.involved.other.filter(|other| *other != event.involved.user);
         for user in std::iter::once(event.involved.user).chain(other) {
-            if audience.by_user.contains_key(&user) {
-                of_user.entry(user).or_default().push(event);
+            if let Some(members) = audience.by_user.get(&user) {
+                let place = *places.entry(user).or_insert_with(|| {
+                    found.push((members.as_slice(), Vec::new()));
+                    found.len() - 1
+                });
+                found[place].1.push(event);
             }
         }
     }
-    of_user.into_iter().map(|(user, events)| (audience.by_user[&user].as_slice(), events)).collect()
+    found
 }
