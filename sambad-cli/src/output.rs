@@ -1,7 +1,7 @@
 //! The only way to stdout and stderr.
 
 use std::fmt::{self, Display};
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::ops::RangeInclusive;
 
 use anstyle::{AnsiColor, Style};
@@ -127,6 +127,14 @@ impl Output {
     /// Says something that is no data. Nobody reading it is no reason to stop.
     pub(crate) fn note(&self, role: Role, text: impl Display) {
         let _ = writeln!(io::stderr(), "{}", paint(self.color_err, role, text));
+    }
+
+    /// Shows how far something is, in place of what was shown before; nothing where nobody watches.
+    pub(crate) fn progress(&self, text: impl Display) {
+        const START_OF_LINE_CLEARED: &str = "\r\x1b[2K";
+        if io::stderr().is_terminal() {
+            let _ = write!(io::stderr(), "{START_OF_LINE_CLEARED}{}", paint(self.color_err, Role::Aside, text));
+        }
     }
 
     /// Says why the command failed.

@@ -9,6 +9,7 @@ use crate::output::Output;
 mod activity;
 mod completions;
 mod contact;
+mod doctor;
 mod flow;
 mod message;
 mod stats;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Stats,
     /// Check a server: health, logins, a contact seen live, a message, the figures
     Flow(flow::FlowArgs),
+    /// Examine the way to a server: reachability, WebSocket, streams, quiet connections, clocks
+    Doctor(doctor::DoctorArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -49,6 +52,7 @@ impl Command {
             Self::Activity(args) => args.run(client, output).await?,
             Self::Stats => stats::run(client, output).await?,
             Self::Flow(args) => args.run(client, output).await?,
+            Self::Doctor(args) => return args.run(client, output).await,
             Self::Completions(args) => args.run(output)?,
         }
         Ok(Exit::Success)

@@ -43,7 +43,7 @@ impl Ran {
 pub(crate) fn command(server: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sambad-cli"));
     command.args(args).env("SAMBAD_SERVER", server).env("TZ", "UTC").env("COLUMNS", "100");
-    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -80,7 +80,12 @@ impl Watch {
     }
 
     pub(crate) fn spawn(server: &str, args: &[&str]) -> Self {
-        let mut child = command(server, &[&["watch"], args].concat()).spawn().unwrap();
+        Self::command(server, &[&["watch"], args].concat())
+    }
+
+    /// Another command that runs long enough to be watched.
+    pub(crate) fn command(server: &str, args: &[&str]) -> Self {
+        let mut child = command(server, args).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, out, err }

@@ -24,6 +24,7 @@ async fn help_is_as_recorded() {
         "activity",
         "stats",
         "flow",
+        "doctor",
         "completions",
     ];
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");

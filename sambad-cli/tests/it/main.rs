@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where what it needs is missing, in helpers as well")]
 
 mod commands;
+mod doctor;
 mod faulty;
 mod flow;
 mod harness;
 mod help;
+mod middlebox;
 mod usage;
 mod watch;
 mod watch_ends;

@@ -1,5 +1,6 @@
 //! Whether the server is well.
 
+use sambad_core::Seq;
 use serde::Deserialize;
 
 use crate::answer::Answer;
@@ -15,6 +16,15 @@ pub struct Health {
     /// `connected`, or what is wrong with the store; empty when the server does not say.
     #[serde(default)]
     pub database: String,
+    /// The server's version; empty when it does not say.
+    #[serde(default)]
+    pub version: String,
+    /// Highest committed seq; `None` when the store does not answer.
+    #[serde(default)]
+    pub head: Option<Seq>,
+    /// Whether the last attempt to write reached the disk; `None` when the server does not say.
+    #[serde(default)]
+    pub writable: Option<bool>,
 }
 
 impl Health {

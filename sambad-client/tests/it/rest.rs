@@ -159,7 +159,8 @@ async fn figures_and_address_books() {
     assert_eq!(known.total_contacts, 2);
     assert_eq!(known.sambad_users.iter().map(|user| user.phone.as_str()).collect::<Vec<_>>(), [RAVI]);
     let health = client.health().await.unwrap().value;
-    assert!(health.is_healthy() && health.database == "connected" && client.ready().await.unwrap());
+    assert!(health.is_healthy() && health.database == "connected" && health.writable == Some(true));
+    assert!(health.head.is_some() && !health.version.is_empty() && client.ready().await.unwrap());
 }
 
 /// Goal: the log is read page by page, and waited for. Method: pages of one; a long poll that a write ends.

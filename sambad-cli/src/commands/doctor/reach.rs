@@ -1,0 +1,156 @@
+//! Whether somebody is there, and whether that is a Sambad.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use sambad_client::{Answer, Client, Error, Health, Seq};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::finding::{Finding, Trouble, span};
+use super::target::Target;
+
+/// Addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+const NAME: &str = "name";
+const TCP: &str = "TCP connection";
+const SERVER: &str = "server";
+const READINESS: &str = "readiness";
+
+/// What is known of the server once it has answered.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// How long an answer takes on this way.
+    pub(super) took: Duration,
+    pub(super) head: Option<Seq>,
+}
+
+/// Looks the name up.
+pub(super) async fn look_up(target: &Target) -> (Finding, Option<Vec<SocketAddr>>) {
+    const ADVICE: &str = "look at the spelling of --server, at /etc/hosts and at the name server (/etc/resolv.conf)";
+    let (host, begun) = (target.host(), Instant::now());
+    let trouble = match timeout(target.limit, lookup_host((host, target.port()))).await {
+        Ok(Ok(found)) => {
+            let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+            if !addresses.is_empty() {
+                let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+                let detail = if host.parse::<IpAddr>().is_ok() {
+                    format!("{host} is an address")
+                } else {
+                    format!("{host} is {}, found in {}", list.join(", "), span(begun.elapsed()))
+                };
+                return (Finding::fine(NAME, detail).fact("addresses", list), Some(addresses));
+            }
+            Trouble::new(format!("{host} has no address"), ADVICE)
+        }
+        Ok(Err(error)) => Trouble::new(format!("{host}: {error}"), ADVICE),
+        Err(_) => Trouble::new(format!("{host}: no answer within {}", span(target.limit)), ADVICE),
+    };
+    (Finding::fault(NAME, trouble), None)
+}
+
+/// Connects to the first address that lets us.
+pub(super) async fn connect(target: &Target, addresses: &[SocketAddr]) -> (Finding, Option<()>) {
+    let each = target.limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+    let (mut failed, mut refused) = (Vec::new(), false);
+    for address in addresses {
+        let begun = Instant::now();
+        match timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => {
+                let took = begun.elapsed();
+                failed.insert(0, format!("{address} in {}", span(took)));
+                return (Finding::fine(TCP, failed.join("; ")).time("connect_ms", took), Some(()));
+            }
+            Ok(Err(error)) => {
+                refused |= error.kind() == std::io::ErrorKind::ConnectionRefused;
+                failed.push(format!("{address}: {error}"));
+            }
+            Err(_) => failed.push(format!("{address}: nothing within {}", span(each))),
+        }
+    }
+    let advice = if refused {
+        "nobody listens there: start the server, or look at the port\none that listens on 127.0.0.1 is reached from its own \
+         machine only"
+    } else {
+        "a firewall, a security group or a wrong address: the machine does not answer at this port"
+    };
+    (Finding::fault(TCP, Trouble::new(failed.join("; "), advice)), None)
+}
+
+/// Asks for the server's health; the answer also tells whether it is a Sambad.
+pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option<Server>) {
+    let begun = Instant::now();
+    let answer = timeout(target.limit, client.health()).await;
+    let took = begun.elapsed();
+    let trouble = match answer {
+        // Others also have a health to tell; what the store is doing only Sambad says.
+        Ok(Ok(answer)) if !answer.value.database.is_empty() => {
+            let head = answer.value.head;
+            return (health(&answer, took), Some(Server { took, head }));
+        }
+        Ok(Ok(answer)) => not_sambad(&format!("its health is {}", brief(answer.json.get()))),
+        Ok(Err(Error::Api { status: 502..=504, code, message, .. })) if code.is_empty() => Trouble::new(
+            format!("a proxy answers, and does not reach the server behind it: {message}"),
+            "look at the proxy's upstream address, and at the server on its own machine",
+        ),
+        Ok(Err(error @ (Error::Protocol { .. } | Error::Api { .. }))) => not_sambad(&format!("GET /api/health: {error}")),
+        Ok(Err(error)) => Trouble::new(
+            format!("no HTTP answer: {error}"),
+            "whatever listens there does not speak HTTP, or something on the way cuts it",
+        ),
+        Err(_) => Trouble::new(
+            format!("connected, and no answer within {}", span(target.limit)),
+            "the process hangs, or whatever listens there waits for another protocol (TLS?)",
+        ),
+    };
+    (Finding::fault(SERVER, trouble), None)
+}
+
+fn not_sambad(what: &str) -> Trouble {
+    Trouble::new(
+        format!("not a Sambad: {what}"),
+        "another program, or a proxy that does not pass /api on: look at the host, the port and the path of --server",
+    )
+}
+
+fn health(answer: &Answer<Health>, took: Duration) -> Finding {
+    let Health { status, database, version, head, writable, .. } = &answer.value;
+    let version = if version.is_empty() { "unknown" } else { version };
+    let mut detail = format!("{status}, version {version}");
+    if let Some(head) = head {
+        detail += &format!(", head {head}");
+    }
+    let finding = if !answer.value.is_healthy() {
+        let detail = format!("{detail}, database {database}");
+        Finding::fault(SERVER, Trouble::new(detail, "run `sambad-server check` on its machine, and look at its log"))
+    } else if *writable == Some(false) {
+        let advice = "its disk is full or fails: run `sambad-server check` on its machine; reading goes on meanwhile";
+        Finding::fault(SERVER, Trouble::new(format!("{detail}, and its last write did not reach the disk"), advice))
+    } else {
+        Finding::fine(SERVER, format!("{detail}, answered in {}", span(took)))
+    };
+    let head = head.map(|head| head.0);
+    finding.fact("version", version).fact("head", head).fact("writable", *writable).time("answer_ms", took)
+}
+
+/// Asks whether the server wants traffic.
+pub(super) async fn readiness(client: &Client, target: &Target) -> Finding {
+    let (detail, advice) = match timeout(target.limit, client.ready()).await {
+        Ok(Ok(true)) => return Finding::fine(READINESS, "takes traffic"),
+        Ok(Ok(false)) => ("not ready: it starts, drains, or cannot read its store".into(), "ask again in some seconds"),
+        Ok(Err(error)) => (format!("GET /readyz: {error}"), "clients do not need it; what balances their load does"),
+        Err(_) => (format!("no answer within {}", span(target.limit)), "clients do not need it; what balances their load does"),
+    };
+    Finding::warning(READINESS, detail, advice)
+}
+
+/// The beginning of a text that somebody else wrote, fit for one line.
+fn brief(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let mut brief: String = text.chars().filter(|c| !c.is_control()).take(CHARS_MAX).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        brief.push('…');
+    }
+    brief
+}
