@@ -38,7 +38,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Core(error) => match error.kind() {
                 ErrorKind::Invalid => StatusCode::BAD_REQUEST,
@@ -59,7 +59,7 @@ impl ApiError {
         }
     }
 
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Core(error) => error.code(),
             Self::InvalidJson(_) => "invalid_json",
@@ -83,7 +83,7 @@ impl ApiError {
     }
 
     /// What people are told: the message with a capital, and of a server's own fault nothing but that it happened.
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let message = match self {
             Self::Core(error) if error.kind() == ErrorKind::Internal => "internal error".to_owned(),
             other => other.to_string(),

@@ -91,7 +91,7 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
 }
 
 /// Reads a JSON object, naming the field in which it is not what was expected.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // A struct could also be read from an array, by position: nobody means that.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Error::field("body", "expected an object").into());
@@ -123,9 +123,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        serde_urlencoded::from_str(query).map(Self).map_err(|error| Error::field("query", error.to_string()).into())
+        Ok(Self(parse_query(parts.uri.query().unwrap_or_default())?))
     }
+}
+
+/// Reads the parameters that a query string gives.
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
+    serde_urlencoded::from_str(query).map_err(|error| Error::field("query", error.to_string()))
 }
 
 /// Reads an optional parameter; one that is there but empty counts as not there.

@@ -2,6 +2,7 @@
 
 mod close;
 mod frames;
+mod heard;
 mod inbound;
 mod session;
 pub(crate) mod shard;
