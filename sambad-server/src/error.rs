@@ -12,6 +12,18 @@ use serde::Serialize;
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER_S: &str = "1";
 
+/// Cuts out the middle of a message that repeats what was sent: nobody is sent their own megabyte back.
+pub(crate) fn brief(message: &str) -> String {
+    const BEGIN_CHARS: usize = 120;
+    const END_CHARS: usize = 60;
+    let chars = message.chars().count();
+    if chars <= BEGIN_CHARS + END_CHARS {
+        return message.to_owned();
+    }
+    let begin = message.chars().take(BEGIN_CHARS);
+    begin.chain(['…']).chain(message.chars().skip(chars - END_CHARS)).collect()
+}
+
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {

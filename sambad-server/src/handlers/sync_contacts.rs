@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::extract::{self, LargeJsonBody, Payload};
+use crate::object::Object;
 use crate::reply;
 use crate::router::AppState;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct AddressBook {
-    contacts: Option<Vec<Entry>>,
+    contacts: Option<Vec<Object<Entry>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,7 +47,7 @@ impl AddressBook {
         }
         let total = entries.len();
         let mut people = People { total, phones: Vec::with_capacity(total), names: HashMap::with_capacity(total) };
-        for entry in entries {
+        for Object(entry) in entries {
             let phone = entry.phone.and_then(|text| Phone::parse(&text, default).ok());
             let Some(phone) = phone else { continue };
             if people.names.insert(phone.clone(), extract::name(entry.name)).is_none() {
