@@ -17,6 +17,13 @@ pub mod reconnect {
     pub use crate::close::{Verdict, judge};
 }
 
+/// What the fuzz targets and the suite check of the parsers.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::stream::parsers;
+}
+
 pub use sambad_core::{
     After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, ResyncReason, Seq, Timestamp, UserId, model,
 };

@@ -20,6 +20,16 @@ pub enum UserRef {
     National(String),
 }
 
+impl UserRef {
+    /// Bytes that a caller decides on; the other forms have their bound in themselves.
+    const fn text_bytes(&self) -> usize {
+        match self {
+            Self::Id(_) | Self::Phone(_) => 0,
+            Self::National(number) => number.len(),
+        }
+    }
+}
+
 /// A requested change. Either it happens wholly, with its event, or not at all.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -80,7 +90,7 @@ impl Command {
         match self {
             Self::Login { name, .. } | Self::AddContact { name, .. } => name.as_ref().map_or(0, String::len),
             Self::RemoveContact { .. } => 0,
-            Self::SendMessage { content, .. } => content.len(),
+            Self::SendMessage { from, to, content, .. } => from.text_bytes() + to.text_bytes() + content.len(),
         }
     }
 }

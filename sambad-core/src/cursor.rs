@@ -6,9 +6,30 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Position of an event in the log: 1, 2, 3, … without holes, in commit order; 0 is before the first.
+///
+/// What is read from a text or from JSON is at most 2⁶³ − 1, which is what a database's column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Seq(pub u64);
+
+/// Says that a number is beyond every log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a seq: expected 0 to 9223372036854775807")]
+pub struct InvalidSeq;
+
+impl TryFrom<u64> for Seq {
+    type Error = InvalidSeq;
+
+    fn try_from(number: u64) -> Result<Self, InvalidSeq> {
+        if number <= i64::MAX.unsigned_abs() { Ok(Self(number)) } else { Err(InvalidSeq) }
+    }
+}
+
+impl From<Seq> for u64 {
+    fn from(seq: Seq) -> Self {
+        seq.0
+    }
+}
 
 impl Seq {
     /// The position before the first event.
@@ -134,13 +155,13 @@ impl From<Cursor> for After {
     }
 }
 
-/// Reads digits only (no sign), up to what a signed 64-bit column holds.
+/// Reads digits only (no sign, no zero before others), up to what a signed 64-bit column holds.
 fn parse_seq(text: &str) -> Result<Seq, InvalidCursor> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    let one_spelling = text == "0" || !text.starts_with('0');
+    if text.is_empty() || !one_spelling || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(InvalidCursor);
     }
-    let seq: i64 = text.parse().map_err(|_| InvalidCursor)?;
-    Ok(Seq(seq.unsigned_abs()))
+    text.parse().ok().and_then(|seq: u64| seq.try_into().ok()).ok_or(InvalidCursor)
 }
 
 /// What part of the log can be read: its identity and both its ends.
@@ -225,6 +246,10 @@ mod tests {
             "9f3a01c7-+1",
             "9f3a01c7--1",
             "9f3a01c7-99999999999999999999",
+            "9f3a01c7-9223372036854775808",
+            "9f3a01c7-01042",
+            "9f3a01c7-00",
+            "007",
             "garbage",
             "-1",
             "+1",
@@ -233,6 +258,9 @@ mod tests {
             assert_eq!(bad.parse::<After>(), Err(InvalidCursor), "{bad}");
         }
         assert_eq!("17".parse::<After>(), Ok(After::Seq(Seq(17))));
+        assert_eq!("0".parse::<After>(), Ok(After::Seq(Seq(0))));
+        assert_eq!(serde_json::from_str("9223372036854775807").ok(), Some(Seq(i64::MAX.unsigned_abs())));
+        assert!(serde_json::from_str::<Seq>("9223372036854775808").is_err());
     }
 
     /// Goal: a reader is let in exactly where nothing is missing. Method: both ends of a trimmed log.

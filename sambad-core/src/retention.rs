@@ -107,7 +107,8 @@ impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forever => f.write_str("forever"),
-            Self::Age(age) => write!(f, "{}s", age.as_secs()),
+            Self::Age(age) if age.subsec_nanos() == 0 => write!(f, "{}s", age.as_secs()),
+            Self::Age(age) => write!(f, "{}ms", age.as_millis()),
             Self::Events(events) => write!(f, "{events}"),
             Self::Bytes(bytes) => write!(f, "{}KiB", bytes.div_ceil(1 << 10)),
         }
@@ -125,12 +126,14 @@ mod tests {
         for (text, retention) in [
             ("forever", Ok(Retention::Forever)),
             ("30d", Ok(Retention::Age(days(30)))),
+            ("1500ms", Ok(Retention::Age(Duration::from_millis(1500)))),
             ("90s", Ok(Retention::Age(Duration::from_secs(90)))),
             ("10000000", Ok(Retention::Events(10_000_000))),
             ("2GiB", Ok(Retention::Bytes(2 << 30))),
             ("1KiB", Ok(Retention::Bytes(1024))),
         ] {
             assert_eq!(text.parse::<Retention>(), retention, "{text}");
+            assert_eq!(retention.map(|retention| retention.to_string().parse()), Ok(retention), "{text} is shown as what it is");
         }
         for bad in
             ["", "0", "0d", "-1", "1.5d", "10ms", "2GB", "GiB", "0MiB", "99999999999TiB", "30 days", "99999999999999999999"]

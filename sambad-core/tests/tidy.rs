@@ -167,7 +167,8 @@ fn every_file_is_a_module() {
     no_complaints(all.iter().filter_map(|file| {
         let (folder, _) = file.path.rsplit_once('/')?;
         let roots = ["lib", "main", "mod", "build"];
-        let target = roots.contains(&file.stem()) || folder.ends_with("/tests") || folder.ends_with("/examples");
+        let folders_of_targets = ["/tests", "/examples", "/fuzz_targets"];
+        let target = roots.contains(&file.stem()) || folders_of_targets.iter().any(|targets| folder.ends_with(targets));
         let parents =
             [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}/main.rs"), format!("{folder}.rs")];
         let named = [format!("mod {};", file.stem()), format!("\"{}.rs\"", file.stem())];

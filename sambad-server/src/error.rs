@@ -12,6 +12,18 @@ use serde::Serialize;
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER_S: &str = "1";
 
+/// Cuts out the middle of a message that repeats what was sent: nobody is sent their own megabyte back.
+pub(crate) fn brief(message: &str) -> String {
+    const BEGIN_CHARS: usize = 120;
+    const END_CHARS: usize = 60;
+    let chars = message.chars().count();
+    if chars <= BEGIN_CHARS + END_CHARS {
+        return message.to_owned();
+    }
+    let begin = message.chars().take(BEGIN_CHARS);
+    begin.chain(['…']).chain(message.chars().skip(chars - END_CHARS)).collect()
+}
+
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -38,7 +50,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Core(error) => match error.kind() {
                 ErrorKind::Invalid => StatusCode::BAD_REQUEST,
@@ -59,7 +71,7 @@ impl ApiError {
         }
     }
 
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Core(error) => error.code(),
             Self::InvalidJson(_) => "invalid_json",
@@ -83,7 +95,7 @@ impl ApiError {
     }
 
     /// What people are told: the message with a capital, and of a server's own fault nothing but that it happened.
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let message = match self {
             Self::Core(error) if error.kind() == ErrorKind::Internal => "internal error".to_owned(),
             other => other.to_string(),

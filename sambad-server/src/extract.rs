@@ -13,7 +13,8 @@ use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, li
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, brief};
+use crate::object::Object;
 use crate::router::AppState;
 
 /// Bytes of a request's body, at most.
@@ -91,20 +92,16 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
 }
 
 /// Reads a JSON object, naming the field in which it is not what was expected.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    // A struct could also be read from an array, by position: nobody means that.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Error::field("body", "expected an object").into());
-    }
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let source = error.into_inner();
         if source.is_data() {
             let field = if field == "." { "body".to_owned() } else { field };
-            Error::field(field, without_position(&source.to_string())).into()
+            Error::field(field, brief(without_position(&source.to_string()))).into()
         } else {
-            ApiError::InvalidJson(source.to_string())
+            ApiError::InvalidJson(brief(&source.to_string()))
         }
     })?;
     deserializer.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
@@ -123,9 +120,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        serde_urlencoded::from_str(query).map(Self).map_err(|error| Error::field("query", error.to_string()).into())
+        Ok(Self(parse_query(parts.uri.query().unwrap_or_default())?))
     }
+}
+
+/// Reads the parameters that a query string gives.
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
+    serde_urlencoded::from_str(query).map_err(|error| Error::field("query", brief(&error.to_string())))
 }
 
 /// Reads an optional parameter; one that is there but empty counts as not there.
@@ -171,10 +172,11 @@ pub(crate) fn user_ref(field: &'static str, text: &str) -> Result<UserRef, Error
 /// As [`user_ref`]; other digits are a national number of whoever acts.
 pub(crate) fn recipient_ref(field: &'static str, text: &str) -> Result<UserRef, Error> {
     user_ref(field, text).or_else(|error| {
-        let digits = text.chars().filter(char::is_ascii_digit).count();
-        let national = digits > 0 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')'));
+        // The digits alone: a body full of spaces must not wait for the committer.
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let national = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')'));
         // A UUID is longer than any number, so what has its length was meant as one.
-        if national && digits <= 15 { Ok(UserRef::National(text.to_owned())) } else { Err(error) }
+        if national && (1..=15).contains(&digits.len()) { Ok(UserRef::National(digits)) } else { Err(error) }
     })
 }
 

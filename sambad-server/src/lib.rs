@@ -6,6 +6,7 @@ mod drain;
 mod error;
 mod extract;
 mod handlers;
+mod object;
 mod reply;
 mod router;
 mod run;

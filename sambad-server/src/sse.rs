@@ -68,7 +68,7 @@ pub(crate) async fn stream(
 }
 
 /// Reads where a client that was connected before stopped; an empty header counts as none.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Error> {
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Error> {
     let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
     let cursor = value.to_str().ok().and_then(|text| text.parse().ok());
     cursor.map(Some).ok_or_else(|| Error::field("Last-Event-ID", "not a cursor of the form 9f3a01c7-1042"))

@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 use crate::config::ServerConfig;
 use crate::serve::{ServeError, serve};
 
+#[doc(hidden)]
+pub mod parsers;
+
 /// A server on a free port of the loopback interface, with a database of its own that goes when it goes.
 #[derive(Debug)]
 pub struct TestServer {

@@ -75,6 +75,10 @@ struct Envelope<'a> {
 impl Frame {
     /// Reads a text frame. Whatever has a seq is an event, of a known type or not; other unknown frames are `Other`.
     pub(super) fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        // A struct could also be read from an array, by position: no server means that.
+        if text.trim_start().starts_with('[') {
+            return Err(serde::de::Error::custom("expected an object"));
+        }
         let Envelope { frame_type, data, timestamp, seq } = serde_json::from_str(text)?;
         if let Some(seq) = seq {
             let timestamp = timestamp.ok_or_else(|| serde::de::Error::missing_field("timestamp"))?;
@@ -125,6 +129,8 @@ mod tests {
             r#"{"type":1}"#,
             r#"{"type":"connected"}"#,
             r#"{"type":"x","seq":1}"#,
+            r#"["x",{},"2025-01-15T12:00:00.000000Z",1]"#,
+            r#"{"type":"x","data":{},"timestamp":"2025-01-15T12:00:00.000000Z","seq":9223372036854775808}"#,
             r#"{"type":"live","data":{"cursor":"bad"}}"#,
             r#"{"type":"resync","data":{"reason":"mood","cursor":"00000001-1"}}"#,
         ] {

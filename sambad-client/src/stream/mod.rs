@@ -20,6 +20,8 @@ mod frame;
 mod item;
 mod machine;
 mod options;
+#[cfg(feature = "testing")]
+pub mod parsers;
 mod poll;
 mod socket;
 mod sse;

@@ -3,6 +3,7 @@
 
 mod fallback;
 mod meddler;
+mod parsers;
 mod proxy;
 mod rest;
 mod scripted;

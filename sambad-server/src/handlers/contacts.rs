@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use sambad_core::model::Contact;
-use sambad_core::{Command, ContactQuery, Error, Outcome, Receipt, Sambad, Seq, UserRef};
+use sambad_core::{Command, ContactQuery, CountryCode, Error, Outcome, Receipt, Sambad, Seq, UserRef};
 use serde::{Deserialize, Serialize};
 
 use super::unexpected_outcome;
@@ -24,6 +24,19 @@ pub(crate) struct AddContact {
 
 impl JsonBody for AddContact {}
 
+impl AddContact {
+    /// What the body asks for.
+    pub(crate) fn into_command(self, default: &CountryCode) -> Result<Command, ApiError> {
+        let user = user_ref("userId", required("userId", self.user_id.as_deref())?)?;
+        let contact = match (self.contact_user_id, self.phone) {
+            (Some(id), _) => user_ref("contactUserId", required("contactUserId", Some(&id))?)?,
+            (None, Some(phone)) => UserRef::Phone(extract::phone("phone", &phone, default)?),
+            (None, None) => return Err(Error::field("contactUserId", "missing").into()),
+        };
+        Ok(Command::AddContact { user, contact, name: extract::name(self.name) })
+    }
+}
+
 #[derive(Serialize)]
 struct ContactReply<'a> {
     message: &'static str,
@@ -33,14 +46,7 @@ struct ContactReply<'a> {
 
 /// `POST /api/contacts`
 pub(crate) async fn add(State(state): State<AppState>, payload: Payload<AddContact>) -> Result<Response, ApiError> {
-    let AddContact { user_id, contact_user_id, phone, name } = payload.body;
-    let user = user_ref("userId", required("userId", user_id.as_deref())?)?;
-    let contact = match (contact_user_id, phone) {
-        (Some(id), _) => user_ref("contactUserId", required("contactUserId", Some(&id))?)?,
-        (None, Some(phone)) => UserRef::Phone(extract::phone("phone", &phone, &state.config.default_country_code)?),
-        (None, None) => return Err(Error::field("contactUserId", "missing").into()),
-    };
-    let command = Command::AddContact { user, contact, name: extract::name(name) };
+    let command = payload.body.into_command(&state.config.default_country_code)?;
     let receipt = state.sambad.execute(command, payload.key).await?;
     let Outcome::ContactAdded { contact, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let (status, message) =

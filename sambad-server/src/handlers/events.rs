@@ -41,6 +41,20 @@ impl StreamQuery {
         let kinds = kinds.map_err(|error: sambad_core::kind::InvalidEventKind| Error::field("types", error.to_string()))?;
         Ok(Filter { kinds, user: id_param("user", self.user.as_deref())? })
     }
+
+    /// How many events a page may have.
+    pub(crate) fn limit(&self) -> Result<u32, Error> {
+        limit_param(self.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_EVENTS_MAX)
+    }
+
+    /// How long an empty page may wait for an event.
+    pub(crate) fn wait(&self) -> Result<Duration, Error> {
+        let wait = param("wait", self.wait.as_deref())?.unwrap_or(0);
+        if wait > WAIT_S_MAX {
+            return Err(Error::field("wait", format!("expected 0 to {WAIT_S_MAX} seconds")));
+        }
+        Ok(Duration::from_secs(wait))
+    }
 }
 
 /// `GET /api/events`: at once if there is anything after the cursor, else when there is or `wait` seconds are over.
@@ -49,12 +63,8 @@ impl StreamQuery {
 pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<StreamQuery>) -> Result<Response, ApiError> {
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
     let filter = query.filter()?;
-    let limit = limit_param(query.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_EVENTS_MAX)?;
-    let wait = param("wait", query.wait.as_deref())?.unwrap_or(0);
-    if wait > WAIT_S_MAX {
-        return Err(Error::field("wait", format!("expected 0 to {WAIT_S_MAX} seconds")).into());
-    }
-    match read(&state, after, filter, limit, Instant::now() + Duration::from_secs(wait)).await {
+    let (limit, wait) = (query.limit()?, query.wait()?);
+    match read(&state, after, filter, limit, Instant::now() + wait).await {
         Ok(page) => Ok(reply::at(page.cursor, reply::json_text(body(&page)))),
         // With the refusal comes where to go on once the reader has reloaded its state.
         Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),

@@ -31,6 +31,17 @@ pub(crate) struct SendMessage {
 
 impl JsonBody for SendMessage {}
 
+impl SendMessage {
+    /// What the body asks for.
+    pub(crate) fn into_command(self) -> Result<Command, ApiError> {
+        let from = user_ref("fromUserId", required("fromUserId", self.from_user_id.or(self.from_id).as_deref())?)?;
+        let to = recipient_ref("toUserId", required("toUserId", self.to_user_id.or(self.to_id).as_deref())?)?;
+        let content = self.content.ok_or_else(|| Error::field("content", "missing"))?;
+        let message_type = self.message_type.unwrap_or_else(|| DEFAULT_TYPE.into());
+        Ok(Command::SendMessage { from, to, content, message_type })
+    }
+}
+
 #[derive(Serialize)]
 struct Sent<'a> {
     #[serde(flatten)]
@@ -41,12 +52,7 @@ struct Sent<'a> {
 
 /// `POST /api/messages`
 pub(crate) async fn send(State(sambad): State<Sambad>, payload: Payload<SendMessage>) -> Result<Response, ApiError> {
-    let SendMessage { from_user_id, from_id, to_user_id, to_id, content, message_type } = payload.body;
-    let from = user_ref("fromUserId", required("fromUserId", from_user_id.or(from_id).as_deref())?)?;
-    let to = recipient_ref("toUserId", required("toUserId", to_user_id.or(to_id).as_deref())?)?;
-    let content = content.ok_or_else(|| Error::field("content", "missing"))?;
-    let message_type = message_type.unwrap_or_else(|| DEFAULT_TYPE.into());
-    let receipt = sambad.execute(Command::SendMessage { from, to, content, message_type }, payload.key).await?;
+    let receipt = sambad.execute(payload.body.into_command()?, payload.key).await?;
     let Outcome::MessageSent { message } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let body = Sent { fields: message, message: "Message sent successfully", seq: receipt.seq };
     Ok(reply::receipt(&receipt, StatusCode::CREATED, body))

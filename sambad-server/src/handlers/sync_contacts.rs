@@ -5,17 +5,18 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::response::Response;
 use sambad_core::model::KnownUser;
-use sambad_core::{Error, Phone, limits};
+use sambad_core::{CountryCode, Error, Phone, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::extract::{self, LargeJsonBody, Payload};
+use crate::object::Object;
 use crate::reply;
 use crate::router::AppState;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct AddressBook {
-    contacts: Option<Vec<Entry>>,
+    contacts: Option<Vec<Object<Entry>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +26,37 @@ struct Entry {
 }
 
 impl LargeJsonBody for AddressBook {}
+
+/// The people of an address book.
+#[derive(Debug)]
+pub(crate) struct People {
+    /// Entries that were sent.
+    pub(crate) total: usize,
+    /// The phones that could be read, in the order sent, each once.
+    pub(crate) phones: Vec<Phone>,
+    /// What each is called.
+    pub(crate) names: HashMap<Phone, Option<String>>,
+}
+
+impl AddressBook {
+    /// Who is in it; entries without a phone that can be read are left out.
+    pub(crate) fn into_people(self, default: &CountryCode) -> Result<People, ApiError> {
+        let entries = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
+        if entries.len() > limits::SYNC_CONTACTS_MAX {
+            return Err(Error::field("contacts", format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)).into());
+        }
+        let total = entries.len();
+        let mut people = People { total, phones: Vec::with_capacity(total), names: HashMap::with_capacity(total) };
+        for Object(entry) in entries {
+            let phone = entry.phone.and_then(|text| Phone::parse(&text, default).ok());
+            let Some(phone) = phone else { continue };
+            if people.names.insert(phone.clone(), extract::name(entry.name)).is_none() {
+                people.phones.push(phone);
+            }
+        }
+        Ok(people)
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,20 +68,7 @@ struct Matched {
 
 /// `POST /api/sync-contacts`; entries without a phone that can be read match nobody.
 pub(crate) async fn sync(State(state): State<AppState>, payload: Payload<AddressBook>) -> Result<Response, ApiError> {
-    let entries = payload.body.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
-    if entries.len() > limits::SYNC_CONTACTS_MAX {
-        return Err(Error::field("contacts", format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)).into());
-    }
-    let total_contacts = entries.len();
-    let mut names: HashMap<Phone, Option<String>> = HashMap::with_capacity(total_contacts);
-    let mut phones = Vec::with_capacity(total_contacts);
-    for entry in entries {
-        let phone = entry.phone.and_then(|text| Phone::parse(&text, &state.config.default_country_code).ok());
-        let Some(phone) = phone else { continue };
-        if names.insert(phone.clone(), extract::name(entry.name)).is_none() {
-            phones.push(phone);
-        }
-    }
+    let People { total, phones, mut names } = payload.body.into_people(&state.config.default_country_code)?;
     let found = state.sambad.known_users(&phones).await?;
     let place: HashMap<&Phone, usize> = phones.iter().enumerate().map(|(place, phone)| (phone, place)).collect();
     let matched = found.map(|mut users| {
@@ -59,7 +78,7 @@ pub(crate) async fn sync(State(state): State<AppState>, payload: Payload<Address
                 user.name = names.remove(&user.phone).flatten();
             }
         }
-        Matched { success: true, total_contacts, sambad_users: users }
+        Matched { success: true, total_contacts: total, sambad_users: users }
     });
     Ok(reply::snapshot(&matched))
 }

@@ -25,6 +25,11 @@ pub(crate) struct Login {
 impl JsonBody for Login {}
 
 impl Login {
+    /// What the body asks for.
+    pub(crate) fn into_command(self, default: &CountryCode) -> Result<Command, ApiError> {
+        Ok(Command::Login { phone: self.phone(default)?, name: extract::name(self.name) })
+    }
+
     /// Reads the phone from whichever fields the app sends; a country code it sends stands in for the server's default.
     fn phone(&self, default: &CountryCode) -> Result<Phone, Error> {
         let code = self.country_code.as_deref().map(str::parse).transpose();
@@ -48,8 +53,7 @@ struct LoggedIn<'a> {
 
 /// `POST /api/users/login`
 pub(crate) async fn login(State(state): State<AppState>, payload: Payload<Login>) -> Result<Response, ApiError> {
-    let phone = payload.body.phone(&state.config.default_country_code)?;
-    let command = Command::Login { phone, name: extract::name(payload.body.name) };
+    let command = payload.body.into_command(&state.config.default_country_code)?;
     let receipt = state.sambad.execute(command, payload.key).await?;
     let Outcome::LoggedIn { user, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
     Ok(reply::receipt(&receipt, StatusCode::OK, LoggedIn { fields: user, created: *created, seq: receipt.seq, user }))

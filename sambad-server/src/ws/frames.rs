@@ -5,6 +5,9 @@ use sambad_core::{Cursor, Filter, LogBounds, ResyncReason, Seq, Timestamp, UserI
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::error::brief;
+use crate::object::Object;
+
 /// What a client may send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ClientFrame {
@@ -38,9 +41,9 @@ struct Incoming {
 impl ClientFrame {
     /// Reads the text of a frame.
     pub(crate) fn parse(text: &str) -> Result<Self, BadFrame> {
-        let incoming: Incoming = serde_json::from_str(text).map_err(|error| {
+        let Object(incoming) = serde_json::from_str::<Object<Incoming>>(text).map_err(|error| {
             let code = if error.is_data() { "invalid_field" } else { "invalid_json" };
-            BadFrame::new(code, error.to_string())
+            BadFrame::new(code, brief(&error.to_string()))
         })?;
         match incoming.kind.as_str() {
             "ping" => Ok(Self::Ping),
@@ -152,6 +155,7 @@ mod tests {
             ("", "invalid_json"),
             ("{", "invalid_json"),
             ("[]", "invalid_field"),
+            (r#"["ping",null,null]"#, "invalid_field"),
             ("7", "invalid_field"),
             (r#"{"type":1}"#, "invalid_field"),
             (r#"{"type":"shout"}"#, "unknown_type"),

@@ -2,6 +2,7 @@
 
 mod close;
 mod frames;
+mod heard;
 mod inbound;
 mod session;
 pub(crate) mod shard;
@@ -27,9 +28,14 @@ use inbound::Inbound;
 use session::{Session, Start};
 
 pub(crate) use frames::ServerFrame;
+#[cfg(feature = "testing")]
+pub(crate) use {
+    frames::{BadFrame, ClientFrame},
+    heard::Heard,
+};
 
 /// Bytes of a client's frame or message, at most. A longer one cannot be skipped: it ends the session.
-const FRAME_BYTES_MAX: usize = 16 << 10;
+pub(crate) const FRAME_BYTES_MAX: usize = 16 << 10;
 /// What a session's read buffer starts with, and grows beyond when a frame needs it: clients say little.
 const READ_BUFFER_BYTES: usize = 128;
 
@@ -81,7 +87,7 @@ async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, Owne
     Some((socket, write))
 }
 
-fn socket_config() -> WebSocketConfig {
+pub(crate) fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)

@@ -13,13 +13,13 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use uuid::Uuid;
 
 use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
+use super::heard::Heard;
 use super::inbound::Inbound;
 use super::shard::{Opening, ShardHandle, WriteHalf};
 use crate::config::ServerConfig;
@@ -61,7 +61,7 @@ pub(super) struct Session {
 
 /// What a session waits for.
 enum Input {
-    Message(Option<Result<Message, WsError>>),
+    Heard(Heard),
     /// The shard gave the session up, for a reason that the client is told, or because the socket broke.
     GivenUp(Option<CloseReason>),
     Timer,
@@ -135,7 +135,7 @@ impl Session {
             let timer = self.heard_by.map_or(self.next_ping, |heard_by| heard_by.min(self.next_ping));
             // Any order would be right: nothing is lost by a branch that is not taken, as each is cancel safe.
             let input = tokio::select! {
-                message = self.socket.next() => Input::Message(message),
+                message = self.socket.next() => Input::Heard(message.map_or(Heard::Gone, Heard::from)),
                 reason = &mut self.given_up => Input::GivenUp(reason.ok()),
                 () = sleep_until(timer) => Input::Timer,
                 () = drain.begins() => Input::Drain(drain.reconnect_after()),
@@ -148,13 +148,9 @@ impl Session {
 
     async fn handle(&mut self, input: Input) -> Result<(), End> {
         match input {
-            Input::Message(None) | Input::GivenUp(None) => Err(End::Gone),
+            Input::GivenUp(None) => Err(End::Gone),
             Input::GivenUp(Some(reason)) => Err(End::Close(reason)),
-            Input::Message(Some(Ok(message))) => {
-                self.heard_by = None;
-                self.receive(message).await
-            }
-            Input::Message(Some(Err(error))) => self.refuse_stream(error).await,
+            Input::Heard(heard) => self.receive(heard).await,
             Input::Timer => self.tick().await,
             Input::Drain(reconnect_after) => Err(End::Close(CloseReason::Drain { reconnect_after })),
         }
@@ -175,47 +171,37 @@ impl Session {
         Ok(())
     }
 
-    async fn receive(&mut self, message: Message) -> Result<(), End> {
-        let frame = match message {
-            Message::Text(text) => ClientFrame::parse(&text),
-            Message::Binary(_) => Err(BadFrame::new("binary_frame", "expected a text frame")),
-            Message::Close(_) => return Err(End::Closed),
-            Message::Ping(_) => {
-                // tungstenite would write the pong with its next read, which ends when the client says something else.
-                self.socket.flush().await.map_err(|_| End::Gone)?;
-                self.hand_over().await;
-                return Ok(());
-            }
-            Message::Pong(_) | Message::Frame(_) => return Ok(()),
-        };
-        match frame {
-            Ok(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
-            Ok(ClientFrame::Subscribe(filter)) => {
+    async fn receive(&mut self, heard: Heard) -> Result<(), End> {
+        self.heard_by = None;
+        match heard {
+            Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
+            Heard::Frame(ClientFrame::Subscribe(filter)) => {
                 self.write.filter(filter).await;
                 Ok(())
             }
-            Err(bad) => {
+            Heard::Bad(bad) => {
                 self.bad_frames += 1;
-                self.send(&ServerFrame::error(bad)).await?;
+                self.refuse(bad).await?;
                 if self.bad_frames >= BAD_FRAMES_MAX { Err(End::Close(CloseReason::BadFrames)) } else { Ok(()) }
             }
+            Heard::Ping => {
+                // tungstenite would write the pong with its next read, which ends when the client says something else.
+                self.socket.flush().await.map_err(|_| End::Gone)?;
+                self.hand_over().await;
+                Ok(())
+            }
+            Heard::Life => Ok(()),
+            Heard::Goodbye => Err(End::Closed),
+            Heard::Broken(bad) => {
+                self.refuse(bad).await?;
+                Err(End::Close(CloseReason::BadFrames))
+            }
+            Heard::Gone => Err(End::Gone),
         }
     }
 
-    /// After a protocol error the next frame cannot be found: the client is told what was wrong, then closed.
-    async fn refuse_stream(&mut self, error: WsError) -> Result<(), End> {
-        let bad = match error {
-            WsError::Capacity(_) => {
-                BadFrame::new("frame_too_large", format!("expected at most {} bytes", super::FRAME_BYTES_MAX))
-            }
-            // A client that hung up without a goodbye did nothing wrong.
-            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Err(End::Gone),
-            WsError::Utf8(_) => BadFrame::new("invalid_utf8", "expected UTF-8"),
-            WsError::Protocol(error) => BadFrame::new("invalid_frame", error.to_string()),
-            _ => return Err(End::Gone),
-        };
-        self.send(&ServerFrame::error(bad)).await?;
-        Err(End::Close(CloseReason::BadFrames))
+    async fn refuse(&mut self, bad: BadFrame) -> Result<(), End> {
+        self.send(&ServerFrame::error(bad)).await
     }
 
     async fn send(&mut self, frame: &ServerFrame) -> Result<(), End> {

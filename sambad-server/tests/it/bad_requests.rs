@@ -107,10 +107,28 @@ async fn fields_are_checked_and_named() {
         (message, json!({ "fromUserId": id, "toUserId": id, "content": "x", "type": "" }), "invalid_field", "type"),
         (message, json!({ "fromUserId": id, "toUserId": "call me", "content": "x" }), "invalid_id", "toUserId"),
         (message, json!({ "fromUserId": id, "toUserId": "12", "content": "x" }), "invalid_phone", "toUserId"),
+        ("/api/sync-contacts", json!({ "contacts": [["Asha", "+919876543210"]] }), "invalid_field", "contacts[0]"),
     ] {
         let told = world.api.post(path, &body).await.refused(400, code);
         assert!(told.contains(field), "{path} {body}: {told}");
     }
+    unharmed(world, before).await;
+}
+
+/// Goal: a refusal does not send back what was sent. Method: the longest text where a list, a number or a type belongs.
+#[tokio::test]
+async fn a_refusal_is_short() {
+    let (world, before) = inhabited(ServerConfig::default()).await;
+    let long = "x".repeat(60_000);
+    let told = world.api.post("/api/sync-contacts", json!({ "contacts": long })).await.refused(400, "invalid_field");
+    assert!(told.chars().count() < 300 && told.ends_with("expected a sequence"), "{told}");
+    let told = world.api.get(&format!("/api/events?limit={}", &long[..10_000])).await.refused(400, "invalid_field");
+    assert!(told.chars().count() < 300, "{told}");
+    let mut dashboard = world.dashboard("").await;
+    dashboard.send(format!(r#"{{"type":"subscribe","types":"{}"}}"#, &long[..16_000])).await;
+    let told = dashboard.text().await.expect("the session is open");
+    assert!(told.chars().count() < 400 && told.contains("invalid_field"), "{told}");
+    drop(dashboard);
     unharmed(world, before).await;
 }
 

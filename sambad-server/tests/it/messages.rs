@@ -33,6 +33,7 @@ async fn recipients_may_be_named_in_many_ways() {
         (json!({ "fromUserId": asha, "toUserId": "98765-43211" }), &ravi),
         (json!({ "fromUserId": john, "toUserId": "555 123 4568" }), &jane),
         (json!({ "fromUserId": "+15551234567", "toUserId": "(555) 1234568" }), &jane),
+        (json!({ "fromUserId": john, "toUserId": format!("555{}1234568", " ".repeat(60_000)) }), &jane),
         (json!({ "fromUserId": asha, "toUserId": asha }), &asha),
     ] {
         let mut body = body;

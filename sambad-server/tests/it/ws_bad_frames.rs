@@ -31,6 +31,7 @@ async fn a_bad_frame_is_told_and_passed_over() {
         (Message::text(r#"{"type":"ping"}{"type":"ping"}"#), "invalid_json"),
         (Message::text(longest), "invalid_json"),
         (Message::text("[]"), "invalid_field"),
+        (Message::text(r#"["ping",null,null]"#), "invalid_field"),
         (Message::text("null"), "invalid_field"),
         (Message::text(r#"{"type":5}"#), "invalid_field"),
         (Message::text(r#"{"types":[]}"#), "invalid_field"),

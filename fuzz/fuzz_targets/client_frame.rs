@@ -1,0 +1,4 @@
+//! Fuzzes `sambad_server::testing::parsers::client_frame`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sambad_server::testing::parsers::client_frame(bytes));

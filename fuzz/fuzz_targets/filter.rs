@@ -1,0 +1,4 @@
+//! Fuzzes `sambad_server::testing::parsers::filter`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sambad_server::testing::parsers::filter(bytes));
