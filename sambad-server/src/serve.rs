@@ -30,9 +30,9 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How long requests in progress may take to end once the server drains.
-const REQUESTS_GRACE: Duration = Duration::from_secs(4);
-/// How long sessions may take to say goodbye.
-const SESSIONS_GRACE: Duration = Duration::from_secs(2);
+const REQUESTS_GRACE: Duration = Duration::from_secs(2);
+/// How long sessions may take to say goodbye; requests go on meanwhile.
+const SESSIONS_GRACE: Duration = Duration::from_secs(4);
 /// How long the last commits may take; with requests, sessions and shards it stays below 10 s.
 const COMMIT_GRACE: Duration = Duration::from_secs(3);
 /// How long shards may take to let go of what is left.

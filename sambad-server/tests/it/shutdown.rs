@@ -32,6 +32,35 @@ async fn sessions_are_told_to_come_back() {
     assert!(delays.len() > 10 && delays.iter().all(|delay| *delay < 1_000_000), "{delays:?}");
 }
 
+/// Goal: readiness fails first, while everything is still served; then sessions are told, and new ones are refused. Method: a
+/// drain that is announced for three seconds, within which a write, its delivery and a new session go as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_fails_first() {
+    let config = ServerConfig { drain_delay: Duration::from_secs(3), ..ServerConfig::default() };
+    let world = World::start_with(config, Limits::default()).await;
+    let mut dashboard = world.dashboard("").await;
+    let (api, address) = (world.api.clone(), world.server.address());
+    let stopped = tokio::spawn(world.server.stop());
+    soon("readiness to fail", async {
+        while api.get("/readyz").await.status == 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    api.get("/readyz").await.refused(503, "unavailable");
+    assert_eq!(api.get("/livez").await.status, 200);
+    api.user("+919876543210").await;
+    assert_eq!(dashboard.seq().await, 1);
+    let mut late = Dashboard::connect(address, "after=0").await;
+    assert_eq!(late.seq().await, 1);
+    late.expect("live").await;
+    for mut dashboard in [dashboard, late] {
+        let Ended::Closed(4000, reason) = dashboard.ended().await else { panic!("expected a drain") };
+        assert!(reason.starts_with("drain reconnect_after_ms="), "{reason}");
+    }
+    soon("end of the server", stopped).await.expect("the server does not panic");
+}
+
 /// Goal: a poll that waits is answered when the server stops. Method: the longest wait, then a stop once it is under way.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_polls_are_answered() {

@@ -52,8 +52,21 @@ impl Process {
     /// As `start_with`, for servers that may end before they listen: what they printed.
     pub(crate) async fn try_start_with(args: &[&str], env: &[(&str, &str)]) -> Result<Self, Vec<String>> {
         let mut command = command();
-        command.args(args).envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the binary starts");
+        command.args(args).envs(env.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// Starts the binary with a limit of descriptors.
+    pub(crate) async fn start_limited(descriptors: usize, directory: &Path) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), BINARY]);
+        command.args(["--listen", "127.0.0.1:0", "--database", &database(directory)]);
+        Self::spawn(command).await.expect("the server listens")
+    }
+
+    async fn spawn(mut command: Command) -> Result<Self, Vec<String>> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
         let mut printed = Vec::new();
         let url = loop {
@@ -69,6 +82,12 @@ impl Process {
         };
         let address = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("the line ends in a URL");
         Ok(Self { child, address, api: Api::new(&url), printed })
+    }
+
+    /// Descriptors that the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let id = self.child.id().expect("the process runs");
+        std::fs::read_dir(format!("/proc/{id}/fd")).expect("Linux tells").count()
     }
 
     /// Sends SIGTERM.
