@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The subject of the finding that [`repair_counters`](crate::maintenance::repair_counters) mends.
+pub const COUNTERS: &str = "counters = rows";
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

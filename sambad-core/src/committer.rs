@@ -116,7 +116,9 @@ impl Committer {
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {
                 self.log.publish(&committed.events, committed.head);
-                self.outage.over();
+                if committed.written {
+                    self.outage.over();
+                }
                 committed.results
             }
             Err(error) => {
@@ -145,7 +147,7 @@ impl Committer {
         (requests, replies)
     }
 
-    /// What fails is tried again with the next turn.
+    /// Does what is due. What fails is tried again a second later.
     async fn upkeep(&mut self) {
         if self.writer.write_back_is_due()
             && let Err(error) = self.writer.write_back().await
@@ -154,6 +156,17 @@ impl Committer {
         }
         if self.trim_due <= Instant::now() {
             self.trim().await;
+            self.probe().await;
+        }
+    }
+
+    /// While writes fail, finds out whether they still would: nobody else may ask for one.
+    async fn probe(&mut self) {
+        if self.outage.lasts() {
+            match self.writer.probe().await {
+                Ok(()) => self.outage.over(),
+                Err(error) => self.outage.noticed(&error, 0),
+            }
         }
     }
 

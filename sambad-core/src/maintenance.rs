@@ -23,7 +23,7 @@ pub async fn check(database: &str) -> Result<Vec<Finding>, Error> {
 /// since stay counted as they are.
 ///
 /// # Errors
-/// As [`check`], and `Internal` when a server runs on the database.
+/// As [`check`], and `Internal` when a server runs on the database, or its schema is not this version's.
 ///
 /// # Cancel safety
 /// Done wholly or not at all.

@@ -22,6 +22,9 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a body that carries an address book, at most.
 const SYNC_BODY_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of all bodies that are being read at a time; beyond it a request is refused as overloaded.
+pub(crate) const BODIES_BYTES_MAX: usize = 128 << 20;
+
 /// A JSON body that knows its own bound.
 pub(crate) trait JsonBody: DeserializeOwned {
     const BYTES_MAX: usize = BODY_BYTES_MAX;
@@ -56,6 +59,10 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
         if !is_json(&parts.headers) {
             return Err(ApiError::UnsupportedMediaType);
         }
+        // Bodies that arrive slowly on many connections must not add up to all of the memory.
+        let room = announced(&parts.headers).map_or(T::BYTES_MAX, |bytes| bytes.min(T::BYTES_MAX));
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let _room = state.bodies.try_acquire_many(room).map_err(|_| Error::Overloaded)?;
         let arrival = read(&parts.headers, body, T::BYTES_MAX);
         let bytes = tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
         let key = idempotency_key(&parts, &bytes)?;

@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::extract::next_link;
 
 pub(crate) const SAMBAD_CURSOR: HeaderName = HeaderName::from_static("sambad-cursor");
+/// When a poll that was answered because the server goes is to come back.
+pub(crate) const RECONNECT_AFTER_MS: HeaderName = HeaderName::from_static("sambad-reconnect-after-ms");
 pub(crate) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A response with the log position it belongs to.

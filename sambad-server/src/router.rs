@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) shards: Shards,
     pub(crate) drain: Drain,
+    /// Bytes of bodies that may still be read at a time.
+    pub(crate) bodies: Semaphore,
     pub(crate) started: Instant,
 }
 
@@ -46,7 +48,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) tasks: TaskTracker,
-    /// Counts event streams, whose tasks are those of their connections.
+    /// Counts event streams and polls that wait, whose tasks are those of their connections.
     pub(crate) streams: TaskTracker,
     pub(crate) permits: Arc<Semaphore>,
 }
@@ -103,7 +105,14 @@ fn cors() -> CorsLayer {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), sse::LAST_EVENT_ID, X_REQUEST_ID])
-        .expose_headers([reply::SAMBAD_CURSOR, reply::IDEMPOTENT_REPLAYED, X_REQUEST_ID, header::LINK, header::RETRY_AFTER])
+        .expose_headers([
+            reply::SAMBAD_CURSOR,
+            reply::RECONNECT_AFTER_MS,
+            reply::IDEMPOTENT_REPLAYED,
+            X_REQUEST_ID,
+            header::LINK,
+            header::RETRY_AFTER,
+        ])
 }
 
 /// Gives every request an id, writes the body of every refusal, and logs at debug level what came and went.

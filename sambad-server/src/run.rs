@@ -3,11 +3,12 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sambad_core::Sambad;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Cli;
 use crate::{commands, serve, telemetry};
@@ -43,13 +44,24 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let address = listener.local_addr().context("listener has no address")?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let stop = CancellationToken::new();
+    let signals = async {
+        for again in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if !again {
+                stop.cancel();
+            }
         }
     };
-    serve(listener, sambad, cli.server(), shutdown).await.context("cannot serve")
+    tokio::select! {
+        // In this order: a server that has ended did so well, whatever signals came meanwhile.
+        biased;
+        served = serve(listener, sambad, cli.server(), stop.clone().cancelled_owned()) => served.context("cannot serve"),
+        () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
+    }
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

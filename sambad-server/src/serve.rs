@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
 use crate::drain::Drain;
+use crate::extract::BODIES_BYTES_MAX;
 use crate::router::{AppState, Sessions, Shared, router};
 use crate::stall::StallGuard;
 use crate::ws::shard::Shards;
@@ -73,6 +74,7 @@ pub async fn serve(
         sessions,
         shards,
         drain: Drain::new(config.drain_window),
+        bodies: Semaphore::new(BODIES_BYTES_MAX),
         config: Arc::new(config),
         started: Instant::now(),
     });

@@ -43,7 +43,8 @@ pub(crate) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if state.drain.has_begun() {
-        return Err(ApiError::Draining);
+        // Not a 503, after which a browser's EventSource never comes back.
+        return Ok((HEADERS, Body::from(goodbye(state.drain.reconnect_after()))).into_response());
     }
     let (asked, filter) = (query.after()?, query.filter()?);
     // A browser that reconnects has the old address and the new id.
@@ -133,7 +134,7 @@ impl Feed {
             Input::Heartbeat => self.beat(&mut out),
             Input::Drain(reconnect_after) => {
                 self.ended = true;
-                let _ = write!(out, "retry: {}\n\n", reconnect_after.as_millis());
+                out.extend_from_slice(goodbye(reconnect_after).as_bytes());
             }
         }
         Some(out.into())
@@ -171,6 +172,11 @@ impl Feed {
             push_id(out, cursor);
         }
     }
+}
+
+/// The last message of a server that goes.
+fn goodbye(reconnect_after: Duration) -> String {
+    format!("retry: {}\n\n", reconnect_after.as_millis())
 }
 
 /// Bytes around an event's JSON: the names of the fields, the cursor, the type.

@@ -19,6 +19,9 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::rest::events::types;
 
+/// How long a reader stays on a lower transport before its next reconnect tries from the top again.
+const CLIMB_AFTER: Duration = Duration::from_secs(600);
+
 #[derive(Debug)]
 pub(super) struct Machine {
     /// What the reader asked for; counts until there is a cursor.
@@ -27,6 +30,8 @@ pub(super) struct Machine {
     asked: Transport,
     /// What is used: that which worked last, or is to be tried next.
     transport: Transport,
+    /// When a transport was last found not to get through.
+    stepped_down: Option<Instant>,
     /// Everything up to here was passed on (or was before the stream).
     cursor: Option<Cursor>,
     session: Option<Session>,
@@ -58,6 +63,7 @@ impl Machine {
             after: options.after,
             asked: options.transport,
             transport: options.transport.first(),
+            stepped_down: None,
             cursor,
             session: None,
             items: VecDeque::new(),
@@ -115,6 +121,10 @@ impl Machine {
             // A mere handshake is no success: a server that accepts and drops would be dialled without end or pause.
             self.backoff.reset();
         }
+        if self.stepped_down.is_some_and(|at| now.duration_since(at) >= CLIMB_AFTER) {
+            // What looked blocked may have been a server that restarted behind its proxy, or a proxy that is mended by now.
+            (self.transport, self.stepped_down) = (self.asked.first(), None);
+        }
         let delay = match asked {
             // Told to this session alone: the server has spread them.
             Some(asked) if matches!(why, Error::Closed { .. }) => asked,
@@ -140,6 +150,7 @@ impl Machine {
             return Ok(self.lost(why, None, now, random));
         };
         self.transport = below;
+        self.stepped_down = Some(now);
         // At once. A server that restarts behind a proxy looks the same for as long as it takes, and the shorter the time
         // between two attempts, the surer it is that the transport made the difference and not the server's return.
         let delay = Duration::ZERO;

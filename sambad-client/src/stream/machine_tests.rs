@@ -228,3 +228,17 @@ fn the_address_carries_the_question() {
         "http://h:1/sambad/ws?after=0000000a-5&types=contact_added&user=0198f0c4-7b1e-7000-8000-00000000000a"
     );
 }
+
+/// Goal: a transport that was blocked once is tried again some time later, at a reconnect. Method: reconnects on both sides of
+/// the time.
+#[test]
+fn a_lower_transport_is_not_for_ever() {
+    let begun = Instant::now();
+    let mut machine = machine(None);
+    machine.blocked(cut(), begun, 1.0).unwrap();
+    for (after, transport) in [(CLIMB_AFTER / 2, Transport::Sse), (CLIMB_AFTER, Transport::WebSocket)] {
+        machine.frame(connected("0000000a-5"), begun);
+        let _ = machine.lost(cut(), None, begun + after, 1.0);
+        assert_eq!(machine.transport(), transport);
+    }
+}

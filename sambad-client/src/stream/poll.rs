@@ -151,6 +151,11 @@ async fn ask(client: Client, question: Question, patience: Duration, greeted: bo
         StatusCode::OK => {
             // Whatever says 200 and is no page is not the server: a portal that wants a login, between two polls as well.
             let page: EventPage = client.answer(&headers, &body).map_err(End::Blocked)?.value;
+            let drained = text(&headers, "sambad-reconnect-after-ms").filter(|_| page.events.is_empty());
+            if let Some(millis) = drained {
+                // Readers are told the same as of a WebSocket.
+                return Err(End::Closed { code: 4000, reason: format!("drain reconnect_after_ms={millis}") });
+            }
             if page.events.is_empty() && !wait.is_zero() {
                 sleep(PAUSE.saturating_sub(begun.elapsed())).await;
             }

@@ -342,7 +342,8 @@ impl Writer {
         if !self.store.passes(FaultPoint::Committed).await {
             return Err(Error::OutcomeUnknown(None));
         }
-        Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
+        let written = !plan.is_empty();
+        Ok(Committed { events: event::encode(&plan.events), head: plan.head(), written, results: plan.results })
     }
 
     /// Trims as the SQLite store does, at the simulation's own instant.

@@ -36,6 +36,8 @@ pub(crate) struct Committed {
     pub(crate) results: Vec<Result<Receipt, Error>>,
     /// The events of the batch, in seq order.
     pub(crate) events: Vec<Event>,
+    /// Whether anything was written: a batch of refusals does not touch the disk.
+    pub(crate) written: bool,
     /// The head of the log after the batch; beyond the last announced although `events` is empty if a COMMIT whose outcome
     /// was unknown took effect after all.
     pub(crate) head: Seq,
@@ -209,6 +211,18 @@ impl Writer {
     /// `Unavailable` when the store does not answer; the next call goes on from whatever is stored then.
     pub(crate) async fn trim(&mut self, retention: Retention) -> Result<Option<Trimmed>, Error> {
         dispatch!(self, writer => writer.trim(retention, Timestamp::now()))
+    }
+
+    /// Writes nothing of any meaning, to see whether writing works.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not.
+    pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(writer) => writer.probe().await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(()),
+        }
     }
 
     /// Whether the store wants to be looked after before the next batch.

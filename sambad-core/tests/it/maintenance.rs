@@ -65,7 +65,7 @@ async fn a_sound_database_has_no_fault() {
         let directory = lived_in(retention).await;
         let findings = check(&directory).await;
         assert!(findings.iter().all(|finding| finding.severity == Severity::Fine), "{findings:#?}");
-        assert_eq!(findings.len(), 7);
+        assert_eq!(findings.len(), 8);
         let core = Core::start_in(directory, Limits::default()).await;
         let findings = maintenance::check(&url(&core.path())).await.unwrap();
         assert_eq!(faults(&findings), [""; 0]);
@@ -109,6 +109,19 @@ async fn every_fault_is_found() {
         assert!(faults(&findings).contains(&subject), "{statement}: {findings:#?}");
         assert!(findings.iter().all(|finding| (finding.severity == Severity::Fine) == finding.advice.is_empty()));
     }
+}
+
+/// Goal: a damaged file is examined as far as it goes, and said to be damaged. Method: garbage in the middle of the file.
+#[tokio::test]
+async fn a_damaged_file_is_examined() {
+    let directory = lived_in(Retention::Forever).await;
+    let path = directory.path().join("test.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    bytes[4096 * (pages / 2)..4096 * (pages / 2 + 3)].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let findings = check(&directory).await;
+    assert!(faults(&findings).contains(&"file is sound"), "{findings:#?}");
 }
 
 /// Goal: repair mends counters and nothing else, and needs the database to itself. Method: counters spoilt in a whole and in a

@@ -41,7 +41,14 @@ async fn a_locked_store_is_unavailable_and_recovers() {
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();
     let refused = core.sambad.execute(login(2), None).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    assert!(!core.sambad.is_writable());
     sqlx::query("rollback").execute(&mut other).await.unwrap();
+    let noticed = async {
+        while !core.sambad.is_writable() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), noticed).await.expect("it is noticed without a write");
     let accepted = core.sambad.execute(login(3), None).await.unwrap();
     assert_eq!(seq(&accepted), Some(2));
     core.stop().await;

@@ -1,7 +1,7 @@
 //! `check`: what is wrong with the database and this machine, and what to do about it.
 
 use anyhow::{Context as _, bail};
-use sambad_core::check::{Finding, Severity};
+use sambad_core::check::{COUNTERS, Finding, Severity};
 use sambad_core::maintenance;
 
 use super::{machine, say};
@@ -12,16 +12,20 @@ use crate::config::Cli;
 /// # Errors
 /// When something is wrong, or cannot be examined at all.
 pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
+    let machine = machine::examine(cli).await;
+    show(&machine)?;
     let mut findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
     show(&findings)?;
-    if repair && has_fault(&findings) {
+    let faults: Vec<&str> =
+        findings.iter().filter(|found| found.severity == Severity::Fault).map(|found| found.subject).collect();
+    if repair && faults == [COUNTERS] {
         say("repair: counts the rows anew; nothing but counters is changed")?;
         maintenance::repair_counters(&cli.database).await.context("cannot repair")?;
         findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
         show(&findings)?;
+    } else if repair && !faults.is_empty() {
+        say("not repaired: what else is wrong comes first")?;
     }
-    let machine = machine::examine(cli).await;
-    show(&machine)?;
     findings.extend(machine);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
@@ -33,8 +37,4 @@ pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
 
 fn show(findings: &[Finding]) -> anyhow::Result<()> {
     findings.iter().try_for_each(say).context("cannot write to stdout")
-}
-
-fn has_fault(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Fault)
 }

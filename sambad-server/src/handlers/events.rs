@@ -64,8 +64,18 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
     let filter = query.filter()?;
     let (limit, wait) = (query.limit()?, query.wait()?);
+    // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
+    let _counted = (!wait.is_zero()).then(|| state.sessions.streams.token());
     match read(&state, after, filter, limit, Instant::now() + wait).await {
-        Ok(page) => Ok(reply::at(page.cursor, reply::json_text(body(&page)))),
+        Ok(page) => {
+            let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
+            let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));
+            if told {
+                let millis = u64::try_from(state.drain.reconnect_after().as_millis()).unwrap_or(u64::MAX);
+                answer.headers_mut().insert(reply::RECONNECT_AFTER_MS, millis.into());
+            }
+            Ok(answer)
+        }
         // With the refusal comes where to go on once the reader has reloaded its state.
         Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),
         Err(error) => Err(error.into()),

@@ -75,6 +75,8 @@ async fn check_names_what_is_wrong_and_repairs_counters() {
     assert_eq!(code, Some(1));
     assert!(stdout.contains("3 events from 1 to 4: 2 is missing") && stdout.contains("restore the last backup"), "{stdout}");
 
+    assert!(stdout.contains("not repaired: what else is wrong comes first"), "{stdout}");
+
     let other = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = other.local_addr().expect("an address").to_string();
     let (code, stdout, _) = check(left_behind().await.path(), &address, &[]).await;

@@ -61,6 +61,29 @@ async fn readiness_fails_first() {
     soon("end of the server", stopped).await.expect("the server does not panic");
 }
 
+/// Goal: a browser that comes back too early is told again when to, in a form that it understands. Method: a session that does not
+/// answer its goodbye keeps the door open; a stream is asked for meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_come_early_are_told_again() {
+    let world = World::start().await;
+    let mut deaf = world.raw().await;
+    deaf.write(crate::ws::handshake("after=0")).await;
+    world.sessions(1).await;
+    let (api, mut early) = (world.api.clone(), world.raw().await);
+    let stopped = tokio::spawn(world.server.stop());
+    soon("readiness to fail", async {
+        while api.get("/readyz").await.status == 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let answer = early.ask("GET /api/events/stream HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+    let delay = answer.text.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
+    assert!(delay.is_some_and(|millis| millis.parse::<u64>().is_ok()), "{answer:?}");
+    soon("end of the server", stopped).await.expect("the server does not panic");
+}
+
 /// Goal: a poll that waits is answered when the server stops. Method: the longest wait, then a stop once it is under way.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_polls_are_answered() {
@@ -73,6 +96,7 @@ async fn waiting_polls_are_answered() {
     let answer = raw.answer().await;
     answer.is(200, r#"{"events":[],"cursor":"EPOCH-0","head":0,"first":1}"#);
     assert_eq!(answer.header("connection"), Some("close"));
+    assert!(answer.header("sambad-reconnect-after-ms").is_some_and(|millis| millis.parse::<u64>().is_ok()), "{answer:?}");
     raw.end().await;
 }
 

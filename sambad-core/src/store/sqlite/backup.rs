@@ -1,7 +1,7 @@
 //! Copies a database, there and back.
 //!
 //! `vacuum into` reads one snapshot, so that the copy is consistent with its log however much is written meanwhile. It writes
-//! a file without a WAL, dense, that is renamed only once it is on disk: a copy is whole or not there.
+//! a file without a WAL, dense, that gets its name only once it is on disk: a copy is whole or not there.
 
 use std::fs::File;
 use std::io;
@@ -95,7 +95,9 @@ async fn inspect(partial: &Path, change: Option<&'static str>) -> Result<LogBoun
 fn put_in_place(partial: &Path, to: &Path) -> Result<(), Error> {
     let placed = || {
         File::open(partial)?.sync_all()?;
-        std::fs::rename(partial, to)?;
+        // A rename would replace a file that was made meanwhile.
+        std::fs::hard_link(partial, to)?;
+        std::fs::remove_file(partial)?;
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     };

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::{MIGRATIONS, failed, identity, lock, rows};
-use crate::check::Finding;
+use crate::check::{COUNTERS, Finding, Severity};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 use crate::event::to_json;
@@ -32,6 +32,8 @@ const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (se
 const BACKWARDS: &str = "select seq from (select seq, created_at < lag(created_at) over (order by seq) as back from events)
     where back limit ?1";
 const FOREIGN_KEYS: &str = "select \"table\", count(*) from pragma_foreign_key_check group by 1";
+const PRAGMAS: &str = "select journal_mode, page_size, freelist_count
+    from pragma_journal_mode, pragma_page_size, pragma_freelist_count";
 const INTEGRITY: &str = "pragma integrity_check(20)";
 
 /// What an event says, and no row shows; each with how many there are.
@@ -132,7 +134,11 @@ impl Extent {
 /// Examines the database at `path`; a server may run on it meanwhile.
 pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
     let mut connection = identity::open_read_only(path).await?;
-    let findings = examine(&mut connection).await.map_err(failed)?;
+    let mut findings = Vec::new();
+    if let Err(error) = examine(&mut connection, &mut findings).await {
+        // What was found so far tells more than the failure alone.
+        findings.push(Finding::fault("file is sound", error.to_string(), RESTORE));
+    }
     // It changed nothing, so however it ends is fine.
     let _ = connection.close().await;
     Ok(findings)
@@ -142,6 +148,10 @@ pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
 pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
     let _lock = lock(path)?;
     let mut connection = identity::open_existing(path).await?;
+    if !schema(&mut connection).await.map_err(failed)?.1 {
+        let what = "its schema is not this version's: nothing was repaired".into();
+        return Err(Error::Internal { what, source: None });
+    }
     let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
     let extent = extent(&mut tx).await.map_err(failed)?;
     sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
@@ -152,21 +162,37 @@ pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
     connection.close().await.map_err(failed)
 }
 
-async fn examine(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin().await?;
-    let mut findings = vec![integrity(&mut tx).await?];
+    let integrity = integrity(&mut tx).await?;
+    let sound = integrity.severity == Severity::Fine;
+    findings.push(integrity);
     let (schema, current) = schema(&mut tx).await?;
     findings.push(schema);
-    if !current {
-        return Ok(findings);
+    if !sound || !current {
+        return Ok(());
     }
+    findings.push(pragmas(&mut tx).await?);
     findings.push(foreign_keys(&mut tx).await?);
     let extent = extent(&mut tx).await?;
     findings.push(dense(&mut tx, &extent).await?);
     findings.push(time(&mut tx).await?);
     findings.push(rows_and_events(&mut tx, &extent).await?);
     findings.push(counters(&mut tx, &extent).await?);
-    Ok(findings)
+    Ok(())
+}
+
+/// What is kept in the file; the others (`synchronous`, `foreign_keys`) a server sets for each of its connections.
+async fn pragmas(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
+    let row = sqlx::query(PRAGMAS).fetch_one(connection).await?;
+    let (journal_mode, page_size, free): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let detail = format!("journal_mode {journal_mode}, pages of {page_size} bytes, {free} free to be used again");
+    Ok(match journal_mode.as_str() {
+        "wal" => Finding::fine("pragmas", detail),
+        // As `backup` and `restore` leave it.
+        "delete" => Finding::fine("pragmas", format!("{detail}; wal with the next start")),
+        _ => Finding::warning("pragmas", detail, "Something else has opened the file: the next start sets wal again."),
+    })
 }
 
 async fn integrity(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
@@ -256,7 +282,7 @@ async fn counters(connection: &mut SqliteConnection, extent: &Extent) -> Result<
             faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, and there are {truth}")));
         }
     }
-    Ok(Finding::unless("counters = rows", faults, "totals and days", REPAIR))
+    Ok(Finding::unless(COUNTERS, faults, "totals and days", REPAIR))
 }
 
 async fn wrong_days(connection: &mut SqliteConnection, extent: &Extent) -> Result<Vec<DayCounters>, sqlx::Error> {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
@@ -30,13 +31,27 @@ pub(crate) struct Writer {
     ids: ContextV7,
     /// Pages written since the WAL was last written back, about.
     pub(super) unwritten_pages: u64,
+    /// After a write-back that failed: not before.
+    pub(super) write_back_at: Instant,
+    /// After a reader was waited for in vain: not before.
+    pub(super) restart_at: Instant,
     pub(super) wal_bytes_max: u64,
     _lock: Arc<File>,
 }
 
 impl Writer {
     pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, wal_bytes_max: u64, lock: Arc<File>) -> Self {
-        Self { options, connection: Some(connection), ids: ContextV7::new(), unwritten_pages: 0, wal_bytes_max, _lock: lock }
+        let now = Instant::now();
+        Self {
+            options,
+            connection: Some(connection),
+            ids: ContextV7::new(),
+            unwritten_pages: 0,
+            write_back_at: now,
+            restart_at: now,
+            wal_bytes_max,
+            _lock: lock,
+        }
     }
 
     /// Carries out `requests` in one transaction at the instant `clock`, or the log's last if that is later.
@@ -46,6 +61,14 @@ impl Writer {
         self.keep_connection(connection);
         self.wrote(committed.events.len());
         Ok(committed)
+    }
+
+    /// Writes a page that stays as it is.
+    pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+        let mut connection = self.take_connection().await?;
+        sqlx::query(PROBE).execute(&mut connection).await.map_err(failed)?;
+        self.keep_connection(connection);
+        Ok(())
     }
 
     /// Takes the connection, or opens a new one. Whoever fails does not give it back.
@@ -89,8 +112,11 @@ async fn commit(
         apply(connection, &plan).await.map_err(failed)?;
     }
     sqlx::query("commit").execute(connection).await.map_err(outcome_unknown)?;
-    Ok(Committed { events: event::encode(&plan.events), head: plan.head(), results: plan.results })
+    let written = !plan.is_empty();
+    Ok(Committed { events: event::encode(&plan.events), head: plan.head(), written, results: plan.results })
 }
+
+const PROBE: &str = "update log set head = head";
 
 /// Begins, and reads whatever the batch refers to. Rows tell by their place which statement they come from.
 const BEGIN: &str = "begin immediate;

@@ -8,6 +8,8 @@
 //! Source: SQLite `wal.c`, `walCheckpoint` (`nBackfill`); "Can Applications Recover from fsync Failures?", Rebello et al.,
 //! USENIX ATC 2020.
 
+use std::time::{Duration, Instant};
+
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -21,6 +23,10 @@ const WRITE_BACK_PAGES: u64 = 1000;
 const BATCH_PAGES: u64 = 6;
 const EVENT_PAGES: u64 = 2;
 const PAGE_BYTES: u64 = 4096;
+/// Time before a write-back that failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Least time between two waits for readers.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// SQLite's `SQLITE_IOERR_FSYNC`.
 const IOERR_FSYNC: i32 = 1034;
@@ -41,20 +47,24 @@ impl Writer {
 
     /// Whether the WAL is long enough to be written back.
     pub(crate) fn write_back_is_due(&self) -> bool {
-        self.unwritten_pages >= WRITE_BACK_PAGES
+        self.unwritten_pages >= WRITE_BACK_PAGES && self.write_back_at <= Instant::now()
     }
 
     /// Writes the WAL back, as far as readers let it; when it has outgrown its bound, waits for them.
     ///
-    /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end.
+    /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end. One that stays is
+    /// waited for every few seconds only: batches wait as well meanwhile.
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
-        self.unwritten_pages = 0;
+        let now = Instant::now();
+        self.write_back_at = now + RETRY_PAUSE;
         let mut connection = self.take_connection().await?;
         let row = sqlx::query(PASSIVE).fetch_one(&mut connection).await.map_err(write_back_failed)?;
-        if pages(&row).map_err(failed)? * PAGE_BYTES > self.wal_bytes_max {
+        if pages(&row).map_err(failed)? * PAGE_BYTES > self.wal_bytes_max && self.restart_at <= now {
+            self.restart_at = now + RESTART_PAUSE;
             sqlx::query(RESTART).execute(&mut connection).await.map_err(write_back_failed)?;
         }
         self.keep_connection(connection);
+        (self.unwritten_pages, self.write_back_at) = (0, now);
         Ok(())
     }
 }
