@@ -13,6 +13,7 @@ mod idempotency;
 mod long_poll;
 mod messages;
 mod promises;
+mod retention;
 mod returning;
 mod root;
 mod shedding;
