@@ -160,9 +160,9 @@ impl Committer {
         }
     }
 
-    /// While writes fail, finds out whether they still would: nobody else may ask for one.
+    /// When writes failed and nobody has asked for one since, finds out whether they still would.
     async fn probe(&mut self) {
-        if self.outage.lasts() {
+        if self.outage.lasts() && self.outage.is_quiet() {
             match self.writer.probe().await {
                 Ok(()) => self.outage.over(),
                 Err(error) => self.outage.noticed(&error, 0),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// How often a failure that goes on is told again.
+/// How often a failure that goes on is told again, and how long none must have been met before it may be over by itself.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is known of failing writes: set by the committer, read by whoever reports on the server.
@@ -20,7 +20,10 @@ pub(crate) struct Outage {
 #[derive(Debug, Default)]
 struct Told {
     since: Option<Instant>,
+    /// When it was last told.
     last: Option<Instant>,
+    /// When a write last failed.
+    met: Option<Instant>,
     commands: usize,
 }
 
@@ -31,12 +34,20 @@ impl Outage {
         self.lasts.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing was written for a while in vain, so that it is worth finding out: on a disk that is almost full, a
+    /// page may find room where a batch does not.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.met.is_some_and(|met| met.elapsed() >= REMINDER_INTERVAL)
+    }
+
     /// A write failed with all its commands: the first time, and every ten seconds, it is logged.
     pub(crate) fn noticed(&self, error: &Error, commands: usize) {
         self.lasts.store(true, Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         told.commands += commands;
+        told.met = Some(now);
         let since = *told.since.get_or_insert(now);
         if told.last.is_none_or(|last| now.duration_since(last) >= REMINDER_INTERVAL) {
             told.last = Some(now);
