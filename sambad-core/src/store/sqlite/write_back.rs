@@ -19,9 +19,12 @@ use crate::error::Error;
 
 /// Pages in the WAL after which it is written back: 4 MiB, as SQLite itself would.
 const WRITE_BACK_PAGES: u64 = 1000;
-/// Pages that a batch changes whatever is in it, and that each of its events changes: a guess, as it only sets the pace.
+/// Pages that a batch changes whatever is in it, that each of its first events changes, and how many of the others share one:
+/// a guess, as it only sets the pace. In a large batch most events fall on pages that others have changed already.
 const BATCH_PAGES: u64 = 6;
 const EVENT_PAGES: u64 = 2;
+const FIRST_EVENTS: u64 = 16;
+const EVENTS_A_PAGE: u64 = 4;
 const PAGE_BYTES: u64 = 4096;
 /// Time before a write-back that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +45,9 @@ const TRUNCATE: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(truncat
 impl Writer {
     /// Takes note of a batch with so many events.
     pub(super) fn wrote(&mut self, events: usize) {
-        self.unwritten_pages += BATCH_PAGES + EVENT_PAGES * events as u64;
+        let events = events as u64;
+        let first = events.min(FIRST_EVENTS);
+        self.unwritten_pages += BATCH_PAGES + EVENT_PAGES * first + (events - first) / EVENTS_A_PAGE;
     }
 
     /// Whether the WAL is long enough to be written back.
