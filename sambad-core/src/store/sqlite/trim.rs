@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::write_back::{self, Wal};
 use super::{Writer, failed, rows};
 use crate::cursor::Seq;
 use crate::error::Error;
@@ -26,15 +27,19 @@ impl Writer {
             return Ok(None);
         }
         let mut connection = self.take_connection().await?;
-        let trimmed = trim(&mut connection, retention, now).await.map_err(failed)?;
+        let (trimmed, wal) = trim(&mut connection, retention, now).await.map_err(failed)?;
         self.keep_connection(connection);
-        self.wrote(trimmed.map_or(0, |trimmed| trimmed.events));
+        self.wal = wal;
         Ok(trimmed)
     }
 }
 
 /// As with a batch, whoever meets an error drops the connection, and with it the transaction.
-async fn trim(connection: &mut SqliteConnection, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, sqlx::Error> {
+async fn trim(
+    connection: &mut SqliteConnection,
+    retention: Retention,
+    now: Timestamp,
+) -> Result<(Option<Trimmed>, Wal), sqlx::Error> {
     sqlx::query(BEGIN).execute(&mut *connection).await?;
     let row = sqlx::query(EXTENT).fetch_one(&mut *connection).await?;
     let extent =
@@ -47,9 +52,9 @@ async fn trim(connection: &mut SqliteConnection, retention: Retention, now: Time
         sqlx::query(DELETE).bind(last.seq.0.cast_signed()).execute(&mut *connection).await?;
         sqlx::query(SUBTRACT).bind(bytes.cast_signed()).execute(&mut *connection).await?;
     }
-    sqlx::query("commit").execute(connection).await?;
+    let wal = write_back::commit(connection).await?;
     let more = u32::try_from(expired.len()).is_ok_and(|count| count == TRIM_EVENTS_MAX);
-    Ok(expired.last().map(|last| Trimmed { first: last.seq.next(), events: expired.len(), more }))
+    Ok((expired.last().map(|last| Trimmed { first: last.seq.next(), events: expired.len(), more }), wal))
 }
 
 fn oldest(row: &SqliteRow) -> Result<Oldest, sqlx::Error> {

@@ -13,7 +13,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Row as _};
 use uuid::ContextV7;
 
-use super::{failed, outcome_unknown, rows, write_back};
+use super::write_back::{self, Wal};
+use super::{failed, outcome_unknown, rows};
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, to_json};
@@ -29,8 +30,8 @@ pub(crate) struct Writer {
     /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
     connection: Option<SqliteConnection>,
     ids: ContextV7,
-    /// Pages written since the WAL was last written back, about.
-    pub(super) unwritten_pages: u64,
+    /// As the last transaction left it.
+    pub(super) wal: Wal,
     /// After a write-back that failed: not before.
     pub(super) write_back_at: Instant,
     /// After a reader was waited for in vain: not before.
@@ -46,7 +47,7 @@ impl Writer {
             options,
             connection: Some(connection),
             ids: ContextV7::new(),
-            unwritten_pages: 0,
+            wal: Wal::default(),
             write_back_at: now,
             restart_at: now,
             wal_bytes_max,
@@ -57,9 +58,9 @@ impl Writer {
     /// Carries out `requests` in one transaction at the instant `clock`, or the log's last if that is later.
     pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
         let mut connection = self.take_connection().await?;
-        let committed = commit(&mut connection, &mut self.ids, requests, clock).await?;
+        let (committed, wal) = commit(&mut connection, &mut self.ids, requests, clock).await?;
         self.keep_connection(connection);
-        self.wrote(committed.events.len());
+        self.wal = wal;
         Ok(committed)
     }
 
@@ -105,15 +106,16 @@ async fn commit(
     ids: &mut ContextV7,
     requests: &[Request],
     clock: Timestamp,
-) -> Result<Committed, Error> {
+) -> Result<(Committed, Wal), Error> {
     let (start, loaded) = begin(connection, requests, clock).await.map_err(failed)?;
     let plan = Plan::make(requests, loaded, start, ids);
     if !plan.is_empty() {
         apply(connection, &plan).await.map_err(failed)?;
     }
-    sqlx::query("commit").execute(connection).await.map_err(outcome_unknown)?;
+    let wal = write_back::commit(connection).await.map_err(outcome_unknown)?;
     let written = !plan.is_empty();
-    Ok(Committed { events: event::encode(&plan.events), head: plan.head(), written, results: plan.results })
+    let committed = Committed { events: event::encode(&plan.events), head: plan.head(), written, results: plan.results };
+    Ok((committed, wal))
 }
 
 const PROBE: &str = "update log set head = head";

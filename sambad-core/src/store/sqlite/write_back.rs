@@ -17,66 +17,76 @@ use super::identity::extended_code;
 use super::{Writer, failed};
 use crate::error::Error;
 
-/// Pages in the WAL after which it is written back: 4 MiB, as SQLite itself would.
+/// Pages in the WAL that are not written back yet, after which they are: 4 MiB, as SQLite itself would.
 const WRITE_BACK_PAGES: u64 = 1000;
-/// Pages that a batch changes whatever is in it, that each of its first events changes, and how many of the others share one:
-/// a guess, as it only sets the pace. In a large batch most events fall on pages that others have changed already.
-const BATCH_PAGES: u64 = 6;
-const EVENT_PAGES: u64 = 2;
-const FIRST_EVENTS: u64 = 16;
-const EVENTS_A_PAGE: u64 = 4;
 const PAGE_BYTES: u64 = 4096;
 /// Time before a write-back that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Least time between two waits for readers.
-const RESTART_PAUSE: Duration = Duration::from_secs(5);
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// SQLite's `SQLITE_IOERR_FSYNC`.
 const IOERR_FSYNC: i32 = 1034;
 
-/// Columns: busy, pages in the WAL, pages of it that are written back.
+/// Ends a transaction and tells what is in the WAL then, in one trip to SQLite's thread.
+const COMMIT: &str = "commit; pragma wal_checkpoint(noop)";
 const PASSIVE: &str = "pragma wal_checkpoint(passive)";
 /// Waits for an instant in which no reader uses the WAL, so that it can begin anew: readers who begin meanwhile read the file
 /// itself, and those who began before are gone within their page. A reader that stays, such as a backup, is not waited for.
+/// Three statements with a row each.
 const RESTART: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(restart); pragma busy_timeout = 5000";
 /// As that one, and the WAL's file is empty then.
 const TRUNCATE: &str = "pragma busy_timeout = 100; pragma wal_checkpoint(truncate)";
 
-impl Writer {
-    /// Takes note of a batch with so many events.
-    pub(super) fn wrote(&mut self, events: usize) {
-        let events = events as u64;
-        let first = events.min(FIRST_EVENTS);
-        self.unwritten_pages += BATCH_PAGES + EVENT_PAGES * first + (events - first) / EVENTS_A_PAGE;
-    }
+/// What `pragma wal_checkpoint` tells of the WAL.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wal {
+    /// Readers, or another process, kept it from doing all that it was asked for.
+    busy: bool,
+    pages: u64,
+    written_back: u64,
+}
 
+impl Wal {
+    fn of(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        // -1 when another process is writing it back.
+        let pages = |column| row.try_get::<i64, _>(column).map(|pages| u64::try_from(pages).unwrap_or(0));
+        Ok(Self { busy: row.try_get(0)?, pages: pages(1)?, written_back: pages(2)? })
+    }
+}
+
+/// Ends the transaction. An error does not tell whether it was committed.
+pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<Wal, sqlx::Error> {
+    Wal::of(&sqlx::query(COMMIT).fetch_one(connection).await?)
+}
+
+impl Writer {
     /// Whether the WAL is long enough to be written back.
     pub(crate) fn write_back_is_due(&self) -> bool {
-        self.unwritten_pages >= WRITE_BACK_PAGES && self.write_back_at <= Instant::now()
+        self.wal.pages.saturating_sub(self.wal.written_back) >= WRITE_BACK_PAGES && self.write_back_at <= Instant::now()
     }
 
     /// Writes the WAL back, as far as readers let it; when it has outgrown its bound, waits for them.
     ///
-    /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end. One that stays is
-    /// waited for every few seconds only: batches wait as well meanwhile.
+    /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end. After one that
+    /// stayed, none is waited for during a few seconds: batches wait as well meanwhile.
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         self.write_back_at = now + RETRY_PAUSE;
         let mut connection = self.take_connection().await?;
         let row = sqlx::query(PASSIVE).fetch_one(&mut connection).await.map_err(write_back_failed)?;
-        if pages(&row).map_err(failed)? * PAGE_BYTES > self.wal_bytes_max && self.restart_at <= now {
-            self.restart_at = now + RESTART_PAUSE;
-            sqlx::query(RESTART).execute(&mut connection).await.map_err(write_back_failed)?;
+        self.wal = Wal::of(&row).map_err(failed)?;
+        if self.wal.pages * PAGE_BYTES > self.wal_bytes_max && self.restart_at <= now {
+            let rows = sqlx::query(RESTART).fetch_all(&mut connection).await.map_err(write_back_failed)?;
+            let restarted = rows.get(1).map(Wal::of).transpose().map_err(failed)?.unwrap_or_default();
+            if restarted.busy {
+                self.restart_at = now + RESTART_PAUSE;
+            }
         }
         self.keep_connection(connection);
-        (self.unwritten_pages, self.write_back_at) = (0, now);
+        self.write_back_at = now;
         Ok(())
     }
-}
-
-/// Pages in the WAL; none when another process is writing it back.
-fn pages(row: &SqliteRow) -> Result<u64, sqlx::Error> {
-    row.try_get::<i64, _>(1).map(|pages| u64::try_from(pages).unwrap_or(0))
 }
 
 /// Writes everything back, so that the file alone is the whole database. Should that not be possible, the next start does it.
