@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::harness::process::{Process, database, run};
-use crate::harness::{Dashboard, Ended, audit};
+use crate::harness::{Dashboard, Ended, audit, soon};
 
 /// Goal: scripts learn where server and database are. Method: both lines, word by word.
 #[tokio::test]
@@ -81,6 +81,23 @@ async fn sigterm_drains_and_exits_0() {
     drop(idle);
     let server = Process::start(directory.path()).await;
     assert_eq!(audit(&server.api).await.len(), 3);
+}
+
+/// Goal: who is in a hurry can end a drain, and loses nothing that was acknowledged. Method: a drain announced for a minute, a
+/// write meanwhile, a second SIGTERM; the exit code, and the write after a restart.
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let args = ["--listen", "127.0.0.1:0", "--drain-delay", "60s", "--database", &database(directory.path())];
+    let server = Process::start_with(&args, &[]).await;
+    let begun = std::time::Instant::now();
+    server.terminate().await;
+    soon("readiness to fail", async { while server.api.get("/readyz").await.status == 200 {} }).await;
+    server.api.users(3).await;
+    server.terminate().await;
+    assert_eq!(server.end().await.code(), Some(1));
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    assert_eq!(audit(&Process::start(directory.path()).await.api).await.len(), 3);
 }
 
 /// Goal: every flag has an environment twin, and the flag wins. Method: a country code and a bound, from each side.
