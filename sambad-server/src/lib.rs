@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod assets;
 mod commands;
 pub mod config;
 mod drain;
@@ -11,6 +12,7 @@ mod reply;
 mod router;
 mod run;
 mod serve;
+mod sessions;
 mod sse;
 mod stall;
 pub mod telemetry;

@@ -12,7 +12,6 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use sambad_core::Sambad;
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use uuid::Uuid;
 
@@ -20,8 +19,9 @@ use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
+use crate::sessions::Sessions;
 use crate::ws::shard::Shards;
-use crate::{reply, sse, ws};
+use crate::{assets, reply, sse, ws};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that the caller may choose.
@@ -44,18 +44,14 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
 }
 
-/// The sessions that are open, and how many more may be.
-#[derive(Debug)]
-pub(crate) struct Sessions {
-    pub(crate) tasks: TaskTracker,
-    /// Counts event streams and polls that wait, whose tasks are those of their connections.
-    pub(crate) streams: TaskTracker,
-    pub(crate) permits: Arc<Semaphore>,
-}
-
 impl AppState {
     pub(crate) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// How many sessions there are right now, by every transport.
+    pub(crate) fn open_sessions(&self) -> usize {
+        self.shards.open_sessions() + self.sessions.streams.len()
     }
 }
 
@@ -91,8 +87,10 @@ pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
         .route("/api/admin/analytics", get(admin::analytics))
         .route("/api/admin/activity", get(admin::activity))
         .route("/api/admin/users", get(admin::users))
+        .route("/api/admin/sessions", get(admin::sessions))
         .route("/api/events", get(events::list))
         .route("/api/events/stream", get(sse::stream))
+        .merge(assets::routes())
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
     let routes = if open_to_any_origin { routes.layer(cors()) } else { routes };

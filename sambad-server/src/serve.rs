@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,11 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::extract::BODIES_BYTES_MAX;
-use crate::router::{AppState, Sessions, Shared, router};
+use crate::router::{AppState, Shared, router};
+use crate::sessions::{Remote, Sessions};
 use crate::stall::StallGuard;
 use crate::ws::shard::Shards;
 
@@ -65,13 +68,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    let permits = Arc::new(Semaphore::new(config.sessions_max));
-    let sessions = Sessions { tasks: TaskTracker::new(), streams: TaskTracker::new(), permits };
     let shard_tasks = TaskTracker::new();
     let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
     let state = AppState::new(Shared {
         sambad: sambad.clone(),
-        sessions,
+        sessions: Sessions::new(config.sessions_max),
         shards,
         drain: Drain::new(config.drain_window),
         bodies: Semaphore::new(BODIES_BYTES_MAX),
@@ -144,12 +145,12 @@ async fn accept_until(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, remote)) => {
                 if let Some(since) = refused.take() {
                     tracing::warn!(lasted_s = Instant::elapsed(&since).as_secs(), "connections are accepted again");
                 }
                 let stall_timeout = state.config.stall_timeout;
-                connections.spawn(connection(stream, router.clone(), closing.clone(), stall_timeout));
+                connections.spawn(connection(stream, Remote(remote), router.clone(), closing.clone(), stall_timeout));
             }
             Err(error) => {
                 // Once, not twenty times a second: most likely the process has no descriptor left.
@@ -167,17 +168,21 @@ async fn accept_until(
 }
 
 /// Serves one connection; when the server closes it ends after the request in progress.
-async fn connection(stream: TcpStream, router: Router, closing: CancellationToken, stall_timeout: Duration) {
+async fn connection(stream: TcpStream, remote: Remote, router: Router, closing: CancellationToken, stall_timeout: Duration) {
     // Frames are whole messages: waiting for more to fill a segment only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "connection broke at once");
         return;
     }
+    let service = router.map_request(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(remote);
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(StallGuard::new(stream, stall_timeout)), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(StallGuard::new(stream, stall_timeout)), TowerToHyperService::new(service))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -9,14 +9,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -24,6 +22,7 @@ use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::reply;
 use crate::router::AppState;
+use crate::sessions::{About, Place, Transport};
 use crate::ws::ServerFrame;
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -41,6 +40,7 @@ pub(crate) async fn stream(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Result<Response, ApiError> {
     if state.drain.has_begun() {
         // Not a 503, after which a browser's EventSource never comes back.
@@ -49,18 +49,20 @@ pub(crate) async fn stream(
     let (asked, filter) = (query.after()?, query.filter()?);
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
-    let permit = state.sessions.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)?;
-    let place = Place { _permit: permit, _counted: state.sessions.streams.token() };
+    let about = About::begin(&extensions);
+    let place = state.sessions.place(Transport::Sse, about, filter)?;
     let subscription = state.sambad.subscribe(after, filter).await?;
     let cursor = subscription.cursor();
     let feed = Feed {
-        greeting: Some(greeting(&subscription, after.is_some(), state.config.heartbeat)),
+        greeting: Some(greeting(about.id, &subscription, after.is_some(), state.config.heartbeat)),
         told: cursor,
+        replaying: after.is_some(),
         subscription,
         state,
         ended: false,
-        _place: place,
+        place,
     };
+    feed.note();
     let body = Body::from_stream(stream::unfold(feed, |mut feed| async {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))
@@ -75,13 +77,6 @@ pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Error
     cursor.map(Some).ok_or_else(|| Error::field("Last-Event-ID", "not a cursor of the form 9f3a01c7-1042"))
 }
 
-/// One of the sessions that may be open at a time; given back when hyper lets go of the body.
-#[derive(Debug)]
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    _counted: TaskTrackerToken,
-}
-
 /// The body of a response: nothing is read from the log before hyper has room for it.
 #[derive(Debug)]
 struct Feed {
@@ -89,9 +84,12 @@ struct Feed {
     subscription: Subscription,
     /// The id that the client has, as far as it follows from what was sent.
     told: Cursor,
+    /// Whether the client has not caught up yet.
+    replaying: bool,
     state: AppState,
     ended: bool,
-    _place: Place,
+    /// Given back when hyper lets go of the body.
+    place: Place,
 }
 
 /// What a stream waits for.
@@ -137,7 +135,13 @@ impl Feed {
                 out.extend_from_slice(goodbye(reconnect_after).as_bytes());
             }
         }
+        self.note();
         Some(out.into())
+    }
+
+    /// Lets others see where the client stands.
+    fn note(&self) {
+        self.place.stands_at(self.subscription.cursor().seq, self.replaying);
     }
 
     fn deliver(&mut self, out: &mut Vec<u8>, delivery: Delivery) {
@@ -151,11 +155,11 @@ impl Feed {
                 }
             }
             Delivery::Live(cursor) => {
-                self.told = cursor;
+                (self.told, self.replaying) = (cursor, false);
                 push(out, Some(cursor), "live", ServerFrame::live(cursor).to_json().as_bytes());
             }
             Delivery::Resync { reason, cursor } => {
-                self.told = cursor;
+                (self.told, self.replaying) = (cursor, false);
                 push(out, Some(cursor), "resync", ServerFrame::resync(reason, cursor).to_json().as_bytes());
             }
         }
@@ -185,8 +189,8 @@ const AROUND_JSON: usize = 80;
 /// The first message. It has no id: were the connection cut between a `connected` that continues elsewhere and its `resync`,
 /// the client would come back with an id that hides the loss. Where nothing was asked for, no `resync` can follow, and the
 /// client gets its first id at once, or a cut before the first event would cost it what happens meanwhile.
-fn greeting(subscription: &Subscription, resuming: bool, heartbeat: Duration) -> Bytes {
-    let (cursor, session) = (subscription.cursor(), Uuid::now_v7());
+fn greeting(session: Uuid, subscription: &Subscription, resuming: bool, heartbeat: Duration) -> Bytes {
+    let cursor = subscription.cursor();
     tracing::debug!(%session, %cursor, "event stream opened");
     let connected = ServerFrame::connected(GREETING, session, cursor, subscription.start(), heartbeat.as_secs());
     let mut out = Vec::new();

@@ -1,32 +1,84 @@
 //! `/api/admin`: what a dashboard shows.
 
+use std::net::SocketAddr;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use sambad_core::model::Snapshot;
-use sambad_core::{Activity, EventKind, Sambad, Seq, Timestamp, UserOrder, limits};
+use sambad_core::{Activity, Cursor, EventKind, Sambad, Seq, Timestamp, UserId, UserOrder, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::users;
 use crate::error::ApiError;
 use crate::extract::{Query, limit_param};
 use crate::reply;
 use crate::router::AppState;
+use crate::sessions::Transport;
+use crate::ws::shard::standing::Standing;
 
 /// `GET /api/admin/analytics`
 pub(crate) async fn analytics(State(sambad): State<Sambad>) -> Result<Response, ApiError> {
     Ok(reply::snapshot(&sambad.analytics().await?))
 }
 
+#[derive(Debug, Deserialize)]
+pub(crate) struct LimitQuery {
+    limit: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    session: Uuid,
+    transport: Transport,
+    since: Timestamp,
+    cursor: Cursor,
+    /// In events, whether its filter lets them through or not.
+    lag: u64,
+    types: Vec<&'static str>,
+    user: Option<UserId>,
+    remote: SocketAddr,
+    replaying: bool,
+}
+
+#[derive(Serialize)]
+struct Connected {
+    total: usize,
+    head: Seq,
+    sessions: Vec<Listed>,
+}
+
+/// `GET /api/admin/sessions`: who is connected now, those furthest behind first.
+pub(crate) async fn sessions(State(state): State<AppState>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
+    let limit = limit_param(query.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)? as usize;
+    let of_shards = state.shards.standings(limit).await.into_iter().map(|standing| (standing, Transport::WebSocket));
+    let mut found: Vec<(Standing, Transport)> = of_shards.chain(state.sessions.standings(limit)).collect();
+    found.sort_unstable_by_key(|(standing, _)| standing.order());
+    found.truncate(limit);
+    // After the shards have answered: nobody is ahead of it.
+    let bounds = state.sambad.bounds();
+    let sessions = found.into_iter().map(|(standing, transport)| Listed {
+        session: standing.about.id,
+        transport,
+        since: standing.about.since,
+        cursor: Cursor { epoch: bounds.epoch, seq: standing.cursor },
+        lag: bounds.head.0.saturating_sub(standing.cursor.0),
+        types: standing.filter.kinds.iter().map(EventKind::as_str).collect(),
+        user: standing.filter.user,
+        remote: standing.about.remote,
+        replaying: standing.replaying,
+    });
+    let total = state.open_sessions();
+    let connected = Connected { total, head: bounds.head, sessions: sessions.collect() };
+    Ok(reply::at(bounds.head_cursor(), Json(connected)))
+}
+
 /// `GET /api/admin/users`
 pub(crate) async fn users(state: State<AppState>, uri: Uri, query: Query<users::ListQuery>) -> Result<Response, ApiError> {
     users::list_in(UserOrder::NewestFirst, &state, &uri, &query.0).await
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct ActivityQuery {
-    limit: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -40,7 +92,7 @@ struct Entry {
 }
 
 /// `GET /api/admin/activity`
-pub(crate) async fn activity(State(sambad): State<Sambad>, Query(query): Query<ActivityQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn activity(State(sambad): State<Sambad>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
     let limit = limit_param(query.limit.as_deref(), limits::ACTIVITY_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)?;
     let found = sambad.activity(limit).await?;
     let value = found.value.into_iter().map(entry).collect::<Result<Vec<Entry>, serde_json::Error>>();

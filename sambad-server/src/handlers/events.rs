@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::Extensions;
 use axum::response::Response;
 use sambad_core::{After, Error, EventPage, Filter, Seq, limits};
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use crate::error::ApiError;
 use crate::extract::{Query, id_param, limit_param, param};
 use crate::reply;
 use crate::router::AppState;
+use crate::sessions::{About, Place, Transport};
 
 /// Longest wait of a long poll.
 const WAIT_S_MAX: u64 = 30;
@@ -60,13 +62,18 @@ impl StreamQuery {
 /// `GET /api/events`: at once if there is anything after the cursor, else when there is or `wait` seconds are over.
 ///
 /// A page may be empty although its cursor moved: what the filter left out is not looked at again.
-pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<StreamQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Query(query): Query<StreamQuery>,
+    extensions: Extensions,
+) -> Result<Response, ApiError> {
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
     let filter = query.filter()?;
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
-    let _counted = (!wait.is_zero()).then(|| state.sessions.streams.token());
-    match read(&state, after, filter, limit, Instant::now() + wait).await {
+    let place =
+        (!wait.is_zero()).then(|| state.sessions.place(Transport::Poll, About::begin(&extensions), filter)).transpose()?;
+    match read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()).await {
         Ok(page) => {
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
             let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));
@@ -83,9 +90,19 @@ pub(crate) async fn list(State(state): State<AppState>, Query(query): Query<Stre
 }
 
 /// Reads a page; while it is empty, waits for the log to grow until the deadline or the end of the server.
-async fn read(state: &AppState, after: After, filter: Filter, limit: u32, deadline: Instant) -> Result<EventPage, Error> {
+async fn read(
+    state: &AppState,
+    after: After,
+    filter: Filter,
+    limit: u32,
+    deadline: Instant,
+    place: Option<&Place>,
+) -> Result<EventPage, Error> {
     let mut page = state.sambad.events(after, filter, limit).await?;
     while page.events.is_empty() {
+        if let Some(place) = place {
+            place.stands_at(page.cursor.seq, false);
+        }
         tokio::select! {
             // The deadline first: a log that grows all the time without a match must not hold the request for ever.
             biased;

@@ -2,21 +2,30 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::header::{ACCEPT, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
 use sambad_core::Seq;
 use serde::Serialize;
 
+use crate::assets::DASHBOARD;
 use crate::error::ApiError;
 use crate::reply;
 use crate::router::AppState;
 
-/// `GET /`
-pub(crate) async fn root() -> String {
-    format!(
-        "Sambad Unified Backend is running!\n\nversion    {}\nREST       /api\nWebSocket  /ws\nhealth     /api/health\n",
+/// `GET /`: a browser is sent to the dashboard.
+pub(crate) async fn root(headers: HeaderMap) -> Response {
+    let vary = [(VARY, HeaderValue::from_static("accept"))];
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepts.into_iter().any(|accept| accept.contains("text/html")) {
+        // A relative address, which also holds behind a path prefix.
+        return (vary, Redirect::to(DASHBOARD.trim_start_matches('/'))).into_response();
+    }
+    let text = format!(
+        "Sambad Unified Backend is running!\n\nversion    {}\nREST       /api\nWebSocket  /ws\ndashboard  /dashboard\nhealth     /api/health\n",
         env!("CARGO_PKG_VERSION")
-    )
+    );
+    (vary, text).into_response()
 }
 
 /// `GET /livez`: the process answers.
@@ -63,7 +72,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 database: "connected",
                 version,
                 uptime_s: state.started.elapsed().as_secs(),
-                sessions: state.shards.open_sessions() + state.sessions.streams.len(),
+                sessions: state.open_sessions(),
                 head: bounds.head,
                 first: bounds.first,
                 writable: state.sambad.is_writable(),

@@ -23,6 +23,7 @@ use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::router::AppState;
+use crate::sessions::About;
 use crate::stall::StallGuard;
 use inbound::Inbound;
 use session::{Session, Start};
@@ -50,7 +51,8 @@ pub(crate) async fn upgrade(
         return Err(ApiError::Draining);
     }
     let (after, filter) = (query.after()?, query.filter()?);
-    let permit = state.sessions.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)?;
+    let permit = state.sessions.permit()?;
+    let about = About::begin(request.extensions());
     let upgraded = hyper::upgrade::on(&mut request);
     // The session begins here: what is committed from now on is the client's, however long the upgrade takes.
     let (at, bounds) = match after {
@@ -60,7 +62,7 @@ pub(crate) async fn upgrade(
             (Ok(bounds.head), bounds)
         }
     };
-    let start = Start { at, bounds, filter, replaying: after.is_some() };
+    let start = Start { about, at, bounds, filter, replaying: after.is_some() };
     let (config, shard) = (state.config.clone(), state.shards.pick());
     let tasks = state.sessions.tasks.clone();
     tasks.spawn(async move {

@@ -24,6 +24,7 @@ use super::inbound::Inbound;
 use super::shard::{Opening, ShardHandle, WriteHalf};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
+use crate::sessions::About;
 
 /// What the first frame says to people.
 const GREETING: &str = "WebSocket connected successfully";
@@ -37,6 +38,7 @@ const CLOSE_DRAIN_BYTES_MAX: u64 = 4 << 20;
 /// Where a session begins.
 #[derive(Debug)]
 pub(super) struct Start {
+    pub(super) about: About,
     /// The position after which it continues, or why the one asked for cannot be served.
     pub(super) at: Result<Seq, ResyncReason>,
     pub(super) bounds: LogBounds,
@@ -88,7 +90,7 @@ impl Session {
         config: Arc<ServerConfig>,
         shard: ShardHandle,
     ) -> Option<Self> {
-        let id = Uuid::now_v7();
+        let id = start.about.id;
         let seq = start.at.unwrap_or(start.bounds.head);
         let cursor = Cursor { epoch: start.bounds.epoch, seq };
         tracing::debug!(session = %id, %cursor, "session opened");
@@ -100,6 +102,7 @@ impl Session {
         }
         let (notice, given_up) = oneshot::channel();
         let opening = Opening {
+            about: start.about,
             socket: write,
             greeting: socket.get_mut().take_written(),
             cursor: seq,

@@ -3,6 +3,7 @@
 mod harness;
 
 mod admin;
+mod assets;
 mod bad_requests;
 mod binary;
 mod commands;
@@ -16,6 +17,7 @@ mod promises;
 mod retention;
 mod returning;
 mod root;
+mod sessions;
 mod shedding;
 mod shutdown;
 mod slow_readers;

@@ -8,11 +8,13 @@
 //! **Invariant:** no queue a session; nobody waits for a slow one; reading the store happens outside the shard's turn.
 
 mod audience;
+mod fan_out;
 mod outbound;
 mod run;
 #[cfg(test)]
 mod simulation;
 mod socket;
+pub(crate) mod standing;
 mod turn;
 
 use std::panic::AssertUnwindSafe;
@@ -28,9 +30,11 @@ use tokio_util::task::TaskTracker;
 
 use audience::SessionKey;
 use socket::Socket;
+use standing::Standing;
 use turn::{Shard, TurnBounds};
 
 use super::close::CloseReason;
+use crate::sessions::About;
 
 /// Requests that may wait for a shard; a session whose request does not fit waits, and reads nothing meanwhile.
 const REQUESTS_MAX: usize = 1024;
@@ -65,11 +69,14 @@ enum Request<S> {
     Silence { key: SessionKey },
     /// End now.
     Gone { key: SessionKey },
+    /// Tell where the sessions furthest behind stand.
+    Standings { limit: usize, reply: oneshot::Sender<Vec<Standing>> },
 }
 
 /// A write half with what it is to carry.
 #[derive(Debug)]
 pub(super) struct Opening<S = OwnedWriteHalf> {
+    pub(super) about: About,
     pub(super) socket: S,
     /// Whole frames that go first.
     pub(super) greeting: Vec<u8>,
@@ -103,6 +110,12 @@ impl Shards {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Where the sessions of all shards stand: those furthest behind of each, at most `limit`.
+    pub(crate) async fn standings(&self, limit: usize) -> Vec<Standing> {
+        let shards = self.shards.iter().map(|shard| shard.standings(limit));
+        futures_util::future::join_all(shards).await.concat()
+    }
+
     /// The shards in turn.
     pub(super) fn pick(&self) -> ShardHandle {
         // Relaxed: any order of turns spreads sessions evenly.
@@ -133,6 +146,15 @@ impl<S: Socket> ShardHandle<S> {
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
         Some(WriteHalf { requests: self.requests, key })
+    }
+
+    /// Nothing when the server is gone.
+    async fn standings(&self, limit: usize) -> Vec<Standing> {
+        let (reply, standings) = oneshot::channel();
+        if self.requests.send(Request::Standings { limit, reply }).await.is_err() {
+            return Vec::new();
+        }
+        standings.await.unwrap_or_default()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::run::Run;
 use super::socket::Socket;
+use crate::sessions::About;
 use crate::ws::close::CloseReason;
 
 /// Bytes of answers that may wait for a socket: a client that asks on and reads nothing is stuck.
@@ -48,6 +49,7 @@ pub(super) enum Sent {
 /// **Invariant:** a `Live` session has nothing in `rest` or `answers`, and its socket is here.
 #[derive(Debug)]
 pub(super) struct Outbound<S> {
+    pub(super) about: About,
     /// Away while the shard waits for the socket to take more.
     pub(super) socket: Option<S>,
     /// The rest of a frame that the socket took part of.
@@ -71,8 +73,16 @@ pub(super) struct Outbound<S> {
 }
 
 impl<S: Socket> Outbound<S> {
-    pub(super) fn new(socket: S, cursor: Seq, filter: Filter, replaying: bool, notice: oneshot::Sender<CloseReason>) -> Self {
+    pub(super) fn new(
+        about: About,
+        socket: S,
+        cursor: Seq,
+        filter: Filter,
+        replaying: bool,
+        notice: oneshot::Sender<CloseReason>,
+    ) -> Self {
         Self {
+            about,
             socket: Some(socket),
             rest: Bytes::new(),
             answers: Vec::new(),
@@ -198,7 +208,7 @@ mod tests {
             }
             let (write_half, mut reader) = small_connection().await;
             let (notice, _ended) = oneshot::channel();
-            let mut session = Outbound::new(write_half, Seq(10), Filter::default(), false, notice);
+            let mut session = Outbound::new(About::nobody(), write_half, Seq(10), Filter::default(), false, notice);
             let mut lengths = vec![FRAME; 2_000];
             lengths[0] = first;
             let run = run(&lengths);

@@ -1,6 +1,6 @@
 //! What a shard does when it is its turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{Aborted, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use sambad_core::{Cursor, Error, Event, Filter, KindSet, Log, LogBounds, LogSlice, Seq, UserId, event};
+use sambad_core::{Cursor, Error, Filter, Log, LogBounds, LogSlice, Seq, event};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -48,15 +48,15 @@ type Page = (SessionKey, Filter, Result<LogSlice, Error>);
 
 /// One shard.
 pub(super) struct Shard<S> {
-    log: Arc<Log>,
+    pub(super) log: Arc<Log>,
     pub(super) head: watch::Receiver<LogBounds>,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     stall_timeout: Duration,
-    bounds: TurnBounds,
+    pub(super) bounds: TurnBounds,
     /// Write halves that all shards own together.
     open: Arc<AtomicUsize>,
     /// Everything up to here has been fanned out to the live sessions.
-    position: Seq,
+    pub(super) position: Seq,
     pub(super) sessions: Sessions<S>,
     pub(super) audience: Audience,
     /// Sessions that can go on at once.
@@ -161,7 +161,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Lets a session go on when it is its turn; at most once in the queue.
-    fn make_ready(&mut self, key: SessionKey) {
+    pub(super) fn make_ready(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if !std::mem::replace(&mut session.queued, true) {
             self.ready.push_back(key);
@@ -189,12 +189,16 @@ impl<S: Socket> Shard<S> {
                 }
             }
             Request::Gone { key } => self.remove(key),
+            Request::Standings { limit, reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.standings(limit));
+            }
         }
     }
 
     fn open(&mut self, opening: Opening<S>, opened: oneshot::Sender<SessionKey>) {
-        let Opening { socket, greeting, cursor, filter, replaying, notice } = opening;
-        let mut session = Outbound::new(socket, cursor, filter, replaying, notice);
+        let Opening { about, socket, greeting, cursor, filter, replaying, notice } = opening;
+        let mut session = Outbound::new(about, socket, cursor, filter, replaying, notice);
         // The greeting is far below the bound of what may wait.
         let _ = session.answer(&greeting);
         let key = self.sessions.insert(session);
@@ -218,73 +222,6 @@ impl<S: Socket> Shard<S> {
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: session.cursor };
         let frame = event::text_frame(&ServerFrame::subscribed(&filter, cursor).to_json());
         self.answer(key, &frame);
-    }
-
-    /// Hands the next slice of what was committed to every live session that asks for it.
-    ///
-    /// One slice only: under a log that always grows there is always another.
-    async fn fan_out(&mut self) {
-        match self.log.recent(self.position, &Filter::default(), self.bounds.run_events) {
-            None => self.fall_off(),
-            Some(slice) if slice.through > self.position => {
-                self.deliver(&slice.events).await;
-                self.position = slice.through;
-                self.head.mark_changed();
-            }
-            Some(_) => {}
-        }
-        for key in std::mem::take(&mut self.ahead) {
-            if let Some(session) = self.sessions.get_mut(key).filter(|session| session.phase == Phase::Ahead) {
-                session.phase = Phase::Behind;
-                self.make_ready(key);
-            }
-        }
-    }
-
-    /// The tail no longer reaches back to the shard's position, or has a hole: every session reads on by itself.
-    fn fall_off(&mut self) {
-        let live: Vec<SessionKey> =
-            self.sessions.iter().filter(|(_, session)| session.phase == Phase::Live).map(|(key, _)| key).collect();
-        for key in live {
-            if let Some(session) = self.sessions.get_mut(key) {
-                leave_live(session, self.position);
-            }
-            self.make_ready(key);
-        }
-        self.position = self.log.bounds().head;
-    }
-
-    /// Writes `events`, which follow the shard's position, to the live sessions that ask for them.
-    async fn deliver(&mut self, events: &[Event]) {
-        let mut writes = 0;
-        let mut ended = Vec::new();
-        for (kinds, members) in &self.audience.by_kinds {
-            let Some(run) = Run::of(events.iter().filter(|event| kinds.contains(event.kind))) else { continue };
-            for key in members {
-                ended.extend(send_live(&mut self.sessions, *key, &run, self.position));
-                writes += 1;
-                if writes % self.bounds.writes == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        for (members, events) in concerned(&self.audience, events) {
-            let mut runs: HashMap<KindSet, Option<Run>> = HashMap::new();
-            for key in members {
-                let Some(kinds) = self.sessions.get(*key).map(|session| session.filter.kinds) else { continue };
-                let asked_for = || Run::of(events.iter().copied().filter(|event| kinds.contains(event.kind)));
-                if let Some(run) = runs.entry(kinds).or_insert_with(asked_for) {
-                    ended.extend(send_live(&mut self.sessions, *key, run, self.position));
-                }
-                writes += 1;
-                if writes % self.bounds.writes == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        for (key, sent) in ended {
-            if sent == Sent::Blocked { self.wait_for_socket(key) } else { self.remove(key) }
-        }
     }
 
     /// Takes a session one step on: what is left, then one run of events.
@@ -384,7 +321,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Waits until the socket takes more; it was full when the session's last write ended.
-    fn wait_for_socket(&mut self, key: SessionKey) {
+    pub(super) fn wait_for_socket(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(socket) = session.socket.take() else { return };
         let deadline = *session.stuck_since.get_or_insert_with(Instant::now) + self.stall_timeout;
@@ -413,7 +350,7 @@ impl<S: Socket> Shard<S> {
         if told { session.phase = Phase::Silent } else { self.remove(key) }
     }
 
-    fn remove(&mut self, key: SessionKey) {
+    pub(super) fn remove(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.remove(key) {
             self.audience.remove(key, session.filter);
             if let Some(waiting) = session.waiting {
@@ -425,43 +362,9 @@ impl<S: Socket> Shard<S> {
 }
 
 /// A live session stands at the shard's position; from now on it stands at its own.
-fn leave_live<S>(session: &mut Outbound<S>, position: Seq) {
+pub(super) fn leave_live<S>(session: &mut Outbound<S>, position: Seq) {
     if session.phase == Phase::Live {
         session.phase = Phase::Behind;
         session.cursor = position;
     }
-}
-
-/// Sends a run to a session if it is live; says so if that was not the end of it.
-fn send_live<S: Socket>(sessions: &mut Sessions<S>, key: SessionKey, run: &Run, position: Seq) -> Option<(SessionKey, Sent)> {
-    let session = sessions.get_mut(key).filter(|session| session.phase == Phase::Live)?;
-    match session.send(run, position) {
-        Sent::All => None,
-        sent => {
-            session.phase = Phase::Behind;
-            Some((key, sent))
-        }
-    }
-}
-
-/// Those of `events` that involve somebody who is followed, by follower, in the order of the log.
-fn concerned<'a>(audience: &'a Audience, events: &'a [Event]) -> Vec<(&'a [SessionKey], Vec<&'a Event>)> {
-    let mut found: Vec<(&[SessionKey], Vec<&Event>)> = Vec::new();
-    if audience.by_user.is_empty() {
-        return found;
-    }
-    let mut places: HashMap<UserId, usize> = HashMap::new();
-    for event in events {
-        let other = event.involved.other.filter(|other| *other != event.involved.user);
-        for user in std::iter::once(event.involved.user).chain(other) {
-            if let Some(members) = audience.by_user.get(&user) {
-                let place = *places.entry(user).or_insert_with(|| {
-                    found.push((members.as_slice(), Vec::new()));
-                    found.len() - 1
-                });
-                found[place].1.push(event);
-            }
-        }
-    }
-    found
 }

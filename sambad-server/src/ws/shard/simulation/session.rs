@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::reader::Reader;
 use super::socket::{Due, FakeSocket, Link};
 use super::world::{CATCH_UP_WITHIN, World};
+use crate::sessions::About;
 use crate::ws::close::CloseReason;
 use crate::ws::frames::ServerFrame;
 use crate::ws::shard::{Opening, ShardHandle, WriteHalf};
@@ -80,7 +81,7 @@ impl Life {
         let socket = FakeSocket(Arc::clone(&link));
         // However long the upgrade takes.
         world.pause().await;
-        let opening = Opening { socket, greeting, cursor: cursor.seq, filter, replaying, notice };
+        let opening = Opening { about: About::nobody(), socket, greeting, cursor: cursor.seq, filter, replaying, notice };
         let write = shard.open(opening).await.expect("shards outlive sessions");
         world.conditions.note("opened", link.number, cursor.seq.0);
         Some(Self { world: Arc::clone(world), link, write, given_up, silent: false })

@@ -1,0 +1,166 @@
+//! The dashboard and the browser's client library: files that are part of the binary.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest as _, Sha256};
+
+use crate::router::AppState;
+
+/// Where browsers are sent.
+pub(crate) const DASHBOARD: &str = "/dashboard";
+
+/// Nothing is loaded from elsewhere, nothing in a page is taken for a script, and no page frames another.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+);
+/// Kept, and asked for anew each time: a new server may have new files.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+
+const HTML: &str = "text/html; charset=utf-8";
+#[allow(dead_code)]
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+#[allow(dead_code)]
+const SVG: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+macro_rules! files {
+    ($($path:literal $file:literal $media_type:ident)*) => {
+        /// Every file, by its path.
+        static FILES: [File; [$($path),*].len()] = [$(File::new($path, include_bytes!(concat!("../web/", $file)), $media_type)),*];
+    };
+}
+
+files! {
+    "/sambad.js" "sambad.js" JS
+    "/sambad.d.ts" "sambad.d.ts" TEXT
+    "/dashboard" "dashboard/index.html" HTML
+}
+
+/// One file.
+#[derive(Debug)]
+struct File {
+    path: &'static str,
+    bytes: &'static [u8],
+    media_type: &'static str,
+    packed: OnceLock<Packed>,
+}
+
+/// What is made of a file when it is first asked for.
+#[derive(Debug)]
+struct Packed {
+    gzip: Vec<u8>,
+    etag: HeaderValue,
+    gzip_etag: HeaderValue,
+}
+
+/// The routes of all files.
+pub(crate) fn routes() -> Router<AppState> {
+    let routes = Router::new().route("/dashboard/", get(async || Redirect::permanent("../dashboard")));
+    FILES.iter().fold(routes, |routes, file| routes.route(file.path, get(async |headers: HeaderMap| file.answer(&headers))))
+}
+
+impl File {
+    const fn new(path: &'static str, bytes: &'static [u8], media_type: &'static str) -> Self {
+        Self { path, bytes, media_type, packed: OnceLock::new() }
+    }
+
+    /// The file, packed if the client can unpack it; 304 if the client has it.
+    fn answer(&'static self, headers: &HeaderMap) -> Response {
+        let packed = self.packed.get_or_init(|| Packed::of(self.bytes));
+        let gzip = accepts_gzip(headers);
+        let etag = if gzip { &packed.gzip_etag } else { &packed.etag };
+        let common = [
+            (ETAG, etag.clone()),
+            (CACHE_CONTROL, REVALIDATE),
+            (VARY, HeaderValue::from_static("accept-encoding")),
+            (CONTENT_SECURITY_POLICY, POLICY),
+            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        ];
+        if has(headers, etag) {
+            return (StatusCode::NOT_MODIFIED, common).into_response();
+        }
+        let media_type = [(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
+        if gzip {
+            let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (common, media_type, encoding, packed.gzip.as_slice()).into_response();
+        }
+        (common, media_type, self.bytes).into_response()
+    }
+}
+
+impl Packed {
+    fn of(bytes: &[u8]) -> Self {
+        let digest: String = Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let etag = |suffix: &str| HeaderValue::try_from(format!("\"{digest}{suffix}\"")).expect("hex is ASCII");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+        Self { gzip: written.expect("memory takes every byte"), etag: etag(""), gzip_etag: etag("-gzip") }
+    }
+}
+
+/// Source: RFC 9110, 12.5.3.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let refused = |parameters: &str| {
+        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        weight.is_some_and(|weight| weight <= 0.0)
+    };
+    items(headers, &ACCEPT_ENCODING).any(|item| {
+        let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
+        coding.trim().eq_ignore_ascii_case("gzip") && !refused(parameters)
+    })
+}
+
+/// Whether the client has the version with this tag.
+///
+/// Source: RFC 9110, 13.1.2.
+fn has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let etag = etag.to_str().unwrap_or_default();
+    items(headers, &IF_NONE_MATCH).any(|item| item == "*" || item.strip_prefix("W/").unwrap_or(item) == etag)
+}
+
+/// The items of a header that is a list.
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Goal: a file that is added to the folder is served, and none is served twice. Method: the table against the folder.
+    #[test]
+    fn every_file_is_served() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let names = |folder: &Path| -> BTreeSet<String> {
+            let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+            let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+            files.map(|entry| entry.file_name().into_string().unwrap()).collect()
+        };
+        let mut expected: BTreeSet<String> = names(&web).iter().map(|name| format!("/{name}")).collect();
+        expected.extend(names(&web.join("dashboard")).iter().map(|name| match name.as_str() {
+            "index.html" => DASHBOARD.to_owned(),
+            name => format!("{DASHBOARD}/{name}"),
+        }));
+        let served: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
+        assert_eq!(served, expected);
+        assert_eq!(served.len(), FILES.len());
+    }
+}

@@ -1,0 +1,152 @@
+//! Who is connected, and how many more may be.
+//!
+//! A WebSocket session lives in its shard, which is asked where it stands. Event streams and polls have no shard: each keeps
+//! a [`Place`] here for as long as it lasts.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::Extensions;
+use sambad_core::{Filter, Seq, Timestamp};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::ws::shard::standing::Standing;
+
+/// How a session gets its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    /// `/ws`
+    WebSocket,
+    /// `/api/events/stream`
+    Sse,
+    /// `/api/events` with a `wait`
+    Poll,
+}
+
+/// The other end of a connection, which `serve` puts into every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote(pub(crate) SocketAddr);
+
+/// What does not change about a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    pub(crate) id: Uuid,
+    pub(crate) since: Timestamp,
+    /// The address that connected: of a proxy, if there is one.
+    pub(crate) remote: SocketAddr,
+}
+
+impl About {
+    /// A session that begins now, with a request that carries these extensions.
+    pub(crate) fn begin(extensions: &Extensions) -> Self {
+        let remote = extensions.get::<Remote>().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |remote| remote.0);
+        Self { id: Uuid::now_v7(), since: Timestamp::now(), remote }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn nobody() -> Self {
+        Self::begin(&Extensions::new())
+    }
+}
+
+/// The sessions that are open, and how many more may be.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    /// The tasks of WebSocket sessions.
+    pub(crate) tasks: TaskTracker,
+    /// Counts event streams and polls that wait, whose tasks are those of their connections.
+    pub(crate) streams: TaskTracker,
+    permits: Arc<Semaphore>,
+    seats: Arc<Mutex<HashMap<Uuid, Arc<Seat>>>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(sessions_max: usize) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            streams: TaskTracker::new(),
+            permits: Arc::new(Semaphore::new(sessions_max)),
+            seats: Arc::default(),
+        }
+    }
+
+    /// One of the sessions that may be open at a time.
+    pub(crate) fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)
+    }
+
+    /// A place for an event stream or a poll that waits.
+    pub(crate) fn place(&self, transport: Transport, about: About, filter: Filter) -> Result<Place, ApiError> {
+        let permit = self.permit()?;
+        let seat =
+            Arc::new(Seat { transport, about, filter, cursor: AtomicU64::new(Seq::ZERO.0), replaying: AtomicBool::new(false) });
+        let seats = Arc::clone(&self.seats);
+        lock(&seats).insert(about.id, Arc::clone(&seat));
+        Ok(Place { seat, seats, _permit: permit, _counted: self.streams.token() })
+    }
+
+    /// Where event streams and polls stand: those furthest behind, at most `limit`, and how they get their events.
+    pub(crate) fn standings(&self, limit: usize) -> Vec<(Standing, Transport)> {
+        let seats: HashMap<Uuid, Arc<Seat>> = lock(&self.seats).clone();
+        let standings = Standing::furthest_behind(seats.values().map(|seat| seat.standing()).collect(), limit);
+        standings.into_iter().filter_map(|standing| Some((standing, seats.get(&standing.about.id)?.transport))).collect()
+    }
+}
+
+/// A map of pointers is whole whatever happened to the thread that changed it.
+fn lock(seats: &Mutex<HashMap<Uuid, Arc<Seat>>>) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<Seat>>> {
+    seats.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What others may see of an event stream or a poll.
+#[derive(Debug)]
+struct Seat {
+    transport: Transport,
+    about: About,
+    filter: Filter,
+    // Relaxed, both: figures to show, which nothing is decided by.
+    cursor: AtomicU64,
+    replaying: AtomicBool,
+}
+
+impl Seat {
+    fn standing(&self) -> Standing {
+        Standing {
+            about: self.about,
+            filter: self.filter,
+            cursor: Seq(self.cursor.load(Ordering::Relaxed)),
+            replaying: self.replaying.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// One of the sessions that may be open at a time; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    seat: Arc<Seat>,
+    seats: Arc<Mutex<HashMap<Uuid, Arc<Seat>>>>,
+    _permit: OwnedSemaphorePermit,
+    _counted: TaskTrackerToken,
+}
+
+impl Place {
+    /// Takes note of how far the session has come.
+    pub(crate) fn stands_at(&self, cursor: Seq, replaying: bool) {
+        self.seat.cursor.store(cursor.0, Ordering::Relaxed);
+        self.seat.replaying.store(replaying, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.seats).remove(&self.seat.about.id);
+    }
+}
