@@ -44,6 +44,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration <= Duration::from_secs(366 * 86_400) { Ok(duration) } else { Err("longer than a year".into()) }
 }
 
+/// Reads how many things happen a second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match f64::from_str(text) {
+        Ok(rate) if (0.1..=500.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number a second, from 0.1 to 500".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +75,17 @@ mod tests {
         }
         for bad in ["", "end", "-1", "9F3A01C7-1", "1.5"] {
             assert!(after(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Goal: a rate is a number between its bounds. Method: both ends, and what lies beyond.
+    #[test]
+    fn reads_rates() {
+        for (text, value) in [("0.1", 0.1), ("3", 3.0), ("500", 500.0), ("1e2", 100.0)] {
+            assert_eq!(rate(text), Ok(value), "{text}");
+        }
+        for bad in ["", "0", "0.09", "500.1", "-3", "NaN", "inf", "fast", "3/s"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 }

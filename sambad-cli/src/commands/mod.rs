@@ -9,8 +9,10 @@ use crate::output::Output;
 mod activity;
 mod completions;
 mod contact;
+mod demo;
 mod doctor;
 mod flow;
+mod interrupts;
 mod message;
 mod stats;
 mod user;
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Activity(activity::ActivityArgs),
     /// Show the figures of the dashboard
     Stats,
+    /// Have people log in, add each other and chat, until stopped: shows a dashboard alive
+    Demo(demo::DemoArgs),
     /// Check a server: health, logins, a contact seen live, a message, the figures
     Flow(flow::FlowArgs),
     /// Examine the way to a server: reachability, WebSocket, streams, quiet connections, clocks
@@ -51,6 +55,7 @@ impl Command {
             Self::Watch(args) => return args.run(client, output).await,
             Self::Activity(args) => args.run(client, output).await?,
             Self::Stats => stats::run(client, output).await?,
+            Self::Demo(args) => return args.run(client, output).await,
             Self::Flow(args) => args.run(client, output).await?,
             Self::Doctor(args) => return args.run(client, output).await,
             Self::Completions(args) => args.run(output)?,

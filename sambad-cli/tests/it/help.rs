@@ -21,6 +21,7 @@ async fn help_is_as_recorded() {
         "message send",
         "message list",
         "watch",
+        "demo",
         "activity",
         "stats",
         "flow",

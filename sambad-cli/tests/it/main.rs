@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where what it needs is missing, in helpers as well")]
 
 mod commands;
+mod demo;
 mod doctor;
 mod faulty;
 mod flow;

@@ -28,6 +28,12 @@ async fn wrong_usage_is_2() {
         (&["watch", "--format", "prety"], "expected `pretty`"),
         (&["watch", "--expect", "contact_added"], "expected FIELD=VALUE"),
         (&["watch", "--color", "blue"], "possible values: auto, always, never"),
+        (&["demo", "--rate", "0"], "expected a number a second, from 0.1 to 500"),
+        (&["demo", "--rate", "501"], "expected a number a second, from 0.1 to 500"),
+        (&["demo", "--users", "1"], "1 is not in 2..=10000"),
+        (&["demo", "--users", "10001"], "10001 is not in 2..=10000"),
+        (&["demo", "--seed", "x"], "--seed"),
+        (&["demo", "--duration", "soon"], "expected a time such as 30s"),
         (&["completions", "cmd"], "possible values: bash"),
     ] {
         let ran = run(nowhere, args).await;
@@ -41,7 +47,7 @@ async fn a_missing_server_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    for args in [&["stats"][..], &["user", "create", ASHA], &["contact", "list", ASHA], &["watch"]] {
+    for args in [&["stats"][..], &["user", "create", ASHA], &["contact", "list", ASHA], &["watch"], &["demo"]] {
         let ran = run(&url, args).await;
         ran.failed(1, &format!("connect to {url}: Connection refused"));
         assert!(ran.stderr.contains("Is the server running?"), "{ran:?}");

@@ -15,7 +15,6 @@ use crate::values;
 mod expect;
 mod field;
 mod format;
-mod interrupts;
 mod pretty;
 mod progress;
 mod resume;

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::WatchArgs;
 use super::field::Shown;
 use super::format::Format;
-use super::interrupts::Interrupts;
 use super::progress::Progress;
 use super::resume::Resume;
+use crate::commands::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::output::{Output, Role};
 

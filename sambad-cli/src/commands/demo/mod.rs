@@ -1,0 +1,63 @@
+//! `demo`: people who log in, add each other and chat.
+
+use std::time::Duration;
+
+use clap::Args;
+use sambad_client::Client;
+
+use super::interrupts::Interrupts;
+use crate::exit::Exit;
+use crate::output::{Output, Role};
+use crate::values;
+
+mod cast;
+mod found;
+mod lines;
+mod pace;
+mod stage;
+mod story;
+mod tally;
+mod write;
+
+use found::Found;
+use stage::Stage;
+
+/// How much happens, among how many, and for how long.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct DemoArgs {
+    /// Events a second on average, from 0.1 to 500
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::rate)]
+    rate: f64,
+    /// Users it makes, at most, from 2 to 10000; once they are there, no more come
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=i64::from(cast::CAST_MAX)))]
+    users: u32,
+    /// Tell the same story as the last time with this number [default: another each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Stop after this time, for example 10m
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    duration: Option<Duration>,
+}
+
+const AFTER_HELP: &str = "\
+Not for a database that matters: its users stay. Run again, it finds them by their phones and goes on.
+A server that goes away or refuses is waited for, and what did not happen meanwhile is not made up for.
+Ctrl-C and SIGTERM stop it with exit code 0. With --json each write's answer is a line on stdout.";
+
+impl DemoArgs {
+    pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<Exit> {
+        let mut interrupts = Interrupts::listen()?;
+        let found = tokio::select! {
+            found = Found::look(client, self.users) => found?,
+            () = interrupts.next() => return Ok(Exit::Success),
+        };
+        output.note(Role::Heading, format_args!("dashboard: {}/dashboard", client.url()));
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
+        let (rate, users, had) = (self.rate, self.users, found.users);
+        output
+            .note(Role::Aside, format_args!("{rate} events/s, {had} of at most {users} users there, seed {seed}; Ctrl-C stops"));
+        Stage::new(&self, client, found, seed).run(output, &mut interrupts).await
+    }
+}

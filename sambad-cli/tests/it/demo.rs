@@ -1,0 +1,181 @@
+//! `demo`: what it leaves in the log, and how it bears a server that goes away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use sambad_client::{After, Client, Event, EventQuery, Seq};
+use sambad_core::{Config, Limits, Sambad};
+use sambad_server::{config::ServerConfig, serve, testing::TestServer};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::harness::{SOON, Watch, run};
+
+/// The whole log.
+async fn log(url: &str) -> Vec<Event> {
+    let (client, mut events, mut after) = (Client::new(url).unwrap(), Vec::new(), Seq::ZERO);
+    loop {
+        let query = EventQuery { after: Some(After::Seq(after)), limit: Some(1000), ..EventQuery::default() };
+        let page = client.events(&query).await.unwrap().value;
+        let Some(last) = page.events.last() else { return events };
+        after = last.seq;
+        events.extend(page.events);
+    }
+}
+
+/// How many events of each type there are.
+fn types(events: &[Event]) -> BTreeMap<&str, usize> {
+    let mut types = BTreeMap::new();
+    for event in events {
+        *types.entry(event.event_type.as_str()).or_default() += 1;
+    }
+    types
+}
+
+/// What an event says, without what differs from run to run.
+fn told(event: &Event) -> String {
+    let data: serde_json::Value = event.decode().unwrap();
+    let fields = ["username", "user_username", "contact_user_username", "from_username", "to_username", "content"];
+    format!("{} {:?}", event.event_type, fields.map(|field| data[field].as_str().unwrap_or_default()))
+}
+
+/// Goal: everything happens, about as often as asked for, among no more people than asked for, and names are given. Method: five
+/// seconds at 40 a second; the log by type and the users.
+#[tokio::test]
+async fn everything_happens_at_the_rate() {
+    let server = TestServer::start().await;
+    let args = ["demo", "--rate", "40", "--users", "12", "--seed", "7", "--duration", "5s", "--json"];
+    let ran = run(server.url(), &args).await;
+    assert!(ran.stderr.contains(&format!("dashboard: {}/dashboard\n", server.url())), "{ran:?}");
+    assert!(ran.stderr.contains("stopped after 5."), "{ran:?}");
+    let answers = ran.ok();
+    let log = log(server.url()).await;
+    // Four deviations on both sides of 200, and a quarter of a second that a busy machine may take.
+    assert!((135..=260).contains(&log.len()), "{}", log.len());
+    let types = types(&log);
+    assert_eq!(types.keys().copied().collect::<Vec<_>>(), ["contact_added", "contact_removed", "message_sent", "user_created"]);
+    assert_eq!(types["user_created"], 12, "{types:?}");
+    assert_eq!(answers.lines().count(), log.len(), "each write's answer is a line");
+    assert!(answers.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{answers}");
+    let users = Client::new(server.url()).unwrap().users(&sambad_client::UserQuery::default()).await.unwrap().value;
+    assert!(users.iter().all(|user| user.name.is_some()), "{users:?}");
+    let countries: BTreeSet<_> = users.iter().map(|user| user.phone.country_code().as_str().to_owned()).collect();
+    assert!(countries.len() >= 8, "{countries:?}");
+}
+
+/// Goal: a seed is a story. Method: two databases, the same seed, the shorter log against the beginning of the longer; another seed.
+#[tokio::test]
+async fn a_seed_is_a_story() {
+    let mut logs = Vec::new();
+    for seed in ["3", "3", "4"] {
+        let server = TestServer::start().await;
+        run(server.url(), &["demo", "--rate", "25", "--seed", seed, "--duration", "2s"]).await.ok();
+        logs.push(log(server.url()).await.iter().map(told).collect::<Vec<_>>());
+    }
+    let length = logs.iter().map(Vec::len).min().unwrap();
+    assert!(length > 20, "{length}");
+    assert_eq!(logs[0][..length], logs[1][..length]);
+    assert_ne!(logs[0][..length], logs[2][..length]);
+}
+
+/// Goal: another run finds its users and contacts, and goes on with them. Method: the same database and another seed; no user more,
+/// and every write an event, as one that found a contact would not be.
+#[tokio::test]
+async fn another_run_goes_on() {
+    let server = TestServer::start().await;
+    let demo = |seed| run_demo(server.url(), seed);
+    demo("1").await;
+    let first = log(server.url()).await;
+    assert_eq!(types(&first)["user_created"], 5);
+    let answers = demo("2").await;
+    let both = log(server.url()).await;
+    assert_eq!(types(&both)["user_created"], 5, "they are found by their phones");
+    let caused: Vec<_> = answers.lines().filter(|line| !line.contains("\"seq\":null")).collect();
+    assert_eq!((caused.len(), answers.lines().count()), (both.len() - first.len(), both.len() - first.len()), "{answers}");
+    assert!(both.len() > first.len() + 20);
+}
+
+async fn run_demo(url: &str, seed: &str) -> String {
+    run(url, &["demo", "--rate", "60", "--users", "5", "--seed", seed, "--duration", "2s", "--json"]).await.ok()
+}
+
+/// A server at an address of its own, with a database that outlives it.
+struct Server {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    address: SocketAddr,
+}
+
+impl Server {
+    async fn start(database: &std::path::Path, address: &str) -> Self {
+        let database = format!("sqlite:{}", database.join("sambad.db").display());
+        let sambad = Sambad::open(Config { limits: Limits::default(), ..Config::new(database) }).await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            serve(listener, sambad, ServerConfig::default(), stopped).await.unwrap();
+        });
+        Self { stop, task, address }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap();
+    }
+}
+
+/// Goal: a restart of the server in the middle is told in one line each way, and the story goes on without a backlog. Method: stop
+/// it until the demo says that it waits, start it again on the same port; then once more with an empty database.
+#[tokio::test]
+async fn a_restart_is_survived() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let server = Server::start(directories[0].path(), "127.0.0.1:0").await;
+    let address = server.address.to_string();
+    let url = format!("http://{address}");
+    let mut demo = Watch::command(&url, &["demo", "--rate", "100", "--users", "10", "--seed", "5", "--json"]);
+    for _ in 0..20 {
+        demo.line().await;
+    }
+    server.stop().await;
+    demo.says("the story waits for the server: ").await;
+    let server = Server::start(directories[0].path(), &address).await;
+    demo.says("the story goes on, after ").await;
+    let before = log(&url).await;
+    // Other people's database: those of the story have not been there yet.
+    server.stop().await;
+    demo.says("the story waits for the server: ").await;
+    let server = Server::start(directories[1].path(), &address).await;
+    demo.says("the story goes on, after ").await;
+    tokio::time::timeout(SOON, async { while types(&log(&url).await).len() < 4 {} })
+        .await
+        .expect("everything happens there as well");
+    demo.signal("-TERM");
+    let ran = demo.end().await;
+    assert_eq!((ran.code, ran.stderr.matches("waits").count()), (0, 0), "{ran:?}");
+    assert!(before.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()));
+    let logins = log(&url).await.iter().filter(|event| event.event_type == "user_created").count();
+    assert!(logins <= 10, "{logins}");
+    server.stop().await;
+}
+
+/// Goal: Ctrl-C and SIGTERM end it with 0, with data on stdout only if it was asked for; so does a reader of stdout that goes.
+/// Method: signals after the first event.
+#[cfg(unix)]
+#[tokio::test]
+async fn signals_end_it() {
+    let server = TestServer::start().await;
+    for signal in ["-INT", "-TERM"] {
+        let before = log(server.url()).await.len();
+        let mut demo = Watch::command(server.url(), &["demo", "--rate", "50"]);
+        demo.says("events/s").await;
+        tokio::time::timeout(SOON, async { while log(server.url()).await.len() == before {} }).await.expect("something happens");
+        demo.signal(signal);
+        let ran = demo.end().await;
+        assert!(ran.code == 0 && ran.stdout.is_empty() && ran.stderr.starts_with("stopped after "), "{signal}: {ran:?}");
+    }
+    let demo = Watch::command(server.url(), &["demo", "--rate", "50", "--json"]).close_stdout();
+    assert_eq!(demo.end().await.0, 0);
+}
