@@ -33,13 +33,19 @@ step() {
     summary+=("ok    $current ($((SECONDS - begun)) s)")
 }
 
-need_curl() {
-    command -v curl >/dev/null && return
+# need COMMAND PACKAGE: installs the package where the command is missing.
+need() {
+    command -v "$1" >/dev/null && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        printf 'curl is missing: install it and try again\n' >&2
+        printf '%s is missing: install it and try again\n' "$1" >&2
         return 1
     fi
-    apt-get update && apt-get install --yes --no-install-recommends curl
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2"
+}
+
+# What the tests use beside Rust: curl for the flow, Chromium for the dashboard, Node for the client of web pages.
+needs() {
+    need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
 }
 
 binaries() {
@@ -69,7 +75,7 @@ stop_server() {
     [ "$status" -eq 0 ] || { cat "$work/stderr" >&2 && return 1; }
 }
 
-step 'curl is there' need_curl
+step 'curl, Chromium and Node are there' needs
 step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
