@@ -1,94 +1,198 @@
-/** Sambad's event stream for web pages and Node. Example and recipes: docs/sambad-js.md. */
+/**
+ * Opens a stream of a server's events: each once, in `seq` order, across cuts, restarts and sleep.
+ *
+ * It begins after `after` and goes on by itself until `close()`, or until the server refuses what is asked (`closed` with an `error`).
+ * Nothing is called before `connect` has returned. Callbacks are called one at a time, never inside one another's events.
+ *
+ * @throws {SambadError} `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`, `invalid_transport` or `invalid_callback`:
+ * an option that cannot be meant.
+ */
+export function connect(options: ConnectOptions): EventStream;
 
-export type EventType = "user_created" | "contact_added" | "contact_removed" | "message_sent";
-export type Transport = "websocket" | "sse" | "poll";
-
-/** An event of the log, as the server sends it. */
-export interface SambadEvent<Data = Record<string, unknown>> {
-  type: EventType;
-  data: Data;
-  /** When it was committed: RFC 3339, UTC, microseconds. */
-  timestamp: string;
-  /** Its place in the log: 1, 2, 3, … without holes. */
-  seq: number;
-}
-
-export interface EventInfo {
-  /** The position after this event: store it to go on from here, `connect({ after: cursor })`. Null only before the server has told the log's epoch. */
-  cursor: string | null;
-  /** False while the stream catches up with what happened before it came. */
-  live: boolean;
-  /** `Date.now()` when it arrived. */
-  receivedAt: number;
-}
-
-export interface Filter {
-  /** Types to receive; none or an empty list: all. */
-  types?: EventType[];
-  /** Events that involve this user (a UUID). */
-  user?: string;
-}
-
-export interface State {
-  name: "connecting" | "replaying" | "live" | "reconnecting" | "closed";
-  /** Absent only when a stream was closed before it began. */
-  transport?: Transport;
-  cursor: string | null;
-  /** With `connecting` and `reconnecting`: attempts since the stream was last stable. */
-  attempt?: number;
-  /** With `reconnecting`: the time until the next attempt, in milliseconds. */
-  retryInMs?: number;
-  /** With `live` after a resync: its reason. */
-  reason?: ResyncReason;
+export interface ConnectOptions extends Filter {
   /**
-   * Why the stream is not live, or what the server refused. Codes are the server's (docs/protocol.md), or: `unreachable`,
-   * `offline`, `silent` (nothing was heard, not even an answer to a ping), `no_greeting`, `gap` (a seq was missing; the stream
-   * goes on from its cursor), `message_too_large`, `invalid_answer`, `closed_<code>`, `http_<status>`.
+   * Base address of the server, `http(s)` or `ws(s)`, with a path prefix if there is one; relative to the page.
+   * Default: where this module came from.
    */
-  error?: SambadError | null;
-}
-
-export type ResyncReason = "cursor_expired" | "epoch_changed" | "cursor_ahead";
-
-export interface Options extends Filter {
-  /** Base address of the server, http(s) or ws(s). Default: where this module came from. */
   url?: string | URL;
-  /** Go on after this cursor or seq; 0 is the whole stored log. Default: from now on. */
-  after?: string | number;
-  /** Called for each event, once, in order, synchronously; what it throws is reported and does not break the stream. */
-  onEvent?: (event: SambadEvent, info: EventInfo) => void;
-  onState?: (state: State) => void;
-  /** The position asked for cannot be served: whoever keeps state loads it anew. The stream goes on from `cursor`. */
-  onResync?: (resync: { reason: ResyncReason; cursor: string }) => void;
-  /** Transports to use, in this order. Default: all, where Node without a global WebSocket begins with "sse". */
-  transports?: Transport[];
-  /** How long a fallback is kept before the first transport is tried again. Default: 600000 (ten minutes). */
-  climbAfterMs?: number;
+  /**
+   * The position to begin after: a cursor (`"9f3a01c7-1042"`, from `EventInfo`, `stream.cursor` or a `Sambad-Cursor` header) or a
+   * seq, of which 0 is the whole stored log. `null` or nothing: from now on.
+   */
+  after?: string | number | null;
+  /**
+   * Called with each event, in order. The cursor has moved already: an event whose callback throws is not repeated.
+   * It is not awaited, and the next event waits only until it returns.
+   */
+  onEvent: (event: SambadEvent, info: EventInfo) => void;
+  /** Called with each change of state. */
+  onState?: (state: StreamState) => void;
+  /** Called when events between the position and `resync.cursor` are not to be had: reload what was made of them. */
+  onResync?: (resync: Resync) => void;
+  /** How events travel. Default `"auto"`: the first of them that gets through. Any other is kept to. */
+  transport?: "auto" | Transport;
+  /** Times, for tests and unusual networks. */
+  timing?: Partial<Timing>;
 }
 
-export interface Stream {
-  /** The position reached; null until the server has told one. */
+/** Which events; nothing given means all. */
+export interface Filter {
+  /** Only these types; an empty array is as good as none. */
+  types?: readonly (EventType | (string & {}))[] | null;
+  /** Only events that involve the user with this id. */
+  user?: string | null;
+}
+
+export interface EventStream {
+  /** The position up to which everything was handed over; `null` before the first connection, unless one was given. */
   readonly cursor: string | null;
-  /** The latest state; null until the stream begins, which is after the current task. */
-  readonly state: State | null;
-  /** Replaces the filter, from the next event on. Without arguments: everything. */
+  /** The state of this moment: `cursor` and `retryInMs` count on after `onState` was called. */
+  readonly state: StreamState;
+  /**
+   * Replaces the filter from the next event on; what was not asked for before is not fetched. On a WebSocket nothing else changes,
+   * other transports reconnect. A filter that the server refuses ends the stream.
+   * @throws {SambadError} `invalid_types` or `invalid_user`
+   */
   subscribe(filter?: Filter): void;
-  /** Connects anew now, without waiting for a backoff. */
+  /** Connects anew at once, without waiting; goes on from the cursor. Does nothing on a closed stream. */
   reconnect(): void;
-  /** Ends the stream and frees all that it holds. No callback follows but the state `closed`. */
+  /** Ends the stream and frees all it holds; `onState` is told `closed` before it returns, and nothing is called after. */
   close(): void;
 }
 
-/**
- * Opens a stream. It connects after the current task and lives until `close()`, or until the server refuses it for good: then
- * its state is `closed` with an error.
- *
- * @throws {SambadError} `invalid_url`, `invalid_cursor` or `invalid_transport`, at once.
- */
-export function connect(options?: Options): Stream;
+/** The ways that events can travel; each asks less of proxies than the one before. */
+export type Transport = "websocket" | "sse" | "poll";
 
-/** What the server, or the way to it, refuses. */
+/** The types that this version knows; a newer server may send others. */
+export type EventType = "user_created" | "contact_added" | "contact_removed" | "message_sent";
+
+interface EventOf<Type extends string, Data> {
+  type: Type;
+  data: Data;
+  /** When it was committed: RFC 3339, UTC, microseconds. */
+  timestamp: string;
+  /** Its place in the log: 1, 2, 3, … in commit order. */
+  seq: number;
+}
+
+/** A user was made. */
+export type UserCreated = EventOf<"user_created", { id: string; username: string; email: string; created_at: string }>;
+/** A user added another to their contacts. */
+export type ContactAdded = EventOf<"contact_added", ContactData>;
+/** A user removed another from their contacts. */
+export type ContactRemoved = EventOf<"contact_removed", ContactData>;
+/** A user wrote to another. */
+export type MessageSent = EventOf<"message_sent", MessageData>;
+
+export interface ContactData {
+  id: string;
+  user_id: string;
+  user_username: string;
+  contact_user_id: string;
+  contact_user_username: string;
+  created_at: string;
+}
+
+export interface MessageData {
+  id: string;
+  from_user_id: string;
+  from_username: string;
+  to_user_id: string;
+  to_username: string;
+  content: string;
+  type: string;
+  created_at: string;
+}
+
+/** One event of the log. Whoever switches over `type` should pass over those that they do not know: a newer server may send others. */
+export type SambadEvent = UserCreated | ContactAdded | ContactRemoved | MessageSent;
+
+/** What is known of an event beside itself. */
+export interface EventInfo {
+  /** The position after this event: what to keep, and to give as `after` another time. */
+  cursor: string;
+  /** Whether the stream had caught up; `false` for what happened before. */
+  live: boolean;
+  /** When it arrived: milliseconds since 1970, by this machine's clock. */
+  receivedAt: number;
+}
+
+/**
+ * Events were skipped, and the stream goes on from `cursor`.
+ * - `cursor_expired`: the log was trimmed beyond the position.
+ * - `epoch_changed`: it is another log: the database was made anew or restored.
+ * - `cursor_ahead`: the log ends before the position.
+ * - `loss`: a seq is missing and stayed so after a reconnect, which no server that keeps its contract causes.
+ */
+export interface Resync {
+  reason: "cursor_expired" | "epoch_changed" | "cursor_ahead" | "loss" | (string & {});
+  cursor: string;
+}
+
+interface StateOf<Name extends string> {
+  name: Name;
+  /** What is used or tried. */
+  transport: Transport;
+  /** As `stream.cursor`. */
+  cursor: string | null;
+  /** Connections tried since one stood; 0 once it does. */
+  attempt: number;
+}
+
+/** A connection is on its way; with an `error` if a better transport has just been given up. */
+export interface Connecting extends StateOf<"connecting"> {
+  error?: SambadError;
+}
+/** Connected; what happened since the cursor is arriving. */
+export interface Replaying extends StateOf<"replaying"> {
+  cursor: string | null;
+}
+/** Caught up: what is committed arrives at once. */
+export interface Live extends StateOf<"live"> {
+  cursor: string;
+}
+/** The connection was lost, and there will be another in `retryInMs`. */
+export interface Reconnecting extends StateOf<"reconnecting"> {
+  /** Milliseconds until the next attempt. */
+  retryInMs: number;
+  /**
+   * Why. Codes of this library: `unreachable`, `timeout`, `connection_lost`, `silent`, `offline`, `gap`, `protocol`, `http`;
+   * others are the server's, of its closes (`drain`, `idle`, `stalled`) and refusals (`overloaded`, `unavailable`).
+   */
+  error: SambadError;
+}
+/** The end. */
+export interface Closed extends StateOf<"closed"> {
+  /** `close`: by `close()`. `done`: by the server, with nothing wrong. `refused`: by the server, and `error` says why. */
+  reason: "close" | "done" | "refused";
+  error?: SambadError;
+}
+
+export type StreamState = Connecting | Replaying | Live | Reconnecting | Closed;
+
+/** Milliseconds each. */
+export interface Timing {
+  /** The first delay before a reconnect is at most this, and doubles with each failure; each is drawn from 0 up. Default 250. */
+  backoffMs: number;
+  /** The longest such delay. Default 30,000. */
+  backoffMaxMs: number;
+  /** A connection's time up to the server's first frame. Default 6,000. */
+  connectTimeoutMs: number;
+  /** How long past the server's heartbeat silence is borne. Default 10,000. */
+  graceMs: number;
+  /** The same where there is reason to doubt: after sleep, or when the network has changed. Default 3,000. */
+  doubtMs: number;
+  /** How long a lower transport is used before a better one is tried, beside it. Default 600,000. */
+  climbAfterMs: number;
+}
+
+/** Why a stream does not go on, or not at the moment. */
 export class SambadError extends Error {
+  constructor(code: string, message: string, more?: { status?: number | null; requestId?: string | null; cause?: unknown });
+  /** Stable, for programs; `message` is for people. */
   readonly code: string;
-  constructor(code: string, message: string);
+  /** The status of an HTTP answer, if it was one. */
+  readonly status: number | null;
+  /** The server's id of the request, if it gave one. */
+  readonly requestId: string | null;
 }

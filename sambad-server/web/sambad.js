@@ -1,600 +1,960 @@
 /**
- * Sambad's event stream for web pages and Node: one module, no dependencies.
+ * The events of a Sambad server, in a page or in Node: every event once and in order, across whatever happens to the connection.
  *
- *     import { connect } from "/sambad.js";
- *     const stream = connect({ onEvent: (event) => console.log(event.seq, event.type) });
+ * One module, no dependencies. What each function takes and promises is declared in `sambad.d.ts`; the guide is `docs/sambad-js.md`,
+ * and what travels is `docs/protocol.md`.
  *
- * A stream is a cursor over the server's event log. It survives cuts, restarts, sleep and changes of network: it comes back
- * by itself and goes on after the last event it handed over, so that every event arrives once, in the order of `seq`. Where
- * that cannot be (the log was trimmed or replaced), it says so through `onResync` instead of leaving a silent hole.
- *
- * Types and further words: sambad.d.ts.
+ * `EventStream` decides and knows no socket; a `Link` is one connection, by WebSocket, event stream or long poll, and decides
+ * nothing: it hands over frames and, once, a verdict on its end. The rules are those of the Rust client.
  */
 
-/** Time for a transport to say its first word. */
-const GREETING_MS = 8_000;
-/** Time for an answer to a ping, and for a heartbeat to be late. */
-const PATIENCE_MS = 10_000;
-/** The same when there is a reason to doubt the connection: the page was hidden, or the network changed. */
-const DOUBT_MS = 3_000;
-/** How long a poll waits at the server. */
-const POLL_WAIT_S = 25;
-const POLL_EVENTS = 1_000;
-/** Backoff: the ceiling begins here and doubles, up to the cap; the delay is anywhere below the ceiling. */
-const BACKOFF_BASE_MS = 250;
-const BACKOFF_CAP_MS = 30_000;
-/** A stream that was live for so long begins anew with short delays. */
-const STABLE_MS = 5_000;
-/** Failures of a transport, while plain HTTP works, after which the next one is tried. */
-const BLOCKED_AFTER = 2;
-/** How long a fallback is kept before the first transport is tried again. */
-const CLIMB_AFTER_MS = 600_000;
-/** Characters of an event stream's line or message, at most: ours are below 64 KiB. */
-const SSE_CHARS_MAX = 1 << 20;
-/** A delay that a server may ask for, at most. */
-const DELAY_MAX_MS = 3_600_000;
-
+/** What is used, best first; each asks less of those between than the one before. */
 const TRANSPORTS = ["websocket", "sse", "poll"];
+const TIMING = {
+  /** The first delay before a reconnect is at most this; it doubles with each failure. */
+  backoffMs: 250,
+  backoffMaxMs: 30_000,
+  /** A connection's time up to the server's first frame. */
+  connectTimeoutMs: 6_000,
+  /** How long past the heartbeat, or after a ping, silence is borne. */
+  graceMs: 10_000,
+  /** The same, when there is reason to doubt the connection: the page was asleep, or the network has changed. */
+  doubtMs: 3_000,
+  /** How long a lower transport is used before a better one is tried again. */
+  climbAfterMs: 600_000,
+};
+/** A session of this length was of use, and so was one that brought an event: then the backoff begins anew. */
+const STABLE_MS = 10_000;
+/** A timer that fires this late says that the page was asleep or throttled, and nothing about the server. */
+const LATE_MS = 2_000;
+/** The longest delay that is taken from a server: a mistyped one must not silence a dashboard for a day. */
+const ASKED_DELAY_MAX_MS = 60_000;
+const HEARTBEAT_MAX_MS = 3_600_000;
+/** Characters of a frame or message; the contract's longest event is below 32 KiB. */
+const FRAME_CHARS_MAX = 1 << 20;
+/** Events of a poll's page, and the bytes that so many of the longest have. */
+const PAGE_EVENTS = 500;
+const PAGE_BYTES_MAX = 16 << 20;
+/** How long a poll may be held: below the server's own bound, and below a usual proxy's patience. */
+const POLL_WAIT_S = 25;
+/** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
+const POLL_PAUSE_MS = 1_000;
 
-/** What the server, or the way to it, refuses. `code` is the server's, or one of sambad.d.ts. */
+/** Why a stream does not go on, or not at the moment; `code` is stable, `message` is for people. */
 export class SambadError extends Error {
-  constructor(code, message) {
-    super(message);
+  constructor(code, message, { status = null, requestId = null, cause } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = "SambadError";
     this.code = code;
+    this.status = status;
+    this.requestId = requestId;
   }
 }
 
-/** Opens a stream; see sambad.d.ts for the options and for what it returns. */
+/** Opens a stream of events; see `sambad.d.ts`. */
 export function connect(options = {}) {
-  return new Stream(options);
+  return new EventStream(options);
 }
 
-/* ---- Small parts ------------------------------------------------------------------------------------------------------ */
+// ---------------------------------------------------------------------------------------------------- what the user asks for
 
-/** Takes "9f3a01c7-1042" apart; null for anything else. */
-function parseCursor(text) {
-  const found = /^([0-9a-f]{8})-(0|[1-9][0-9]{0,18})$/.exec(text ?? "");
-  return found && { epoch: found[1], seq: Number(found[2]) };
-}
-
-/** The base address of the server, ending with a slash. */
-function baseAddress(url) {
-  const base = new URL(url ?? new URL(".", import.meta.url), globalThis.document?.baseURI);
-  base.protocol = { "ws:": "http:", "wss:": "https:" }[base.protocol] ?? base.protocol;
-  if (!/^https?:$/.test(base.protocol)) throw new SambadError("invalid_url", `not an http address: ${base}`);
-  if (!base.pathname.endsWith("/")) base.pathname += "/";
+function readBase(url) {
+  let base;
+  try {
+    base = new URL(url ?? new URL(".", import.meta.url), globalThis.location?.href);
+  } catch (cause) {
+    throw new SambadError("invalid_url", `not an address: ${url}`, { cause });
+  }
+  base.protocol = base.protocol.replace(/^ws/, "http");
+  if (!/^https?:$/.test(base.protocol)) throw new SambadError("invalid_url", `expected http or https, not ${base.protocol}`);
   base.search = base.hash = "";
+  base.pathname = base.pathname.replace(/\/+$/, "");
   return base;
 }
 
-function checkedAfter(after) {
+function readAfter(after) {
   if (after === undefined || after === null) return null;
-  if (Number.isSafeInteger(after) && after >= 0) return after;
-  if (parseCursor(after)) return after;
-  throw new SambadError("invalid_cursor", `neither a cursor such as "9f3a01c7-1042" nor a seq: ${after}`);
+  const seq = typeof after === "number" && Number.isSafeInteger(after) && after >= 0;
+  if (seq || parseCursor(after)) return String(after);
+  throw new SambadError("invalid_after", "expected a cursor such as 9f3a01c7-1042, or a seq");
 }
 
-function checkedFilter({ types, user } = {}) {
-  return { types: types?.length ? [...types] : null, user: user ?? null };
-}
-
-const isUnfiltered = (filter) => !filter.types && !filter.user;
-const sameFilter = (one, other) => JSON.stringify(one) === JSON.stringify(other);
-
-/** A delay that somebody else asks for; null if it is none. */
-function delay(value, unit = 1) {
-  if (value === null || value === undefined || !/^[0-9]{1,12}$/.test(value)) return null;
-  return Math.min(Number(value) * unit, DELAY_MAX_MS);
-}
-
-/** How an attempt ended. `opened`: the server greeted; `final`: not to be tried again. */
-const ended = (fields) => ({ opened: false, final: false, waitMs: null, refused: false, error: null, ...fields });
-
-/** What a response other than 200 means; null for 200. */
-async function refusal(response) {
-  if (response.ok) return null;
-  const body = await response.json().catch(() => null);
-  const error = new SambadError(body?.code ?? `http_${response.status}`, body?.error ?? `the server answered ${response.status}`);
-  const waitMs = delay(response.headers.get("retry-after"), 1000);
-  // Too many requests and timeouts pass; another 4xx stays what it is however often it is asked.
-  const final = response.status >= 400 && response.status < 500 && ![408, 410, 425, 429].includes(response.status);
-  return { status: response.status, body, ended: ended({ final, waitMs, refused: true, error }) };
-}
-
-/** Hands a caller's function its arguments; what it throws is the caller's, and does not break the stream. */
-function tell(callback, ...values) {
-  if (!callback) return;
-  try {
-    callback(...values);
-  } catch (error) {
-    if (globalThis.reportError) globalThis.reportError(error);
-    else console.error(error);
+function readFilter({ types, user }) {
+  const list = types ?? [];
+  if (!Array.isArray(list) || list.some((type) => typeof type !== "string")) {
+    throw new SambadError("invalid_types", "expected types to be an array of strings");
   }
+  if (user !== undefined && user !== null && typeof user !== "string") {
+    throw new SambadError("invalid_user", "expected user to be a string");
+  }
+  return { types: [...list], user: user || null };
 }
 
-/* ---- Transports ------------------------------------------------------------------------------------------------------- */
-
-// Each takes a link to the stream and resolves with how it ended:
-// `link.address(path, query)` with cursor and filter, `link.signal` to give up, `link.heard()` on any sign of life,
-// `link.frame(object)` for what /ws and the event stream send alike, `link.moved(cursor)` for a cursor without an event.
-
-function overWebSocket(link) {
-  return new Promise((resolve) => {
-    const address = link.address("ws");
-    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(address);
-    let opened = false;
-    const end = (fields) => {
-      socket.onmessage = socket.onclose = socket.onerror = null;
-      link.signal.removeEventListener("abort", give_up);
-      link.send = null;
-      // A socket whose other end is gone takes its time to close: nobody waits for it.
-      socket.close();
-      resolve(ended({ opened, ...fields }));
-    };
-    const give_up = () => end({ error: link.signal.reason });
-    link.signal.addEventListener("abort", give_up);
-    socket.onmessage = ({ data }) => {
-      link.heard();
-      const frame = typeof data === "string" ? parsed(data) : null;
-      if (frame?.type === "connected") {
-        opened = true;
-        link.send = (object) => socket.send(JSON.stringify(object));
-      }
-      if (frame && opened) link.frame(frame);
-    };
-    // An error is always followed by a close.
-    socket.onerror = () => {};
-    socket.onclose = ({ code, reason }) => {
-      const [key, ...values] = reason.split(" ");
-      const asked = values.map((value) => /^reconnect_after_ms=(.*)$/.exec(value)?.[1]).find(Boolean);
-      const error = new SambadError(key || `closed_${code}`, `the server closed the connection: ${code} ${reason}`.trim());
-      end({ final: code >= 4500 && code <= 4999, waitMs: delay(asked), refused: code >= 4000, error: code === 1000 ? null : error });
-    };
-  });
+function readTransport(transport = "auto") {
+  if (transport !== "auto" && !TRANSPORTS.includes(transport)) {
+    throw new SambadError("invalid_transport", `expected auto, ${TRANSPORTS.join(", ")}`);
+  }
+  return transport;
 }
 
-/** JSON that may be anything, as the other end may be anybody. */
-function parsed(text) {
+// ------------------------------------------------------------------------------------------------------------ what is received
+
+function parseCursor(text) {
+  const parts = typeof text === "string" && /^([0-9a-f]{8})-(0|[1-9][0-9]{0,15})$/.exec(text);
+  return parts && Number.isSafeInteger(Number(parts[2])) ? { epoch: parts[1], seq: Number(parts[2]) } : null;
+}
+
+const formatCursor = (cursor) => cursor && `${cursor.epoch}-${cursor.seq}`;
+
+/** Reads a frame; throws where it is not what the contract says. Types that are unknown pass, with a seq as events. */
+function parseFrame(text) {
+  if (text.length > FRAME_CHARS_MAX) throw new SambadError("protocol", `a frame of ${text.length} characters`);
+  let frame = null;
   try {
-    const value = JSON.parse(text);
-    return value !== null && typeof value === "object" && typeof value.type === "string" ? value : null;
+    frame = JSON.parse(text);
   } catch {
-    return null;
+    // Judged below, like any other value that is no frame.
   }
+  return checkFrame(frame);
 }
 
-async function overSse(link) {
-  let opened = false;
-  let waitMs = null;
-  try {
-    const headers = { accept: "text/event-stream" };
-    const response = await fetch(link.address("api/events/stream"), { headers, cache: "no-store", signal: link.signal });
-    const refused = await refusal(response);
-    if (refused) return refused.ended;
-    const parser = new SseParser((message) => {
-      waitMs = delay(message.retry) ?? waitMs;
-      const frame = message.data === null ? null : parsed(message.data);
-      if (frame?.type === "connected") opened = true;
-      if (frame && opened) link.frame(frame);
-      // Of a message that cannot be read the id is not taken: the gap is to be seen.
-      if (message.data === null && message.id) link.moved(message.id);
-    });
-    const decoder = new TextDecoder();
-    const reader = response.body.getReader();
+function checkFrame(frame) {
+  const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const broken = (what) => new SambadError("protocol", `a frame that is ${what}`);
+  if (!isObject(frame) || typeof frame.type !== "string") throw broken("no object with a type");
+  if (frame.seq !== undefined) {
+    const { type, data, timestamp, seq } = frame;
+    if (!Number.isSafeInteger(seq) || seq < 1 || !isObject(data) || typeof timestamp !== "string") throw broken("no event");
+    return { type: "event", event: { type, data, timestamp, seq } };
+  }
+  const { type, data } = frame;
+  if (!["connected", "live", "resync", "subscribed"].includes(type)) return frame;
+  const cursor = parseCursor(data?.cursor);
+  if (!cursor) throw broken(`${type} without a cursor`);
+  const heartbeat = Number(data.heartbeat_s) * 1000;
+  return { type, cursor, reason: String(data.reason), heartbeatMs: heartbeat > 0 ? Math.min(heartbeat, HEARTBEAT_MAX_MS) : 25_000 };
+}
+
+/**
+ * From the bytes of an event stream to its messages, however the network cuts them; holds one incomplete message at most.
+ *
+ * Source: HTML Living Standard, 9.2.6 "Interpreting an event stream".
+ */
+class EventStreamDecoder {
+  /** How long the server asks to wait before another connection, if it said. */
+  retryMs = null;
+  #utf8 = new TextDecoder();
+  #text = "";
+  #searched = 0;
+  #afterReturn = false;
+  #data = null;
+  #id = null;
+
+  /** Adds a chunk and gives the messages that it completes, as `{ id, data }`. */
+  *push(chunk) {
+    this.#text += this.#utf8.decode(chunk, { stream: true });
+    let start = 0;
     for (;;) {
-      const { done, value } = await reader.read();
-      // A server that goes ends its stream well, with the time to come back.
-      if (done) return ended({ opened, waitMs, refused: waitMs !== null });
-      link.heard();
-      parser.push(decoder.decode(value, { stream: true }));
-    }
-  } catch (error) {
-    return ended({ opened, waitMs, error: link.signal.aborted ? link.signal.reason : asError(error) });
-  }
-}
-
-/** Server-Sent Events (HTML Living Standard, 9.2.6), as far as they carry an id, data and a delay. */
-class SseParser {
-  #onMessage;
-  #rest = "";
-  #message = { id: null, data: null, retry: null };
-  #length = 0;
-
-  constructor(onMessage) {
-    this.#onMessage = onMessage;
-  }
-
-  push(text) {
-    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
-    this.#rest = lines.pop();
-    for (const line of lines) this.#line(line);
-    if (this.#rest.length + this.#length > SSE_CHARS_MAX) throw new SambadError("message_too_large", "the stream sends no end of a message");
-  }
-
-  #line(line) {
-    if (line === "") {
-      const message = this.#message;
-      this.#message = { id: null, data: null, retry: null };
-      this.#length = 0;
-      this.#onMessage(message);
-      return;
-    }
-    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
-    this.#length += line.length;
-    if (field === "data") this.#message.data = this.#message.data === null ? value : `${this.#message.data}\n${value}`;
-    else if (field === "id" || field === "retry") this.#message[field] = value;
-  }
-}
-
-async function overPoll(link) {
-  let opened = false;
-  try {
-    if (!link.hasPosition()) {
-      // From now on: the head, as any answer tells it.
-      const response = await fetch(link.plain("api/health"), { cache: "no-store", signal: link.signal });
-      const refused = await refusal(response);
-      if (refused) return refused.ended;
-      link.moved(response.headers.get("sambad-cursor"));
-    }
-    for (let wait = 0; ; ) {
-      const address = link.address("api/events", { limit: POLL_EVENTS, wait });
-      const response = await fetch(address, { cache: "no-store", signal: link.signal });
-      link.heard();
-      const refused = await refusal(response);
-      const head = response.headers.get("sambad-cursor");
-      if (refused?.status === 410) {
-        opened = true;
-        link.frame({ type: "resync", data: { reason: refused.body?.reason ?? "cursor_expired", cursor: head } });
-        continue;
+      if (this.#afterReturn && start < this.#text.length) {
+        if (this.#text[start] === "\n") start += 1;
+        this.#afterReturn = false;
       }
-      if (refused) return { ...refused.ended, opened };
-      const page = await response.json();
-      opened = true;
-      const cursor = parseCursor(page.cursor);
-      if (!cursor || !Array.isArray(page.events)) throw new SambadError("invalid_answer", "the server's page of events cannot be read");
-      link.began(cursor.epoch);
-      for (const event of page.events) link.frame(event);
-      link.moved(page.cursor);
-      const waitMs = delay(response.headers.get("sambad-reconnect-after-ms"));
-      if (waitMs !== null) return ended({ opened, waitMs, refused: true });
-      if (cursor.seq >= page.head) link.frame({ type: "live", data: { cursor: page.cursor } });
-      wait = cursor.seq >= page.head ? POLL_WAIT_S : 0;
+      const end = this.#endOfLine(Math.max(start, this.#searched));
+      if (end < 0) break;
+      this.#afterReturn = this.#text[end] === "\r";
+      const line = this.#text.slice(start, end);
+      start = end + 1;
+      if (line !== "") {
+        this.#field(line);
+      } else if (this.#data !== null || this.#id !== null) {
+        const message = { id: this.#id, data: this.#data };
+        this.#data = this.#id = null;
+        yield message;
+      }
     }
+    this.#text = this.#text.slice(start);
+    this.#searched = this.#text.length;
+    this.#bounded(this.#text.length);
+  }
+
+  #endOfLine(from) {
+    const rest = /[\r\n]/g;
+    rest.lastIndex = from;
+    this.#searched = 0;
+    return rest.exec(this.#text)?.index ?? -1;
+  }
+
+  #field(line) {
+    const [, name, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
+    if (name === "data") {
+      this.#data = this.#data === null ? value : `${this.#data}\n${value}`;
+      this.#bounded(0);
+    } else if (name === "id" && !value.includes("\0")) {
+      this.#id = value;
+    } else if (name === "retry" && /^[0-9]+$/.test(value)) {
+      this.retryMs = Number(value);
+    }
+    // The type stands in the data as well.
+  }
+
+  #bounded(more) {
+    if ((this.#data?.length ?? 0) + more > FRAME_CHARS_MAX) throw new SambadError("protocol", "a message that is too long");
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------ how a connection ended
+
+/**
+ * What the end of a connection means:
+ * - `retry`: another attempt by the same way, after `delayMs` if the server gave one (`exact`: to this session alone);
+ * - `silent`: nothing was answered, be it for the server or for what is between;
+ * - `blocked`: something else than the server answered, or the server says that it cannot be asked this way;
+ * - `refused`: another attempt would end the same way;
+ * - `done`: the server has nothing more to say.
+ */
+const verdict = (kind, error, delayMs = null, exact = false) => ({ kind, error, delayMs, exact });
+const broken = (error) => verdict("blocked", error);
+const unanswered = (cause) => verdict("silent", new SambadError("unreachable", cause?.message || "no connection", { cause }));
+const late = (ms) => verdict("silent", new SambadError("timeout", `no answer within ${ms} ms`));
+const draining = (ms) =>
+  verdict("retry", new SambadError("drain", "the server is going away"), Math.min(ms, ASKED_DELAY_MAX_MS), true);
+
+/** Reads a close code as the contract has it, and others as RFC 6455, 7.4 means them. */
+function judgeClose({ code, reason, wasClean }, greeted) {
+  const [key] = reason.split(" ");
+  const error = new SambadError(key || "connection_lost", `the connection was closed with ${code}${reason && `: ${reason}`}`);
+  const refused = code >= 4500 || (wasClean && [1002, 1003, 1007, 1008, 1009, 1010].includes(code));
+  if (refused) return verdict("refused", error);
+  const asked = code >= 4000 ? /(?:^| )reconnect_after_ms=([0-9]+)(?: |$)/.exec(reason)?.[1] : undefined;
+  if (asked !== undefined) return verdict("retry", error, Math.min(Number(asked), ASKED_DELAY_MAX_MS), true);
+  if (code === 1000 && greeted) return verdict("done", error);
+  return verdict(code >= 4000 || greeted ? "retry" : "silent", error);
+}
+
+/** Reads an HTTP answer that is none of those hoped for: whether it is about the transport, or any other would meet it too. */
+async function judgeAnswer(response) {
+  const { status, headers } = response;
+  let body = null;
+  try {
+    body = JSON.parse(await readText(response, 1 << 16));
+  } catch {
+    // Not the server's own words.
+  }
+  const code = typeof body?.code === "string" ? body.code : "";
+  const requestId = headers.get("x-request-id");
+  const error = new SambadError(code || "http", String(body?.error ?? `HTTP status ${status}`), { status, requestId });
+  if (status === 501 || status === 505) return broken(error);
+  if (status >= 500 || status === 408 || status === 407 || status === 429) {
+    return verdict("retry", error, readRetryAfter(headers.get("retry-after")));
+  }
+  if (status === 401) return verdict("refused", error);
+  const aboutTheTransport = ["", "upgrade_required", "not_found", "method_not_allowed"].includes(code);
+  return aboutTheTransport ? broken(error) : verdict("refused", error);
+}
+
+/** Reads seconds or a date. */
+function readRetryAfter(text) {
+  if (!text) return null;
+  const ms = /^\s*[0-9]+\s*$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), ASKED_DELAY_MAX_MS) : null;
+}
+
+async function readText(response, bytesMax) {
+  const utf8 = new TextDecoder();
+  let [text, bytes] = ["", 0];
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + utf8.decode();
+    bytes += value.length;
+    if (bytes > bytesMax) {
+      await reader.cancel();
+      throw new SambadError("protocol", "an answer that is too long");
+    }
+    text += utf8.decode(value, { stream: true });
+  }
+}
+
+/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. */
+async function askPage(url, signal, timeoutMs) {
+  const abort = new AbortController();
+  const give = () => abort.abort();
+  signal.addEventListener("abort", give);
+  const timer = setTimeout(give, timeoutMs);
+  try {
+    const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers: { accept: "application/json" } });
+    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX)));
+    const cursor = parseCursor(response.headers.get("sambad-cursor"));
+    if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
+    const { reason } = JSON.parse(await readText(response, 1 << 16));
+    return { resync: { type: "resync", cursor, reason: String(reason) } };
   } catch (error) {
-    return ended({ opened, error: link.signal.aborted ? link.signal.reason : asError(error) });
+    if (error instanceof SambadError) return { end: broken(error) };
+    // What says 200 and is no page is not the server: a portal that wants a login.
+    if (error instanceof SyntaxError) return { end: broken(new SambadError("protocol", "an answer that is no page of events")) };
+    return { end: abort.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", give);
   }
 }
 
-function asError(error) {
-  return error instanceof SambadError ? error : new SambadError("unreachable", `the server cannot be reached: ${error?.message ?? error}`);
+function readPage(headers, body) {
+  const cursor = parseCursor(body?.cursor);
+  if (!cursor || !Array.isArray(body.events) || !Number.isSafeInteger(body.head) || !Number.isSafeInteger(body.first)) {
+    throw new SambadError("protocol", "an answer that is no page of events");
+  }
+  const frames = body.events.map((event) => checkFrame(event));
+  if (frames.some((frame) => frame.type !== "event")) throw new SambadError("protocol", "a page with something else than events");
+  const asked = headers.get("sambad-reconnect-after-ms");
+  if (frames.length === 0 && asked !== null && /^[0-9]+$/.test(asked)) return { end: draining(Number(asked)) };
+  return { page: { frames, cursor, head: body.head, first: body.first } };
 }
 
-const OVER = { websocket: overWebSocket, sse: overSse, poll: overPoll };
+// ------------------------------------------------------------------------------------------------------------- one connection
 
-/* ---- The stream ------------------------------------------------------------------------------------------------------- */
+/** One connection. Calls `on.heard()` with anything that arrives, `on.frame(frame)`, and once `on.end(verdict)`, unless closed. */
+class Link {
+  greeted = false;
+  over = false;
+  #on;
+  #timer;
 
-/** Why an attempt is given up when nothing is wrong with it. */
-const AGAIN = new SambadError("again", "the stream connects anew");
-
-class Stream {
-  #base;
-  #filter;
-  #options;
-  #transports;
-  /** After which event the stream goes on: `epoch` is null until the server has told it, `exact` says that seq + 1 follows. */
-  #position = null;
-  #state = null;
-  /** The running attempt: what `#watch` and the callbacks of a transport work on. */
-  #link = null;
-  #wake = null;
-  #gone = new AbortController();
-
-  constructor(options) {
-    this.#options = options;
-    this.#base = baseAddress(options.url);
-    this.#filter = checkedFilter(options);
-    this.#transports = options.transports ?? TRANSPORTS.filter((name) => name !== "websocket" || globalThis.WebSocket);
-    if (!this.#transports.length || !this.#transports.every((name) => name in OVER)) {
-      throw new SambadError("invalid_transport", `transports are ${TRANSPORTS.join(", ")}: ${this.#transports}`);
-    }
-    const after = checkedAfter(options.after);
-    if (after !== null) {
-      const { epoch, seq } = parseCursor(after) ?? { epoch: null, seq: after };
-      this.#position = { epoch, seq, exact: seq > 0 };
-    }
-    this.#listen();
-    // Not at once: the caller has no stream yet that a callback could use.
-    queueMicrotask(() => this.#run());
+  constructor(request, on) {
+    this.transport = request.transport;
+    this.request = request;
+    /** Whether a seq may be missing because it was not asked for. */
+    this.filtered = request.filter.types.length > 0 || request.filter.user !== null;
+    this.abort = new AbortController();
+    this.#on = on;
+    this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
   }
 
-  get cursor() {
-    return this.#position?.epoch ? `${this.#position.epoch}-${this.#position.seq}` : null;
+  heard() {
+    if (!this.over) this.#on.heard(this);
   }
 
-  get state() {
-    return this.#state;
+  take(frame) {
+    if (this.over) return;
+    if (!this.greeted) {
+      if (frame.type !== "connected") throw new SambadError("protocol", "a first frame that is not connected");
+      this.greeted = true;
+      clearTimeout(this.#timer);
+    }
+    this.#on.frame(this, frame);
+  }
+
+  end(end) {
+    if (this.over) return;
+    this.close();
+    this.#on.end(this, end);
   }
 
   close() {
-    this.#end({});
+    this.over = true;
+    clearTimeout(this.#timer);
+    this.abort.abort();
   }
+}
 
-  reconnect() {
-    if (this.#wake) this.#wake();
-    else this.#link?.controller.abort(AGAIN);
-  }
+class SocketLink extends Link {
+  #socket = null;
 
-  subscribe(filter = {}) {
-    this.#filter = checkedFilter(filter);
-    this.#refilter();
-  }
-
-  /* -- Connecting, again and again -- */
-
-  async #run() {
-    let [index, attempt, failures] = [0, 0, 0];
-    while (!this.#gone.signal.aborted) {
-      const transport = this.#transports[index];
-      this.#enter("connecting", { transport, attempt });
-      const link = this.#open(transport);
-      const end = await OVER[transport](link.face).catch((error) => ended({ error: asError(error) }));
-      this.#link = null;
-      clearTimeout(link.timer);
-      clearTimeout(link.climb);
-      if (this.#gone.signal.aborted) return;
-      if (end.final) return this.#end({ transport, error: end.error });
-      if (link.liveAt !== null && Date.now() - link.liveAt >= STABLE_MS) attempt = 0;
-      if (end.error === AGAIN) {
-        if (link.climbing) [index, failures] = [0, 0];
-        continue;
-      }
-      if (end.opened) failures = 0;
-      else if (end.refused) index = 0;
-      else failures = (await this.#httpWorks()) ? failures + 1 : 0;
-      if (failures >= BLOCKED_AFTER && index + 1 < this.#transports.length) {
-        // Something on the way denies this transport, and lets others through.
-        [index, failures] = [index + 1, 0];
-        continue;
-      }
-      const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempt, 20));
-      const retryInMs = Math.round(end.waitMs ?? Math.random() * ceiling);
-      attempt += 1;
-      await this.#pause(retryInMs, { transport, attempt, error: end.error });
-    }
-  }
-
-  /** Whether plain HTTP reaches the server, and it takes traffic. */
-  async #httpWorks() {
-    const timeout = AbortSignal.timeout(GREETING_MS);
+  constructor(request, on) {
+    super(request, on);
+    const url = new URL(request.url("/ws"));
+    url.protocol = url.protocol.replace("http", "ws");
     try {
-      const signal = AbortSignal.any ? AbortSignal.any([timeout, this.#gone.signal]) : timeout;
-      return (await fetch(new URL("readyz", this.#base), { cache: "no-store", signal })).ok;
-    } catch {
-      return false;
+      this.#socket = new WebSocket(url);
+    } catch (error) {
+      // The page may not: mixed content, or its security policy.
+      queueMicrotask(() => this.end(unanswered(error)));
+      return;
+    }
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onclose = (close) => this.end(judgeClose(close, this.greeted));
+    // Says nothing that `close`, which follows, does not; without it Node would call the error unhandled.
+    this.#socket.onerror = () => {};
+  }
+
+  send(frame) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame));
+  }
+
+  #receive(data) {
+    this.heard();
+    try {
+      if (typeof data !== "string") throw new SambadError("protocol", "a binary frame");
+      this.take(parseFrame(data));
+    } catch (error) {
+      this.end(broken(error));
     }
   }
 
-  /** Waits until it is time, or somebody has a reason to try at once. */
-  #pause(retryInMs, fields) {
-    const offline = globalThis.navigator?.onLine === false;
-    const error = offline ? new SambadError("offline", "this device is offline") : fields.error;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#wake(), retryInMs);
-      this.#wake = () => {
-        clearTimeout(timer);
-        this.#wake = null;
-        resolve();
-      };
-      this.#enter("reconnecting", { ...fields, error, retryInMs });
+  close() {
+    super.close();
+    try {
+      this.#socket?.close(1000);
+    } catch {
+      // It is closed, then.
+    }
+  }
+}
+
+class SseLink extends Link {
+  constructor(request, on) {
+    super(request, on);
+    this.#run().then((end) => this.end(end), (error) => {
+      this.end(error instanceof SambadError ? broken(error) : unanswered(error.cause ?? error));
     });
   }
 
-  #open(transport) {
-    const controller = new AbortController();
-    const link = { transport, controller, asked: this.#filter, serving: this.#filter, opened: false, liveAt: null, climbing: false };
-    Object.assign(link, { heardAt: Date.now(), heartbeatMs: POLL_WAIT_S * 1000, strikes: 0, doubted: false, greeted: null, climb: null });
-    link.face = {
-      signal: controller.signal,
-      send: null,
-      heard: () => Object.assign(link, { heardAt: Date.now(), strikes: 0, doubted: false }),
-      address: (path, query) => this.#address(path, query),
-      plain: (path) => new URL(path, this.#base),
-      hasPosition: () => this.#position !== null,
-      frame: (frame) => this.#frame(link, frame),
-      moved: (cursor) => this.#moved(cursor),
-      began: (epoch) => this.#began(link, epoch),
-    };
-    if (transport !== this.#transports[0]) {
-      link.climb = setTimeout(() => {
-        link.climbing = true;
-        controller.abort(AGAIN);
-      }, this.#options.climbAfterMs ?? CLIMB_AFTER_MS);
+  async #run() {
+    const headers = { accept: "text/event-stream" };
+    const url = this.request.url("/api/events/stream");
+    const response = await fetch(url, { signal: this.abort.signal, cache: "no-store", headers });
+    if (response.status !== 200) return judgeAnswer(response);
+    if (!/^text\/event-stream\s*(;|$)/i.test(response.headers.get("content-type") ?? "")) {
+      return broken(new SambadError("protocol", "an answer that is no event stream"));
     }
-    this.#link = link;
-    this.#watch(link, GREETING_MS);
-    return link;
-  }
-
-  #address(path, query = {}) {
-    const address = new URL(path, this.#base);
-    const position = this.#position;
-    if (position) address.searchParams.set("after", this.cursor ?? position.seq);
-    if (this.#filter.types) address.searchParams.set("types", this.#filter.types.join(","));
-    if (this.#filter.user) address.searchParams.set("user", this.#filter.user);
-    for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
-    return address;
-  }
-
-  /* -- What arrives -- */
-
-  #frame(link, { type, data, code, message, seq, timestamp }) {
-    // A transport that was given up may still have something in hand.
-    if (this.#link !== link || link.controller.signal.aborted) return;
-    if (Number.isSafeInteger(seq)) return this.#event(link, { type, data, timestamp, seq });
-    switch (type) {
-      case "connected":
-        link.heartbeatMs = (data?.heartbeat_s > 0 ? data.heartbeat_s : POLL_WAIT_S) * 1000;
-        this.#connected(link, data?.cursor);
-        break;
-      case "live":
-        this.#moved(data?.cursor);
-        this.#live(link);
-        break;
-      case "resync":
-        if (!parseCursor(data?.cursor)) return;
-        this.#position = null;
-        this.#moved(data.cursor);
-        this.#opened(link);
-        tell(this.#options.onResync, { reason: data.reason, cursor: data.cursor });
-        this.#live(link, data.reason);
-        break;
-      case "subscribed":
-        link.serving = checkedFilter({ types: data?.types, user: data?.user });
-        // All types there are is no filter, however they are spelled out.
-        if (!this.#filter.types && sameFilter(link.asked, this.#filter)) link.serving.types = null;
-        this.#moved(data?.cursor);
-        break;
-      case "error":
-        this.#enter(this.#state.name, { ...this.#state, error: new SambadError(code, message) });
-        break;
-      default: // pong, and what later versions say
+    const decoder = new EventStreamDecoder();
+    const reader = response.body.getReader();
+    try {
+      for (let chunk = await reader.read(); !chunk.done && !this.over; chunk = await reader.read()) {
+        this.heard();
+        for (const message of decoder.push(chunk.value)) this.#receive(message);
+      }
+    } catch (error) {
+      if (error instanceof SambadError || decoder.retryMs === null) throw error;
     }
+    return decoder.retryMs === null ? unanswered(new Error("the event stream has ended")) : draining(decoder.retryMs);
   }
 
-  #connected(link, cursor) {
-    const told = parseCursor(cursor);
-    if (!told) return;
-    link.greeted = told;
-    this.#opened(link);
-    if (this.#position === null) {
-      // Where nothing was asked for no resync can follow, and no `live` does.
-      this.#moved(cursor);
-      this.#live(link);
+  #receive({ id, data }) {
+    const cursor = parseCursor(id);
+    if (data !== null) this.take(parseFrame(data));
+    else if (cursor && this.greeted) this.take({ type: "passed", cursor });
+  }
+}
+
+/** Requests one after the other, told as if they were one connection. */
+class PollLink extends Link {
+  constructor(request, on) {
+    super(request, on);
+    // Only what is thrown here can be thrown: `askPage` gives verdicts.
+    this.#run().then((end) => this.end(end), (error) => this.end(broken(error)));
+  }
+
+  async #run() {
+    const { after, timeoutMs, graceMs } = this.request;
+    // Who begins now only asks where "now" is.
+    const first = await this.#ask(after === null ? { after: "0", limit: 1 } : { after, limit: PAGE_EVENTS }, timeoutMs);
+    if (first.end) return first.end;
+    const { resync, page } = first;
+    const now = resync?.cursor ?? { epoch: page.cursor.epoch, seq: page.head };
+    const asked = () => parseCursor(after) ?? { epoch: page.cursor.epoch, seq: Math.max(Number(after), page.first - 1) };
+    const start = resync || after === null ? now : asked();
+    this.take({ type: "connected", cursor: start, heartbeatMs: POLL_WAIT_S * 1000 });
+    let at = after === null ? { cursor: now, live: true } : this.#pass(first, false);
+    while (!this.over) {
+      const begun = Date.now();
+      const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, ...(at.live && { wait: POLL_WAIT_S }) };
+      const answer = await this.#ask(query, (at.live ? POLL_WAIT_S * 1000 : 0) + graceMs);
+      if (answer.end) return answer.end;
+      const empty = at.live && answer.page?.frames.length === 0;
+      at = this.#pass(answer, at.live);
+      if (empty) await this.#pause(POLL_PAUSE_MS - (Date.now() - begun));
+    }
+    return unanswered();
+  }
+
+  async #ask(query, timeoutMs) {
+    const answer = await askPage(this.request.url("/api/events", query), this.abort.signal, timeoutMs);
+    this.heard();
+    return answer;
+  }
+
+  /** Hands an answer on, and says where the next one begins. */
+  #pass({ resync, page }, live) {
+    if (resync) {
+      this.take(resync);
+      return { cursor: resync.cursor, live: true };
+    }
+    for (const frame of page.frames) this.take(frame);
+    this.take({ type: "passed", cursor: page.cursor });
+    const caughtUp = live || page.cursor.seq >= page.head;
+    if (caughtUp && !live) this.take({ type: "live", cursor: page.cursor });
+    return { cursor: page.cursor, live: caughtUp };
+  }
+
+  #pause(ms) {
+    return new Promise((resume) => {
+      const { signal } = this.abort;
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resume();
+      };
+      const timer = setTimeout(done, Math.max(ms, 0));
+      signal.addEventListener("abort", done);
+    });
+  }
+}
+
+const LINKS = { websocket: SocketLink, sse: SseLink, poll: PollLink };
+
+// ------------------------------------------------------------------------------------------------------------------ the stream
+
+class EventStream {
+  #base;
+  #after;
+  #filter;
+  #asked;
+  #timing;
+  #callbacks;
+  /** Everything up to here was handed over, or was before the stream; null until it is known. */
+  #position;
+  /** What is used: that which worked last, or is to be tried next. */
+  #transport;
+  #works = null;
+  /** When a transport was last found not to get through. */
+  #steppedDownAt = null;
+  /** The connection, or the question whether there could be one. */
+  #link = null;
+  /** A connection by a better transport, beside the one that works. */
+  #trial = null;
+  #session = null;
+  /** Subscriptions that were sent and not confirmed. */
+  #unconfirmed = 0;
+  /** Whether plain HTTP is known to reach the server; where it may not, for want of CORS, it must not stop a WebSocket. */
+  #httpWorks;
+  /** Whether the last connection did not come about, and HTTP is to be asked first: it tells why, a WebSocket does not. */
+  #askFirst = false;
+  #failures = 0;
+  #attempt = 0;
+  #retryAt = null;
+  #retryExact = false;
+  #retryTimer;
+  #climbTimer;
+  #watchTimer;
+  #watchDue = 0;
+  #heardAt = 0;
+  /** Pings without an answer. */
+  #pings = 0;
+  /** The cursor before a hole that made the stream reconnect once. */
+  #hole = null;
+  #state;
+  #unlisten = [];
+
+  constructor(options) {
+    const { url, after, onEvent, onState, onResync, transport, timing } = options;
+    if (typeof onEvent !== "function") throw new SambadError("invalid_callback", "expected onEvent to be a function");
+    this.#base = readBase(url);
+    this.#after = readAfter(after);
+    this.#position = parseCursor(this.#after);
+    this.#filter = readFilter(options);
+    this.#asked = readTransport(transport);
+    this.#timing = { ...TIMING, ...timing };
+    this.#callbacks = { onEvent, onState, onResync };
+    this.#transport = this.#first();
+    this.#httpWorks = !globalThis.location || globalThis.location.origin === this.#base.origin;
+    this.#state = { name: "connecting", transport: this.#transport, cursor: this.cursor, attempt: 0 };
+    this.#listen();
+    // Later, so that callbacks find the stream that `connect` has returned.
+    queueMicrotask(() => this.#state.name !== "closed" && this.#dial());
+  }
+
+  get cursor() {
+    return formatCursor(this.#position);
+  }
+
+  get state() {
+    const state = { ...this.#state, cursor: this.cursor };
+    return this.#retryAt === null ? state : { ...state, retryInMs: Math.max(0, this.#retryAt - Date.now()) };
+  }
+
+  subscribe(filter = {}) {
+    this.#filter = readFilter(filter);
+    this.#endTrial();
+    if (this.#state.name === "closed" || !this.#link) return;
+    if (!this.#link.greeted || !this.#link.send) {
+      this.#dial();
+      return;
+    }
+    const { types, user } = this.#filter;
+    // Until it is confirmed, there may be less than everything.
+    this.#link.filtered = true;
+    this.#unconfirmed += 1;
+    this.#link.send({ type: "subscribe", ...(types.length > 0 && { types }), ...(user && { user }) });
+  }
+
+  reconnect() {
+    if (this.#state.name !== "closed") this.#dial();
+  }
+
+  close() {
+    this.#finish("close");
+  }
+
+  // ---- connecting
+
+  #first() {
+    if (this.#asked !== "auto") return this.#asked;
+    return typeof WebSocket === "function" ? "websocket" : "sse";
+  }
+
+  #dial() {
+    this.#drop();
+    this.#attempt += 1;
+    const known = this.#askFirst && this.#httpWorks && this.#transport !== "poll";
+    if (known) this.#probe((end) => (end?.kind === "blocked" ? this.#open(false) : this.#lost(end)));
+    else this.#open(false);
+    this.#tell("connecting");
+  }
+
+  /** Connects; `proven` says that the server has just answered HTTP. */
+  #open(proven) {
+    this.#link = this.#newLink(this.#transport);
+    this.#link.proven = proven;
+  }
+
+  #newLink(transport) {
+    const { connectTimeoutMs: timeoutMs, graceMs } = this.#timing;
+    const filter = this.#filter;
+    const after = this.cursor ?? this.#after;
+    const request = { transport, filter, after, timeoutMs, graceMs, url: (path, query) => this.#url(path, filter, query ?? { after }) };
+    return new LINKS[transport](request, {
+      heard: (link) => this.#heard(link),
+      frame: (link, frame) => this.#frame(link, frame),
+      end: (link, end) => this.#ended(link, end),
+    });
+  }
+
+  #url(path, { types, user }, query) {
+    const url = new URL(this.#base);
+    url.pathname = url.pathname.replace(/\/$/, "") + path;
+    for (const [name, value] of Object.entries({ ...query, types: types.join(","), user })) {
+      if (value !== null && value !== "") url.searchParams.set(name, value);
+    }
+    return url.href;
+  }
+
+  /** Asks by plain HTTP whether the server is there, and would take what it is asked. Connects if so, else calls `failed`. */
+  #probe(failed) {
+    const abort = new AbortController();
+    const probe = { close: () => abort.abort() };
+    this.#link = probe;
+    const url = this.#url("/api/events", this.#filter, { after: this.cursor ?? this.#after ?? "0", limit: 1 });
+    askPage(url, abort.signal, this.#timing.connectTimeoutMs).then(({ end }) => {
+      if (this.#link !== probe) return;
+      if (end?.kind === "refused") {
+        this.#finish("refused", end.error);
+      } else if (end) {
+        failed(end);
+      } else {
+        this.#httpWorks = true;
+        this.#open(true);
+      }
+    });
+  }
+
+  /** Decides what the end of a connection means: the next transport, another attempt, or the end. */
+  #ended(link, end) {
+    if (link === this.#trial) {
+      this.#trial = null;
+      this.#climbFrom(link.transport);
+      return;
+    }
+    if (link !== this.#link) return;
+    const { kind, error } = end;
+    if (kind === "refused" || kind === "done") {
+      this.#finish(kind, kind === "refused" ? error : undefined);
+      return;
+    }
+    const aboutTheTransport = !link.greeted && link.transport !== "poll" && kind !== "retry";
+    if (!aboutTheTransport) {
+      this.#lost(end);
+    } else if (kind === "silent" && !link.proven) {
+      // A server that starts again looks the same. It is the transport only if HTTP is answered just before.
+      this.#probe((answer) => this.#lost(answer));
+    } else if (this.#asked !== "auto") {
+      this.#lost(end);
     } else {
-      this.#enter("replaying", { transport: link.transport });
+      this.#transport = TRANSPORTS[TRANSPORTS.indexOf(link.transport) + 1];
+      this.#steppedDownAt = Date.now();
+      this.#open(true);
+      this.#tell("connecting", { error });
     }
-    if (!sameFilter(link.asked, this.#filter)) this.#refilter();
   }
 
-  #began(link, epoch) {
-    if (!link.opened) {
-      this.#opened(link);
-      this.#enter("replaying", { transport: link.transport });
+  #lost({ error, delayMs, exact }) {
+    const session = this.#session;
+    const useful = session !== null && (session.fruitful || Date.now() - session.since >= STABLE_MS);
+    this.#drop();
+    this.#askFirst = session === null;
+    const climb = this.#steppedDownAt !== null && Date.now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
+    this.#transport = climb ? this.#first() : (this.#works ?? this.#first());
+    if (useful) this.#failures = 0;
+    const { backoffMs, backoffMaxMs } = this.#timing;
+    const backoff = Math.random() * Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(this.#failures, 30));
+    // What was asked of this session alone was spread by the server; `Retry-After` is the same for everybody: later by up to a
+    // quarter. A server that asks to come back at once and is of no use meanwhile meets the backoff.
+    const asked = exact ? delayMs : delayMs * (1 + Math.random() / 4);
+    let delay = delayMs === null ? backoff : this.#failures === 0 ? asked : Math.max(asked, backoff);
+    this.#failures += 1;
+    if (this.#isOffline()) {
+      delay = Math.max(delay, backoffMaxMs);
+      error = new SambadError("offline", "this machine has no network", { cause: error });
     }
-    if (this.#position && this.#position.epoch === null) this.#position = { ...this.#position, epoch };
+    this.#wait(delay, delayMs !== null, error);
   }
 
-  #opened(link) {
-    link.opened = true;
-    clearTimeout(link.timer);
-    this.#watch(link, this.#limit(link));
+  #wait(delay, exact, error) {
+    clearTimeout(this.#retryTimer);
+    this.#retryAt = Date.now() + delay;
+    this.#retryExact = exact;
+    this.#retryTimer = setTimeout(() => this.#dial(), delay);
+    this.#tell("reconnecting", { retryInMs: Math.round(delay), error });
   }
 
-  #live(link, resynced) {
-    if (link.liveAt !== null && !resynced) return;
-    link.liveAt ??= Date.now();
-    this.#enter("live", { transport: link.transport, reason: resynced });
+  /** Lets go of the connection, or of the wait for the next. */
+  #drop() {
+    const link = this.#link;
+    this.#link = this.#session = this.#retryAt = null;
+    this.#unconfirmed = 0;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#watchTimer);
+    clearTimeout(this.#climbTimer);
+    link?.close();
+    this.#endTrial();
   }
 
-  #moved(text) {
-    const cursor = parseCursor(text);
-    // Never backwards: a cursor that is told late says nothing new.
-    if (!cursor || (this.#position?.epoch === cursor.epoch && cursor.seq <= this.#position.seq)) return;
-    this.#position = { ...cursor, exact: true };
+  #finish(reason, error) {
+    if (this.#state.name === "closed") return;
+    this.#drop();
+    for (const unlisten of this.#unlisten) unlisten();
+    this.#tell("closed", { reason, error });
+  }
+
+  // ---- climbing back
+
+  #climbLater() {
+    clearTimeout(this.#climbTimer);
+    if (this.#steppedDownAt === null) return;
+    const { climbAfterMs } = this.#timing;
+    const delay = Math.max(0, this.#steppedDownAt + climbAfterMs - Date.now());
+    this.#climbTimer = setTimeout(() => this.#climbFrom(null), delay);
+  }
+
+  /** Tries the transport after `failed`, from the best to the one in use, beside it: a failure costs nothing. */
+  #climbFrom(failed) {
+    const next = failed === null ? this.#first() : TRANSPORTS[TRANSPORTS.indexOf(failed) + 1];
+    if (next !== this.#link?.transport) {
+      this.#trial = this.#newLink(next);
+    } else {
+      this.#steppedDownAt = Date.now();
+      this.#climbLater();
+    }
+  }
+
+  #endTrial() {
+    this.#trial?.close();
+    this.#trial = null;
+  }
+
+  // ---- receiving
+
+  #frame(link, frame) {
+    if (link === this.#trial) {
+      // It begins where the other one was when it was dialled; what came meanwhile is passed over by its seq.
+      this.#trial = null;
+      this.#drop();
+      this.#link = link;
+    }
+    if (link !== this.#link) return;
+    if (frame.type === "event") this.#event(link, frame.event);
+    else if (frame.type === "connected") this.#connected(link, frame);
+    else if (frame.type === "resync") this.#resync(frame.reason, frame.cursor, true);
+    else if (frame.type === "live") this.#advance(link, frame.cursor) && this.#live();
+    else if (frame.type === "passed") this.#advance(link, frame.cursor);
+    else if (frame.type === "subscribed") this.#subscribed(link, frame.cursor);
+    else if (frame.type === "error" && this.#unconfirmed > 0) {
+      this.#finish("refused", new SambadError(String(frame.code), String(frame.message)));
+    }
+  }
+
+  #connected(link, { cursor, heartbeatMs }) {
+    this.#transport = this.#works = link.transport;
+    this.#attempt = 0;
+    this.#askFirst = false;
+    this.#session = { start: cursor, heartbeatMs, since: Date.now(), live: false, fruitful: false };
+    if (link.transport === this.#first()) this.#steppedDownAt = null;
+    this.#climbLater();
+    this.#pings = 0;
+    this.#heardAt = Date.now();
+    this.#check();
+    const { after } = link.request;
+    // A cursor of ours stays until an event, `live` or `resync` moves it: were the connection cut between a `connected` that
+    // starts elsewhere and its `resync`, nobody would hear of the loss.
+    if (after === null || Number(after) === 0 || Number(after) === cursor.seq) this.#position ??= cursor;
+    if (after === null) this.#live();
+    else this.#tell("replaying");
+  }
+
+  #live() {
+    if (this.#session.live) return;
+    this.#session.live = true;
+    this.#tell("live");
   }
 
   #event(link, event) {
-    const position = this.#position;
-    if (position && event.seq <= position.seq) return;
-    if (position?.exact && isUnfiltered(link.serving) && event.seq !== position.seq + 1) {
-      const error = new SambadError("gap", `after ${position.seq} came ${event.seq}: the stream goes on from its cursor`);
-      link.controller.abort(error);
-      return;
-    }
-    const epoch = position?.epoch ?? link.greeted?.epoch ?? null;
-    this.#position = { epoch, seq: event.seq, exact: true };
-    tell(this.#options.onEvent, event, { cursor: this.cursor, live: link.liveAt !== null, receivedAt: Date.now() });
+    const { seq } = event;
+    if (seq <= (this.#position ?? this.#session.start).seq && this.#ofThisEpoch()) return;
+    if (!this.#advance(link, { epoch: this.#session.start.epoch, seq }, 1)) return;
+    this.#session.fruitful = true;
+    this.#call("onEvent", event, { cursor: this.cursor, live: this.#session.live, receivedAt: Date.now() });
   }
 
-  #refilter() {
-    const link = this.#link;
-    if (!link?.opened) return;
-    if (!link.face.send) {
-      link.controller.abort(AGAIN);
-      return;
-    }
-    link.asked = this.#filter;
-    const { types, user } = this.#filter;
-    link.face.send({ type: "subscribe", ...(types && { types }), ...(user && { user }) });
+  #ofThisEpoch() {
+    return this.#position === null || this.#position.epoch === this.#session.start.epoch;
   }
 
-  /* -- Whether the other end is still there -- */
+  /** Moves the cursor, never back. `events` is how many stand between; if there must be more, that is a loss: gives false. */
+  #advance(link, to, events = 0) {
+    if (!this.#ofThisEpoch() || to.epoch !== this.#session.start.epoch) {
+      link.end(broken(new SambadError("protocol", "another epoch without a resync")));
+      return false;
+    }
+    const from = this.#position ?? this.#session.start;
+    if (!link.filtered && to.seq > from.seq + events) {
+      const before = formatCursor(from);
+      if (this.#hole !== before) {
+        this.#hole = before;
+        link.end(verdict("retry", new SambadError("gap", `nothing came between ${before} and seq ${to.seq}`)));
+        return false;
+      }
+      // It is not there for whoever asks again either. Saying so is better than standing still.
+      this.#resync("loss", { epoch: to.epoch, seq: to.seq - events }, this.#session.live);
+      if (link !== this.#link) return false;
+    }
+    if (this.#position === null || to.seq > this.#position.seq) this.#position = to;
+    return true;
+  }
 
-  /** How long a link may be quiet before something is done about it. */
-  #limit(link) {
-    return link.transport === "websocket" ? link.heartbeatMs : link.heartbeatMs + PATIENCE_MS;
+  #resync(reason, cursor, live) {
+    this.#position = this.#session.start = cursor;
+    this.#call("onResync", { reason, cursor: this.cursor });
+    if (live && this.#session) this.#live();
+  }
+
+  #subscribed(link, cursor) {
+    if (!this.#advance(link, cursor)) return;
+    this.#unconfirmed = Math.max(0, this.#unconfirmed - 1);
+    if (this.#unconfirmed === 0) link.filtered = this.#filter.types.length > 0 || this.#filter.user !== null;
+  }
+
+  // ---- noticing that a connection is dead
+
+  #heard(link) {
+    if (link !== this.#link) return;
+    this.#heardAt = Date.now();
+    this.#pings = 0;
+  }
+
+  #watch(delay) {
+    clearTimeout(this.#watchTimer);
+    this.#watchDue = Date.now() + delay;
+    this.#watchTimer = setTimeout(() => this.#check(), delay);
   }
 
   /**
-   * Looks after a link at times of its own. It judges by the clock: in a page that was hidden or asleep, timers come late, and
-   * what has arrived may still wait for its turn; such a link gets a second chance.
+   * Judges by the time that has passed. A page cannot see the protocol's pings, and asks with one of its own; an event stream has
+   * its heartbeat, and a poll its timeout. A check that comes late, as in a page that slept or is hidden, knows nothing yet, as
+   * what has arrived meanwhile may stand behind it in the queue: it asks once more.
    */
-  #watch(link, afterMs) {
-    const due = Date.now() + afterMs;
-    link.timer = setTimeout(() => this.#check(link, Date.now() - due > DOUBT_MS), afterMs);
+  #check() {
+    const { heartbeatMs } = this.#session;
+    const { graceMs, doubtMs } = this.#timing;
+    const now = Date.now();
+    const isLate = now > this.#watchDue + LATE_MS;
+    const silentMs = Math.max(0, now - this.#heardAt);
+    if (this.#link.transport === "poll") return;
+    const quietMs = this.#link.send ? heartbeatMs : heartbeatMs + Math.max(graceMs - doubtMs, 0);
+    if (this.#pings === 0 && silentMs < quietMs) this.#watch(quietMs - silentMs);
+    else if (this.#pings === 0) this.#ping(this.#link.send && !isLate ? graceMs : doubtMs);
+    else if (isLate && this.#pings === 1) this.#ping(doubtMs);
+    else this.#link.end(verdict("retry", new SambadError("silent", `nothing was heard for ${silentMs} ms`)));
   }
 
-  #check(link, late) {
-    clearTimeout(link.timer);
-    const limit = link.opened ? this.#limit(link) : GREETING_MS;
-    const quiet = Date.now() - link.heardAt;
-    if (link.strikes === 0 && quiet < limit && !link.doubted) return this.#watch(link, limit - quiet);
-    // A WebSocket can be asked, and a clock that jumped proves nothing.
-    const chances = (link.face.send ? 1 : 0) + (late ? 1 : 0);
-    if (link.strikes >= chances) {
-      const error = link.opened
-        ? new SambadError("silent", `nothing was heard for ${Math.round(quiet / 1000)} s`)
-        : new SambadError("no_greeting", "the connection opened and said nothing");
-      link.controller.abort(error);
-      return;
-    }
-    link.strikes += 1;
-    link.face.send?.({ type: "ping" });
-    this.#watch(link, link.doubted ? DOUBT_MS : PATIENCE_MS);
+  #ping(patienceMs) {
+    this.#pings += 1;
+    this.#link.send?.({ type: "ping" });
+    this.#watch(patienceMs);
   }
 
-  /** There is a reason to look at once. */
-  #doubt() {
-    if (this.#wake) return this.#wake();
-    if (!this.#link) return;
-    this.#link.doubted = this.#link.face.send !== null;
-    this.#check(this.#link, true);
-  }
-
+  /** Looks at once when the page or the network comes back. */
   #listen() {
-    const { signal } = this.#gone;
-    const look = () => this.#doubt();
-    // Where there is no page, as in Node, nobody sleeps.
-    globalThis.window?.addEventListener("online", look, { signal });
-    globalThis.window?.addEventListener("pageshow", (event) => event.persisted && this.reconnect(), { signal });
-    globalThis.document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && look(), { signal });
+    const add = (target, type, listener) => {
+      if (typeof target?.addEventListener !== "function") return;
+      target.addEventListener(type, listener);
+      this.#unlisten.push(() => target.removeEventListener(type, listener));
+    };
+    const { document } = globalThis;
+    add(document, "visibilitychange", () => document.visibilityState === "visible" && this.#back(false));
+    add(document, "resume", () => this.#back(false));
+    add(globalThis, "pageshow", ({ persisted }) => persisted && this.#back(true));
+    add(globalThis, "online", () => this.#back(true));
+    add(globalThis, "offline", () => this.#gone());
   }
 
-  /* -- What the caller is told -- */
-
-  #enter(name, fields) {
-    if (this.#gone.signal.aborted && name !== "closed") return;
-    this.#state = Object.freeze({ name, ...fields, cursor: this.cursor });
-    tell(this.#options.onState, this.#state);
+  #back(doubtful) {
+    if (this.#retryAt !== null) {
+      // What the server asked for stands.
+      if (!this.#retryExact || Date.now() >= this.#retryAt) this.#dial();
+    } else if (this.#session === null) {
+      // A connection that is on its way has its own, short time.
+    } else if (this.#link.send) {
+      if (this.#pings === 0) this.#ping(this.#timing.doubtMs);
+    } else if (doubtful || Date.now() - this.#heardAt > this.#session.heartbeatMs + this.#timing.graceMs) {
+      this.#dial();
+    }
   }
 
-  #end(fields) {
-    if (this.#gone.signal.aborted) return;
-    this.#gone.abort();
-    this.#link?.controller.abort(AGAIN);
-    this.#wake?.();
-    this.#enter("closed", { transport: this.#link?.transport, ...fields });
+  #gone() {
+    if (!this.#isOffline()) return;
+    if (this.#link) this.#link.end?.(verdict("retry", new SambadError("offline", "this machine has no network")));
+    else if (this.#retryAt !== null && !this.#retryExact) this.#lost(verdict("retry", null));
+  }
+
+  /** Whether there is no network; a server on this machine does not need one. */
+  #isOffline() {
+    const { hostname } = this.#base;
+    const loopback = hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" || hostname.startsWith("127.");
+    return globalThis.navigator?.onLine === false && !loopback;
+  }
+
+  // ---- telling
+
+  #tell(name, { retryInMs, error, reason } = {}) {
+    this.#state = {
+      name,
+      transport: this.#transport,
+      cursor: this.cursor,
+      attempt: this.#attempt,
+      ...(retryInMs !== undefined && { retryInMs }),
+      ...(error && { error }),
+      ...(reason && { reason }),
+    };
+    this.#call("onState", this.#state);
+  }
+
+  /** A callback that throws is its owner's matter, and not the stream's. */
+  #call(name, ...values) {
+    try {
+      this.#callbacks[name]?.(...values);
+    } catch (error) {
+      if (typeof reportError === "function") reportError(error);
+      else console.error(error);
+    }
   }
 }
