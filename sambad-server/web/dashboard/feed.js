@@ -1,0 +1,264 @@
+/**
+ * The activity feed: newest first, a bounded number of rows whose elements are used again.
+ *
+ * It stands still while it is being read: when paused, when scrolled away from the top, and while a row has the focus. What
+ * comes meanwhile is counted, and shown when reading ends.
+ */
+
+import { copyOf, setData, setPhone, setText, setTime } from "./dom.js";
+import { clockTime, full, latency, plural } from "./format.js";
+import { toHash, EVERYTHING } from "./filter.js";
+import { parties } from "./phone.js";
+import { KEPT_MAX, Recent } from "./recent.js";
+
+/** Rows at first; "Show older" adds as many again. */
+const ROWS = 300;
+/** Rows a frame that are lit up as new; more of them at once would only flicker. */
+const FRESH_MAX = 6;
+/** As much of a message as any row has room for. */
+const EXCERPT_LENGTH = 240;
+/** Closer to the top than this counts as at the top. */
+const TOP_PX = 4;
+
+const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
+
+export class Feed {
+  #recent = new Recent();
+  /** @type {(entry: object) => boolean} */
+  #passes = () => true;
+  /** Passing events that came since the last drawing, oldest first. */
+  #waiting = [];
+  /** What is read, as it was when reading began. @type {Recent | null} */
+  #held = null;
+  /** Seq of the newest event when reading began, or null. */
+  #heldAt = null;
+  /** Events that came and passed while held. */
+  #came = 0;
+  #paused = false;
+  #limit = ROWS;
+  #newest = 0;
+  /** Built anew at the next drawing. */
+  #stale = true;
+
+  /**
+   * @param {object} parts
+   * @param {HTMLElement} parts.list
+   * @param {HTMLButtonElement} parts.pill says how many are waiting, and shows them
+   * @param {HTMLElement} parts.foot
+   * @param {HTMLButtonElement} parts.older
+   * @param {HTMLElement} parts.empty shown instead of rows
+   * @param {(empty: HTMLElement, kept: number) => void} parts.onEmpty puts words into `empty`
+   * @param {() => void} parts.onChange something is to be drawn
+   */
+  constructor(parts) {
+    this.parts = parts;
+    const { list, pill, older } = parts;
+    list.addEventListener("scroll", () => this.#readingMayHaveChanged(), { passive: true });
+    list.addEventListener("focusin", () => this.#readingMayHaveChanged());
+    list.addEventListener("focusout", () => this.#readingMayHaveChanged());
+    list.addEventListener("keydown", (event) => this.#walk(event));
+    pill.addEventListener("click", () => this.showNew());
+    older.addEventListener("click", () => {
+      this.#limit += ROWS;
+      this.#stale = true;
+      parts.onChange();
+    });
+  }
+
+  get paused() {
+    return this.#paused;
+  }
+
+  /** Events waiting to be read. */
+  get waiting() {
+    return this.#came;
+  }
+
+  /** Shows other events from now on. @param {Recent} recent */
+  reset(recent) {
+    this.#recent = recent;
+    this.#newest = recent.newest(() => true, 1)[0]?.seq ?? 0;
+    this.#limit = ROWS;
+    if (this.#heldAt !== null) this.#hold();
+    this.#came = 0;
+    this.#stale = true;
+  }
+
+  #hold() {
+    this.#heldAt = this.#newest;
+    this.#held = this.#recent.copy();
+  }
+
+  /** @param {(entry: object) => boolean} passes */
+  setFilter(passes) {
+    this.#passes = passes;
+    this.#limit = ROWS;
+    this.#stale = true;
+    if (this.#heldAt !== null) this.#came = this.#recent.newest(passes, Infinity, { after: this.#heldAt }).length;
+    const { list, onChange } = this.parts;
+    if (document.activeElement !== list && list.contains(document.activeElement)) list.focus({ preventScroll: true });
+    list.scrollTop = 0;
+    onChange();
+  }
+
+  /** A new event, which `recent` holds already. */
+  push(entry) {
+    this.#newest = entry.seq;
+    if (!this.#passes(entry)) return;
+    if (this.#heldAt !== null) this.#came += 1;
+    else if (!this.#stale) {
+      this.#waiting.push(entry);
+      // A hidden page draws nothing: what does not fit the window any more need not wait.
+      if (this.#waiting.length > 2 * ROWS) this.#waiting.splice(0, ROWS);
+    }
+  }
+
+  setPaused(paused) {
+    this.#paused = paused;
+    this.#readingMayHaveChanged();
+    this.parts.onChange();
+  }
+
+  /** Goes to the top and shows everything; ends a pause. */
+  showNew() {
+    const { list } = this.parts;
+    this.#paused = false;
+    if (list.contains(document.activeElement)) list.focus();
+    list.scrollTop = 0;
+    this.#readingMayHaveChanged();
+    this.parts.onChange();
+  }
+
+  #readingMayHaveChanged() {
+    const { list } = this.parts;
+    const focused = document.activeElement;
+    const inRow = focused !== list && list.contains(focused) && focused.matches(":focus-visible");
+    const held = this.#paused || list.scrollTop > TOP_PX || inRow;
+    if (held === (this.#heldAt !== null)) return;
+    if (held) {
+      // What was about to be drawn belongs to what is read.
+      this.#drawWaiting();
+      this.#hold();
+    } else {
+      this.#heldAt = null;
+      this.#held = null;
+      this.#stale ||= this.#came > 0 || this.#limit !== ROWS;
+      this.#limit = ROWS;
+    }
+    this.#came = 0;
+    this.parts.onChange();
+  }
+
+  draw() {
+    if (this.#stale) this.#rebuild();
+    else if (this.#heldAt === null) this.#drawWaiting();
+    this.#drawAround();
+  }
+
+  #rebuild() {
+    const { list } = this.parts;
+    this.#stale = false;
+    this.#waiting = [];
+    const entries = (this.#held ?? this.#recent).newest(this.#passes, this.#limit);
+    while (list.children.length > entries.length) list.lastElementChild.remove();
+    const missing = document.createDocumentFragment();
+    for (let i = list.children.length; i < entries.length; i += 1) missing.append(copyOf("row-template"));
+    list.append(missing);
+    entries.forEach((entry, i) => fill(list.children[i], entry, false));
+  }
+
+  #drawWaiting() {
+    const { list } = this.parts;
+    if (this.#stale || this.#waiting.length === 0) return;
+    const entries = this.#waiting.slice(-this.#limit);
+    this.#waiting = [];
+    const fresh = entries.length <= FRESH_MAX;
+    const added = document.createDocumentFragment();
+    for (const entry of entries.reverse()) {
+      const full = list.children.length + added.children.length >= this.#limit;
+      const row = full && list.lastElementChild ? list.lastElementChild : copyOf("row-template");
+      fill(row, entry, fresh);
+      added.append(row);
+    }
+    list.prepend(added);
+  }
+
+  #drawAround() {
+    const { list, pill, foot, older, empty, onEmpty } = this.parts;
+    const rows = list.children.length;
+    setText(pill.firstElementChild, this.#pillText());
+    pill.hidden = this.#came === 0;
+    setData(list, "rows", rows);
+    empty.hidden = rows > 0;
+    if (rows === 0) onEmpty(empty, this.#recent.length);
+    const kept = Math.min(this.#recent.length, KEPT_MAX);
+    setText(foot, rows === 0 ? "" : `Newest ${plural(rows, "event")} shown, looking through the last ${kept.toLocaleString("en")}`);
+    older.hidden = rows < this.#limit || rows >= (this.#held ?? this.#recent).length;
+    if (this.#heldAt === null && rows > 0) document.documentElement.dataset.lastSeq = list.firstElementChild.dataset.seq;
+  }
+
+  #pillText() {
+    const oldest = this.#recent.oldest ?? 0;
+    if (this.#heldAt === null || oldest <= this.#heldAt + 1) return `${this.#came.toLocaleString("en")} new`;
+    const kept = this.#recent.newest(this.#passes, Infinity, { after: this.#heldAt }).length;
+    return `${this.#came.toLocaleString("en")} new, the last ${kept.toLocaleString("en")} kept`;
+  }
+
+  /** Arrow keys go from row to row and from name to name, so that Tab leads past the feed in one step. */
+  #walk(event) {
+    const { list } = this.parts;
+    const row = document.activeElement.closest("li");
+    const links = (of) => [...(of?.querySelectorAll("a:not([hidden])") ?? [])];
+    const to = {
+      ArrowDown: () => (row ? row.nextElementSibling : list.firstElementChild),
+      ArrowUp: () => row?.previousElementSibling,
+      Home: () => list.firstElementChild,
+      End: () => list.lastElementChild,
+    }[event.key];
+    let target;
+    if (to) target = links(to())[0];
+    else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      const among = links(row);
+      target = among[among.indexOf(document.activeElement) + (event.key === "ArrowRight" ? 1 : -1)];
+    } else if (event.key === "Escape" && row) target = list;
+    if (!target) return;
+    event.preventDefault();
+    event.stopPropagation();
+    target.focus();
+  }
+}
+
+/** Puts an event into a row. @param {HTMLElement} row */
+function fill(row, entry, fresh) {
+  const [seq, icon, what, time, late] = row.children;
+  const [who, verb, whom, excerpt] = what.children;
+  const { seq: number, type, data } = entry;
+  const names = parties(entry);
+  row.dataset.seq = number;
+  row.dataset.type = type;
+  row.classList.toggle("fresh", fresh);
+  setText(seq, String(number));
+  icon.firstElementChild.setAttribute("href", `#icon-${type}`);
+  nameLink(who, names.who);
+  setText(verb, VERBS[type] ?? type);
+  whom.hidden = names.whom === null;
+  if (names.whom !== null) nameLink(whom, names.whom);
+  const text = type === "message_sent" ? String(data.content).slice(0, EXCERPT_LENGTH) : "";
+  setText(excerpt, text);
+  const at = new Date(entry.timestamp);
+  setTime(time, entry.timestamp, clockTime(at), full(at));
+  setText(late, entry.origin === "live" && entry.latency !== null ? latency(entry.latency) : "–");
+  late.title = LATE[entry.origin];
+  setData(late, "origin", entry.origin);
+}
+
+const LATE = {
+  live: "From the commit to this page",
+  replay: "Came while catching up, so it says nothing about latency",
+  snapshot: "Happened before this page was opened",
+};
+
+function nameLink(link, phone) {
+  setPhone(link, phone);
+  link.href = toHash({ ...EVERYTHING, user: phone });
+}
