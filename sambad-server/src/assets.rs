@@ -29,10 +29,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 const HTML: &str = "text/html; charset=utf-8";
-#[allow(dead_code)]
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
-#[allow(dead_code)]
 const SVG: &str = "image/svg+xml";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -47,6 +45,33 @@ files! {
     "/sambad.js" "sambad.js" JS
     "/sambad.d.ts" "sambad.d.ts" TEXT
     "/dashboard" "dashboard/index.html" HTML
+    "/dashboard/api.js" "dashboard/api.js" JS
+    "/dashboard/app.js" "dashboard/app.js" JS
+    "/dashboard/badge.js" "dashboard/badge.js" JS
+    "/dashboard/chart.js" "dashboard/chart.js" JS
+    "/dashboard/clock.js" "dashboard/clock.js" JS
+    "/dashboard/dom.js" "dashboard/dom.js" JS
+    "/dashboard/favicon.svg" "dashboard/favicon.svg" SVG
+    "/dashboard/feed.js" "dashboard/feed.js" JS
+    "/dashboard/figures.js" "dashboard/figures.js" JS
+    "/dashboard/filter.js" "dashboard/filter.js" JS
+    "/dashboard/filterbar.js" "dashboard/filterbar.js" JS
+    "/dashboard/format.js" "dashboard/format.js" JS
+    "/dashboard/keys.js" "dashboard/keys.js" JS
+    "/dashboard/latency.js" "dashboard/latency.js" JS
+    "/dashboard/lines.js" "dashboard/lines.js" JS
+    "/dashboard/model.js" "dashboard/model.js" JS
+    "/dashboard/pages.js" "dashboard/pages.js" JS
+    "/dashboard/phone.js" "dashboard/phone.js" JS
+    "/dashboard/rate.js" "dashboard/rate.js" JS
+    "/dashboard/recent.js" "dashboard/recent.js" JS
+    "/dashboard/refresh.js" "dashboard/refresh.js" JS
+    "/dashboard/sessions.js" "dashboard/sessions.js" JS
+    "/dashboard/sparkline.js" "dashboard/sparkline.js" JS
+    "/dashboard/store.js" "dashboard/store.js" JS
+    "/dashboard/style.css" "dashboard/style.css" CSS
+    "/dashboard/user.js" "dashboard/user.js" JS
+    "/dashboard/users.js" "dashboard/users.js" JS
 }
 
 /// One file.
