@@ -182,6 +182,8 @@ export interface Timing {
   graceMs: number;
   /** The same where there is reason to doubt: after sleep, or when the network has changed. Default 3,000. */
   doubtMs: number;
+  /** How long the server may hold a poll that finds nothing: whole seconds, at most 30. Default 25,000. */
+  pollWaitMs: number;
   /** How long a lower transport is used before a better one is tried, beside it. Default 600,000. */
   climbAfterMs: number;
 }

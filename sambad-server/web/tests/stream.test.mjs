@@ -68,12 +68,12 @@ for (const transport of TRANSPORTS) {
   });
 
   // Goal: a position that was trimmed away is said, and the stream goes on.
-  // Method: a log of at most 100 events, a cursor far before what is left of 400.
+  // Method: a log of at most 10 events, a cursor far before what is left of 40.
   test(`${transport}: resyncs after an expired cursor`, async (t) => {
-    const server = await startServer(t, "--retain-events", "100");
+    const server = await startServer(t, "--retain-events", "10");
     await server.users(1);
     const old = await server.cursor();
-    await server.users(400);
+    await server.users(40);
     while ((await (await fetch(`${server.url}/api/events?limit=1`)).json()).first < 3) await server.users(5);
     const head = await server.cursor();
     const watcher = watch(t, { url: server.url, after: old, transport });

@@ -172,7 +172,7 @@ class Proxy {
     for (const pair of this.#pairs) pair.dead = true;
   }
 
-  /** Resolves with the next request of this kind. */
+  /** Resolves with the next request, of this kind if one is given. */
   next(kind) {
     return new Promise((resolve) => this.#waiting.push({ kind, resolve }));
   }
@@ -197,9 +197,9 @@ class Proxy {
     for (const socket of [client, upstream]) {
       socket.on("error", () => {});
       socket.on("close", () => {
-        this.#pairs.delete(pair);
         // Who is stalled does not hear of it.
         if (blocked() && socket === upstream) return;
+        this.#pairs.delete(pair);
         client.destroy();
         upstream.destroy();
       });
@@ -209,10 +209,14 @@ class Proxy {
   #rule(text) {
     const path = /^GET (\S+) HTTP/.exec(text)?.[1];
     if (!path) return "pass";
-    const kind = path.startsWith("/ws") ? "websocket" : path.startsWith("/api/events/stream") ? "sse" : "poll";
+    const kind = /\/ws(\?|$)/.test(path) ? "websocket" : path.includes("/api/events/stream") ? "sse" : "poll";
     const request = { kind, path, at: Date.now() };
     this.requests.push(request);
-    this.#waiting = this.#waiting.filter((waiter) => waiter.kind !== kind || waiter.resolve(request));
+    this.#waiting = this.#waiting.filter((waiter) => {
+      const meant = waiter.kind === undefined || waiter.kind === kind;
+      if (meant) waiter.resolve(request);
+      return !meant;
+    });
     return this.rules[kind];
   }
 }
