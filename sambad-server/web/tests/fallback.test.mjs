@@ -138,21 +138,4 @@ for (const transport of TRANSPORTS) {
     assert.deepEqual(watcher.seqs, range(1, 5));
     await watcher.live();
   });
-
-  // Goal: a quiet connection that is well stays. Method: three heartbeats without an event; the server's pings are answered
-  // by the WebSocket itself, its answers to ours are frames.
-  test(`${transport}: bears quiet`, async (t) => {
-    const server = await startServer(t, "--heartbeat-s", "1");
-    const proxy = await startProxy(t, server);
-    const watcher = watch(t, { url: proxy.url, transport, timing: { graceMs: 400, doubtMs: 200, pollWaitMs: 1000 } });
-    await watcher.live();
-    const told = watcher.states.length;
-    // What is waited for is the passing of time itself.
-    await new Promise((resume) => setTimeout(resume, 3300));
-    assert.equal(watcher.states.length, told);
-    await server.users(1);
-    await watcher.event(1);
-    assert.equal(watcher.states.length, told);
-    if (transport !== "poll") assert.equal(proxy.count(transport), 1);
-  });
 }
