@@ -94,6 +94,9 @@ function readTransport(transport = "auto") {
   if (transport !== "auto" && !TRANSPORTS.includes(transport)) {
     throw new SambadError("invalid_transport", `expected auto, ${TRANSPORTS.join(", ")}`);
   }
+  if (transport === "websocket" && typeof WebSocket !== "function") {
+    throw new SambadError("invalid_transport", "there is no WebSocket here");
+  }
   return transport;
 }
 
@@ -259,13 +262,15 @@ function readRetryAfter(text) {
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), ASKED_DELAY_MAX_MS) : null;
 }
 
-async function readText(response, bytesMax) {
+/** Reads a body of at most `bytesMax`; calls `heard` with each part of it. */
+async function readText(response, bytesMax, heard) {
   const utf8 = new TextDecoder();
   let [text, bytes] = ["", 0];
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return text + utf8.decode();
+    heard?.();
     bytes += value.length;
     if (bytes > bytesMax) {
       await reader.cancel();
@@ -275,15 +280,20 @@ async function readText(response, bytesMax) {
   }
 }
 
-/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. */
+/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. Bears silence for `timeoutMs`. */
 async function askPage(url, signal, timeoutMs) {
   const abort = new AbortController();
   const give = () => abort.abort();
   signal.addEventListener("abort", give);
-  const timer = setTimeout(give, timeoutMs);
+  let timer = setTimeout(give, timeoutMs);
+  // A page that takes long is none that does not come: the network may be slow.
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(give, timeoutMs);
+  };
   try {
     const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers: { accept: "application/json" } });
-    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX)));
+    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, heard)));
     const cursor = parseCursor(response.headers.get("sambad-cursor"));
     if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
     const { reason } = JSON.parse(await readText(response, 1 << 16));
@@ -327,7 +337,8 @@ class Link {
     this.filtered = request.filter.types.length > 0 || request.filter.user !== null;
     this.abort = new AbortController();
     this.#on = on;
-    this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
+    // Each request of a poll has a time of its own.
+    if (request.transport !== "poll") this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
   }
 
   heard() {
@@ -347,6 +358,8 @@ class Link {
   end(end) {
     if (this.over) return;
     this.close();
+    const { error } = end;
+    if (this.greeted && error.code === "unreachable") end.error = new SambadError("connection_lost", error.message, { cause: error });
     this.#on.end(this, end);
   }
 

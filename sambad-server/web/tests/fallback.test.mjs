@@ -95,6 +95,19 @@ test("an outage does not change the transport", async (t) => {
   assert.ok(watcher.states.every(({ transport }) => transport === FIRST));
 });
 
+// Goal: a page of events that takes long on a slow network is not given up. Method: one that takes several times what silence may.
+test("a slow page is no silence", async (t) => {
+  const server = await startServer(t);
+  const proxy = await startProxy(t, server);
+  await server.users(80);
+  proxy.rules.poll = "trickle";
+  const watcher = watch(t, { url: proxy.url, after: 0, transport: "poll", timing: { connectTimeoutMs: 250, graceMs: 250 } });
+  await watcher.live();
+  assert.deepEqual(watcher.seqs, range(1, 80));
+  assert.deepEqual(watcher.names, ["connecting", "replaying", "live"]);
+  assert.ok(watcher.states[1].at - watcher.states[0].at > 500);
+});
+
 // Goal: what is full says so, and for how long; that is about the server and not about a transport.
 // Method: a server with room for one session, which another stream takes.
 test("a server that is full is asked again when it said", async (t) => {

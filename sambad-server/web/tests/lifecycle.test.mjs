@@ -27,6 +27,7 @@ test("refuses options that cannot be meant", () => {
     [{ url, onEvent, types: [1] }, "invalid_types"],
     [{ url, onEvent, user: 7 }, "invalid_user"],
     [{ url, onEvent, transport: "ws" }, "invalid_transport"],
+    ...(FIRST === "websocket" ? [] : [[{ url, onEvent, transport: "websocket" }, "invalid_transport"]]),
   ]) {
     assert.throws(() => connect(options), (error) => error instanceof SambadError && error.code === code, JSON.stringify(options));
   }

@@ -131,7 +131,7 @@ class Proxy {
   #pairs = new Set();
   #waiting = [];
   #stalled = false;
-  /** What is done to a request: `pass`, `refuse` (an answer of its own), `hold` (no byte comes back), by kind. */
+  /** What is done to a request: `pass`, `refuse` (an answer of its own), `hold` (no byte comes back), `trickle`, by kind. */
   rules = { websocket: "pass", sse: "pass", poll: "pass" };
   /** Requests so far: `{ kind, path, at }`. */
   requests = [];
@@ -192,8 +192,13 @@ class Proxy {
       if (rule === "refuse") client.end("HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
       else upstream.write(chunk);
       pair.held ||= rule === "hold";
+      pair.trickles = rule === "trickle";
     });
-    upstream.on("data", (chunk) => blocked() || pair.held || client.write(chunk));
+    upstream.on("data", (chunk) => {
+      if (blocked() || pair.held) return;
+      if (pair.trickles) trickle(upstream, client, chunk);
+      else client.write(chunk);
+    });
     for (const socket of [client, upstream]) {
       socket.on("error", () => {});
       socket.on("close", () => {
@@ -219,6 +224,16 @@ class Proxy {
     });
     return this.rules[kind];
   }
+}
+
+/** Passes a chunk on in pieces, and takes no other meanwhile: a network of some 25 kB/s. */
+async function trickle(upstream, client, chunk) {
+  upstream.pause();
+  for (let at = 0; at < chunk.length && client.writable; at += 512) {
+    client.write(chunk.subarray(at, at + 512));
+    await new Promise((resume) => setTimeout(resume, 20));
+  }
+  upstream.resume();
 }
 
 /** Opens a stream that remembers what it was told; it is closed when the test ends. */
