@@ -2,7 +2,7 @@
  * Opens a stream of a server's events: each once, in `seq` order, across cuts, restarts and sleep.
  *
  * It begins after `after` and goes on by itself until `close()`, or until the server refuses what is asked (`closed` with an `error`).
- * Nothing is called before `connect` has returned. Callbacks are called one at a time, never inside one another's events.
+ * Nothing is called before `connect` has returned.
  *
  * @throws {SambadError} `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`, `invalid_transport` or `invalid_callback`:
  * an option that cannot be meant.
@@ -182,6 +182,8 @@ export interface Timing {
   graceMs: number;
   /** The same where there is reason to doubt: after sleep, or when the network has changed. Default 3,000. */
   doubtMs: number;
+  /** How long the server may hold a poll that finds nothing: whole seconds, at most 30. Default 25,000. */
+  pollWaitMs: number;
   /** How long a lower transport is used before a better one is tried, beside it. Default 600,000. */
   climbAfterMs: number;
 }

@@ -20,6 +20,8 @@ const TIMING = {
   graceMs: 10_000,
   /** The same, when there is reason to doubt the connection: the page was asleep, or the network has changed. */
   doubtMs: 3_000,
+  /** How long a poll may be held: below the server's own bound, and below a usual proxy's patience. */
+  pollWaitMs: 25_000,
   /** How long a lower transport is used before a better one is tried again. */
   climbAfterMs: 600_000,
 };
@@ -35,8 +37,6 @@ const FRAME_CHARS_MAX = 1 << 20;
 /** Events of a poll's page, and the bytes that so many of the longest have. */
 const PAGE_EVENTS = 500;
 const PAGE_BYTES_MAX = 16 << 20;
-/** How long a poll may be held: below the server's own bound, and below a usual proxy's patience. */
-const POLL_WAIT_S = 25;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
 
@@ -93,6 +93,9 @@ function readFilter({ types, user }) {
 function readTransport(transport = "auto") {
   if (transport !== "auto" && !TRANSPORTS.includes(transport)) {
     throw new SambadError("invalid_transport", `expected auto, ${TRANSPORTS.join(", ")}`);
+  }
+  if (transport === "websocket" && typeof WebSocket !== "function") {
+    throw new SambadError("invalid_transport", "there is no WebSocket here");
   }
   return transport;
 }
@@ -259,13 +262,15 @@ function readRetryAfter(text) {
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), ASKED_DELAY_MAX_MS) : null;
 }
 
-async function readText(response, bytesMax) {
+/** Reads a body of at most `bytesMax`; calls `heard` with each part of it. */
+async function readText(response, bytesMax, heard) {
   const utf8 = new TextDecoder();
   let [text, bytes] = ["", 0];
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return text + utf8.decode();
+    heard?.();
     bytes += value.length;
     if (bytes > bytesMax) {
       await reader.cancel();
@@ -275,15 +280,20 @@ async function readText(response, bytesMax) {
   }
 }
 
-/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. */
+/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. Bears silence for `timeoutMs`. */
 async function askPage(url, signal, timeoutMs) {
   const abort = new AbortController();
   const give = () => abort.abort();
   signal.addEventListener("abort", give);
-  const timer = setTimeout(give, timeoutMs);
+  let timer = setTimeout(give, timeoutMs);
+  // A page that takes long is none that does not come: the network may be slow.
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(give, timeoutMs);
+  };
   try {
     const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers: { accept: "application/json" } });
-    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX)));
+    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, heard)));
     const cursor = parseCursor(response.headers.get("sambad-cursor"));
     if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
     const { reason } = JSON.parse(await readText(response, 1 << 16));
@@ -327,7 +337,8 @@ class Link {
     this.filtered = request.filter.types.length > 0 || request.filter.user !== null;
     this.abort = new AbortController();
     this.#on = on;
-    this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
+    // Each request of a poll has a time of its own.
+    if (request.transport !== "poll") this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
   }
 
   heard() {
@@ -347,6 +358,8 @@ class Link {
   end(end) {
     if (this.over) return;
     this.close();
+    const { error } = end;
+    if (this.greeted && error.code === "unreachable") end.error = new SambadError("connection_lost", error.message, { cause: error });
     this.#on.end(this, end);
   }
 
@@ -373,8 +386,8 @@ class SocketLink extends Link {
     }
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = (close) => this.end(judgeClose(close, this.greeted));
-    // Says nothing that `close`, which follows, does not; without it Node would call the error unhandled.
-    this.#socket.onerror = () => {};
+    // `close` follows at once and knows more; in Node 20 it does not after a failed handshake.
+    this.#socket.onerror = ({ error }) => setTimeout(() => this.end(unanswered(error)));
   }
 
   send(frame) {
@@ -446,7 +459,7 @@ class PollLink extends Link {
   }
 
   async #run() {
-    const { after, timeoutMs, graceMs } = this.request;
+    const { after, timeoutMs, graceMs, pollWaitMs } = this.request;
     // Who begins now only asks where "now" is.
     const first = await this.#ask(after === null ? { after: "0", limit: 1 } : { after, limit: PAGE_EVENTS }, timeoutMs);
     if (first.end) return first.end;
@@ -454,12 +467,12 @@ class PollLink extends Link {
     const now = resync?.cursor ?? { epoch: page.cursor.epoch, seq: page.head };
     const asked = () => parseCursor(after) ?? { epoch: page.cursor.epoch, seq: Math.max(Number(after), page.first - 1) };
     const start = resync || after === null ? now : asked();
-    this.take({ type: "connected", cursor: start, heartbeatMs: POLL_WAIT_S * 1000 });
+    this.take({ type: "connected", cursor: start, heartbeatMs: pollWaitMs });
     let at = after === null ? { cursor: now, live: true } : this.#pass(first, false);
     while (!this.over) {
       const begun = Date.now();
-      const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, ...(at.live && { wait: POLL_WAIT_S }) };
-      const answer = await this.#ask(query, (at.live ? POLL_WAIT_S * 1000 : 0) + graceMs);
+      const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, ...(at.live && { wait: Math.ceil(pollWaitMs / 1000) }) };
+      const answer = await this.#ask(query, (at.live ? pollWaitMs : 0) + graceMs);
       if (answer.end) return answer.end;
       const empty = at.live && answer.page?.frames.length === 0;
       at = this.#pass(answer, at.live);
@@ -544,7 +557,7 @@ class EventStream {
   /** The cursor before a hole that made the stream reconnect once. */
   #hole = null;
   #state;
-  #unlisten = [];
+  #listening = new AbortController();
 
   constructor(options) {
     const { url, after, onEvent, onState, onResync, transport, timing } = options;
@@ -619,11 +632,11 @@ class EventStream {
   }
 
   #newLink(transport) {
-    const { connectTimeoutMs: timeoutMs, graceMs } = this.#timing;
+    const { connectTimeoutMs: timeoutMs, graceMs, pollWaitMs } = this.#timing;
     const filter = this.#filter;
     const after = this.cursor ?? this.#after;
-    const request = { transport, filter, after, timeoutMs, graceMs, url: (path, query) => this.#url(path, filter, query ?? { after }) };
-    return new LINKS[transport](request, {
+    const url = (path, query) => this.#url(path, filter, query ?? { after });
+    return new LINKS[transport]({ transport, filter, after, url, timeoutMs, graceMs, pollWaitMs }, {
       heard: (link) => this.#heard(link),
       frame: (link, frame) => this.#frame(link, frame),
       end: (link, end) => this.#ended(link, end),
@@ -706,7 +719,7 @@ class EventStream {
       delay = Math.max(delay, backoffMaxMs);
       error = new SambadError("offline", "this machine has no network", { cause: error });
     }
-    this.#wait(delay, delayMs !== null, error);
+    this.#wait(Math.round(delay), delayMs !== null, error);
   }
 
   #wait(delay, exact, error) {
@@ -714,7 +727,7 @@ class EventStream {
     this.#retryAt = Date.now() + delay;
     this.#retryExact = exact;
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
-    this.#tell("reconnecting", { retryInMs: Math.round(delay), error });
+    this.#tell("reconnecting", { retryInMs: delay, error });
   }
 
   /** Lets go of the connection, or of the wait for the next. */
@@ -732,7 +745,7 @@ class EventStream {
   #finish(reason, error) {
     if (this.#state.name === "closed") return;
     this.#drop();
-    for (const unlisten of this.#unlisten) unlisten();
+    this.#listening.abort();
     this.#tell("closed", { reason, error });
   }
 
@@ -894,11 +907,8 @@ class EventStream {
 
   /** Looks at once when the page or the network comes back. */
   #listen() {
-    const add = (target, type, listener) => {
-      if (typeof target?.addEventListener !== "function") return;
-      target.addEventListener(type, listener);
-      this.#unlisten.push(() => target.removeEventListener(type, listener));
-    };
+    const { signal } = this.#listening;
+    const add = (target, type, listener) => target?.addEventListener?.(type, listener, { signal });
     const { document } = globalThis;
     add(document, "visibilitychange", () => document.visibilityState === "visible" && this.#back(false));
     add(document, "resume", () => this.#back(false));

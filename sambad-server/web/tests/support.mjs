@@ -131,7 +131,7 @@ class Proxy {
   #pairs = new Set();
   #waiting = [];
   #stalled = false;
-  /** What is done to a request: `pass`, `refuse` (an answer of its own), `hold` (no byte comes back), by kind. */
+  /** What is done to a request: `pass`, `refuse` (an answer of its own), `hold` (no byte comes back), `trickle`, by kind. */
   rules = { websocket: "pass", sse: "pass", poll: "pass" };
   /** Requests so far: `{ kind, path, at }`. */
   requests = [];
@@ -172,7 +172,7 @@ class Proxy {
     for (const pair of this.#pairs) pair.dead = true;
   }
 
-  /** Resolves with the next request of this kind. */
+  /** Resolves with the next request, of this kind if one is given. */
   next(kind) {
     return new Promise((resolve) => this.#waiting.push({ kind, resolve }));
   }
@@ -192,14 +192,19 @@ class Proxy {
       if (rule === "refuse") client.end("HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
       else upstream.write(chunk);
       pair.held ||= rule === "hold";
+      pair.trickles = rule === "trickle";
     });
-    upstream.on("data", (chunk) => blocked() || pair.held || client.write(chunk));
+    upstream.on("data", (chunk) => {
+      if (blocked() || pair.held) return;
+      if (pair.trickles) trickle(upstream, client, chunk);
+      else client.write(chunk);
+    });
     for (const socket of [client, upstream]) {
       socket.on("error", () => {});
       socket.on("close", () => {
-        this.#pairs.delete(pair);
         // Who is stalled does not hear of it.
         if (blocked() && socket === upstream) return;
+        this.#pairs.delete(pair);
         client.destroy();
         upstream.destroy();
       });
@@ -209,12 +214,26 @@ class Proxy {
   #rule(text) {
     const path = /^GET (\S+) HTTP/.exec(text)?.[1];
     if (!path) return "pass";
-    const kind = path.startsWith("/ws") ? "websocket" : path.startsWith("/api/events/stream") ? "sse" : "poll";
+    const kind = /\/ws(\?|$)/.test(path) ? "websocket" : path.includes("/api/events/stream") ? "sse" : "poll";
     const request = { kind, path, at: Date.now() };
     this.requests.push(request);
-    this.#waiting = this.#waiting.filter((waiter) => waiter.kind !== kind || waiter.resolve(request));
+    this.#waiting = this.#waiting.filter((waiter) => {
+      const meant = waiter.kind === undefined || waiter.kind === kind;
+      if (meant) waiter.resolve(request);
+      return !meant;
+    });
     return this.rules[kind];
   }
+}
+
+/** Passes a chunk on in pieces, and takes no other meanwhile: a network of some 25 kB/s. */
+async function trickle(upstream, client, chunk) {
+  upstream.pause();
+  for (let at = 0; at < chunk.length && client.writable; at += 512) {
+    client.write(chunk.subarray(at, at + 512));
+    await new Promise((resume) => setTimeout(resume, 20));
+  }
+  upstream.resume();
 }
 
 /** Opens a stream that remembers what it was told; it is closed when the test ends. */

@@ -1,0 +1,91 @@
+/** What the passing of time alone may do to a stream: nothing. Time is what these tests wait for, and they do so side by side. */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { setTimeout as pass } from "node:timers/promises";
+
+import { TRANSPORTS, range, startProxy, startServer, watch } from "./support.mjs";
+
+const TIMING = { graceMs: 400, doubtMs: 300, pollWaitMs: 1000 };
+
+// Goal: a quiet connection that is well stays. Method: several heartbeats without an event, by each transport.
+async function bearsQuiet(t, transport) {
+  const server = await startServer(t, "--heartbeat-s", "1");
+  const proxy = await startProxy(t, server);
+  const watcher = watch(t, { url: proxy.url, transport, timing: TIMING });
+  await watcher.live();
+  const told = watcher.states.length;
+  await pass(3300);
+  assert.equal(watcher.states.length, told);
+  await server.users(1);
+  await watcher.event(1);
+  assert.equal(watcher.states.length, told);
+  if (transport !== "poll") assert.equal(proxy.count(transport), 1);
+}
+
+// Goal: sleep is not taken for silence, and one that was cut meanwhile is noticed at once on waking.
+// Method: a process that is stopped for longer than silence is borne, and events meanwhile; then again, while its proxy goes silent.
+async function outlivesSleep(t, transport) {
+  const server = await startServer(t, "--heartbeat-s", "1");
+  const proxy = await startProxy(t, server);
+  const child = spawnReader(t, proxy.url, transport);
+  await child.until((line) => line.startsWith("live"));
+  child.process.kill("SIGSTOP");
+  await server.users(3);
+  await pass(4500);
+  child.process.kill("SIGCONT");
+  await child.until((line) => line === "event 3");
+  await server.users(1);
+  await child.until((line) => line === "event 4");
+  assert.deepEqual(child.lines, [`connecting ${transport}`, `replaying ${transport}`, `live ${transport}`, ...range(1, 4).map((seq) => `event ${seq}`)]);
+
+  child.process.kill("SIGSTOP");
+  proxy.stall();
+  await server.users(1);
+  await pass(4500);
+  child.process.kill("SIGCONT");
+  const woken = Date.now();
+  await child.until((line) => line.startsWith("reconnecting"));
+  assert.ok(Date.now() - woken < 2500, `${Date.now() - woken} ms`);
+  proxy.recover();
+  await child.until((line) => line === "event 5");
+  assert.deepEqual(child.lines.filter((line) => line.startsWith("event")), range(1, 5).map((seq) => `event ${seq}`));
+}
+
+function spawnReader(t, url, transport) {
+  const script = `
+    import { connect } from ${JSON.stringify(new URL("../sambad.js", import.meta.url).href)};
+    const timing = ${JSON.stringify({ ...TIMING, backoffMs: 20, backoffMaxMs: 200 })};
+    const onState = ({ name, transport }) => console.log(name, transport);
+    connect({ url: ${JSON.stringify(url)}, transport: "${transport}", after: 0, timing, onState, onEvent: ({ seq }) => console.log("event", seq) });`;
+  const flags = transport === "websocket" ? ["--experimental-websocket"] : [];
+  const process_ = spawn(process.execPath, [...flags, "--input-type=module", "--eval", script], { stdio: ["ignore", "pipe", "ignore"] });
+  t.after(() => process_.kill("SIGKILL"));
+  const reader = { process: process_, lines: [], look: () => {} };
+  createInterface({ input: process_.stdout }).on("line", (line) => {
+    reader.lines.push(line);
+    reader.look();
+  });
+  reader.until = (condition) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`never: ${condition}; said:\n${reader.lines.join("\n")}`)), 15_000);
+      reader.look = () => {
+        if (!reader.lines.some(condition)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      reader.look();
+    });
+  return reader;
+}
+
+test("time", { concurrency: true }, async (t) => {
+  const all = TRANSPORTS.flatMap((transport) => [
+    t.test(`${transport}: bears quiet`, (t) => bearsQuiet(t, transport)),
+    // A poll has no watch that sleep could deceive, but the timeout of its request.
+    ...(transport === "poll" ? [] : [t.test(`${transport}: outlives sleep`, (t) => outlivesSleep(t, transport))]),
+  ]);
+  await Promise.all(all);
+});
