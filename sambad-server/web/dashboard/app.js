@@ -37,11 +37,14 @@ const draw = everyFrame(() => {
       drawFigures(figures);
       for (const chart of charts) chart.draw(figures.daily);
       table.draw(figures.daily);
-      users.draw();
+      users.draw(figures.totalUsers);
       feed.draw();
     }
     drawPause();
-  } else userPage.draw();
+  } else {
+    userPage.draw();
+    drawTitle();
+  }
 });
 
 const feed = new Feed({
@@ -144,18 +147,19 @@ function setPaused(paused) {
 }
 
 function drawPause() {
-  const { paused, waiting } = feed;
+  const { paused } = feed;
   byId("pause").setAttribute("aria-pressed", String(paused));
   byId("pause-icon").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
-  setText(byId("pause-text"), paused ? (waiting > 0 ? "Resume" : "Resume") : "Pause");
+  setText(byId("pause-text"), paused ? "Resume" : "Pause");
   byId("paused-note").hidden = !paused;
   drawTitle();
 }
 
 function drawTitle() {
   const state = byId("badge-text").textContent;
-  const paused = feed?.paused ? "Paused · " : "";
-  const title = `${paused}${state.replace(/ in \d+ s$/, "")} · Sambad`;
+  const paused = feed.paused ? "Paused · " : "";
+  const whom = userPageOpen && userPage.phone ? `${userPage.phone} · ` : "";
+  const title = `${whom}${paused}${state.replace(/ in \d+ s$/, "")} · Sambad`;
   if (document.title !== title) document.title = title;
 }
 
@@ -189,7 +193,7 @@ function route() {
   if (userPageOpen) {
     scrollTo(0, 0);
     userPage.open(decodeURIComponent(match[1]));
-    byId("user-back").focus({ preventScroll: true });
+    byId("main").focus({ preventScroll: true });
   } else {
     if (wasOpen) userPage.close();
     filterBar.read(location.hash.split("?")[1] ?? "");

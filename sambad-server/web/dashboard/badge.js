@@ -10,7 +10,7 @@ const RESYNC_REASONS = {
   cursor_expired: "more was missed than the log still holds",
   epoch_changed: "the database was replaced",
   cursor_ahead: "the database is older than this page",
-  events_missing: "events were missing",
+  loss: "events were missing",
 };
 
 const badge = byId("badge");

@@ -96,11 +96,11 @@ export class Chart {
   }
 }
 
-/** The next of 1, 2, 5 times a power of ten, so that the scale moves rarely. */
+/** The next round number, so that the scale moves rarely. */
 function roundedUp(value) {
   if (value <= 5) return 5;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value);
 }
 
 /** The same figures for those who read tables. Rows are made once and written to while the table is open. */

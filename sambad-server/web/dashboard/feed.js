@@ -1,12 +1,15 @@
 /**
  * The activity feed: newest first, a bounded number of rows whose elements are used again.
  *
+ * Rows are numbered as they come. A row is placed once, by its number, and each new one moves the track that holds them all:
+ * however many events come, the rows that are there are neither laid out nor painted again.
+ *
  * It stands still while it is being read: when paused, when scrolled away from the top, and while a row has the focus. What
  * comes meanwhile is counted, and shown when reading ends.
  */
 
 import { copyOf, setData, setPhone, setText, setTime } from "./dom.js";
-import { clockTime, full, latency, plural } from "./format.js";
+import { clockTime, latency, number, plural } from "./format.js";
 import { toHash, EVERYTHING } from "./filter.js";
 import { parties } from "./phone.js";
 import { KEPT_MAX, Recent } from "./recent.js";
@@ -19,6 +22,8 @@ const FRESH_MAX = 6;
 const EXCERPT_LENGTH = 240;
 /** Closer to the top than this counts as at the top. */
 const TOP_PX = 4;
+/** Rows are numbered anew from here: far below where pixels of a float stop being exact. */
+const NUMBER_MAX = 20_000;
 
 const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
 
@@ -37,12 +42,14 @@ export class Feed {
   #paused = false;
   #limit = ROWS;
   #newest = 0;
+  /** Number of the topmost row. */
+  #top = 0;
   /** Built anew at the next drawing. */
   #stale = true;
 
   /**
    * @param {object} parts
-   * @param {HTMLElement} parts.list
+   * @param {HTMLElement} parts.list what scrolls; its first child holds the rows
    * @param {HTMLButtonElement} parts.pill says how many are waiting, and shows them
    * @param {HTMLElement} parts.foot
    * @param {HTMLButtonElement} parts.older
@@ -53,6 +60,7 @@ export class Feed {
   constructor(parts) {
     this.parts = parts;
     const { list, pill, older } = parts;
+    this.track = list.firstElementChild;
     list.addEventListener("scroll", () => this.#readingMayHaveChanged(), { passive: true });
     list.addEventListener("focusin", () => this.#readingMayHaveChanged());
     list.addEventListener("focusout", () => this.#readingMayHaveChanged());
@@ -156,52 +164,61 @@ export class Feed {
   }
 
   #rebuild() {
-    const { list } = this.parts;
+    const { track } = this;
     this.#stale = false;
     this.#waiting = [];
     const entries = (this.#held ?? this.#recent).newest(this.#passes, this.#limit);
-    while (list.children.length > entries.length) list.lastElementChild.remove();
+    while (track.children.length > entries.length) track.lastElementChild.remove();
     const missing = document.createDocumentFragment();
-    for (let i = list.children.length; i < entries.length; i += 1) missing.append(copyOf("row-template"));
-    list.append(missing);
-    entries.forEach((entry, i) => fill(list.children[i], entry, false));
+    for (let i = track.children.length; i < entries.length; i += 1) missing.append(copyOf("row-template"));
+    track.append(missing);
+    this.#top = entries.length;
+    entries.forEach((entry, i) => {
+      fill(track.children[i], entry, false);
+      place(track.children[i], this.#top - i);
+    });
+    place(track, -this.#top);
   }
 
   #drawWaiting() {
-    const { list } = this.parts;
+    const { track } = this;
     if (this.#stale || this.#waiting.length === 0) return;
+    if (this.#top > NUMBER_MAX) return this.#rebuild();
     const entries = this.#waiting.slice(-this.#limit);
     this.#waiting = [];
     const fresh = entries.length <= FRESH_MAX;
-    const added = document.createDocumentFragment();
-    for (const entry of entries.reverse()) {
-      const full = list.children.length + added.children.length >= this.#limit;
-      const row = full && list.lastElementChild ? list.lastElementChild : copyOf("row-template");
+    let { length } = track.children;
+    for (const entry of entries) {
+      const again = length >= this.#limit;
+      const row = again ? track.lastElementChild : copyOf("row-template");
+      if (!again) length += 1;
+      this.#top += 1;
       fill(row, entry, fresh);
-      added.append(row);
+      place(row, this.#top);
+      track.prepend(row);
     }
-    list.prepend(added);
+    place(track, -this.#top);
   }
 
   #drawAround() {
     const { list, pill, foot, older, empty, onEmpty } = this.parts;
-    const rows = list.children.length;
+    const rows = this.track.children.length;
     setText(pill.firstElementChild, this.#pillText());
     pill.hidden = this.#came === 0;
     setData(list, "rows", rows);
     empty.hidden = rows > 0;
     if (rows === 0) onEmpty(empty, this.#recent.length);
     const kept = Math.min(this.#recent.length, KEPT_MAX);
-    setText(foot, rows === 0 ? "" : `Newest ${plural(rows, "event")} shown, looking through the last ${kept.toLocaleString("en")}`);
+    setText(foot, rows === 0 ? "" : `${number(rows)} of the last ${plural(kept, "event")}`);
     older.hidden = rows < this.#limit || rows >= (this.#held ?? this.#recent).length;
-    if (this.#heldAt === null && rows > 0) document.documentElement.dataset.lastSeq = list.firstElementChild.dataset.seq;
+    if (this.#heldAt === null && rows > 0) document.documentElement.dataset.lastSeq = this.track.firstElementChild.dataset.seq;
   }
 
   #pillText() {
     const oldest = this.#recent.oldest ?? 0;
-    if (this.#heldAt === null || oldest <= this.#heldAt + 1) return `${this.#came.toLocaleString("en")} new`;
+    if (this.#heldAt === null || oldest <= this.#heldAt + 1) return `${number(this.#came)} new`;
     const kept = this.#recent.newest(this.#passes, Infinity, { after: this.#heldAt }).length;
-    return `${this.#came.toLocaleString("en")} new, the last ${kept.toLocaleString("en")} kept`;
+    return `${number(this.#came)} new, the last ${number(kept)} kept`;
   }
 
   /** Arrow keys go from row to row and from name to name, so that Tab leads past the feed in one step. */
@@ -210,10 +227,10 @@ export class Feed {
     const row = document.activeElement.closest("li");
     const links = (of) => [...(of?.querySelectorAll("a:not([hidden])") ?? [])];
     const to = {
-      ArrowDown: () => (row ? row.nextElementSibling : list.firstElementChild),
+      ArrowDown: () => (row ? row.nextElementSibling : this.track.firstElementChild),
       ArrowUp: () => row?.previousElementSibling,
-      Home: () => list.firstElementChild,
-      End: () => list.lastElementChild,
+      Home: () => this.track.firstElementChild,
+      End: () => this.track.lastElementChild,
     }[event.key];
     let target;
     if (to) target = links(to())[0];
@@ -228,16 +245,21 @@ export class Feed {
   }
 }
 
+/** Places an element `number` rows above where it would stand, or below if it is negative. */
+function place(element, number) {
+  element.style.transform = `translateY(calc(${-number} * var(--row-height)))`;
+}
+
 /** Puts an event into a row. @param {HTMLElement} row */
 function fill(row, entry, fresh) {
   const [seq, icon, what, time, late] = row.children;
   const [who, verb, whom, excerpt] = what.children;
-  const { seq: number, type, data } = entry;
+  const { type, data } = entry;
   const names = parties(entry);
-  row.dataset.seq = number;
+  row.dataset.seq = entry.seq;
   row.dataset.type = type;
   row.classList.toggle("fresh", fresh);
-  setText(seq, String(number));
+  setText(seq, String(entry.seq));
   icon.firstElementChild.setAttribute("href", `#icon-${type}`);
   nameLink(who, names.who);
   setText(verb, VERBS[type] ?? type);
@@ -246,7 +268,7 @@ function fill(row, entry, fresh) {
   const text = type === "message_sent" ? String(data.content).slice(0, EXCERPT_LENGTH) : "";
   setText(excerpt, text);
   const at = new Date(entry.timestamp);
-  setTime(time, entry.timestamp, clockTime(at), full(at));
+  setTime(time, entry.timestamp, clockTime(at), entry.timestamp);
   setText(late, entry.origin === "live" && entry.latency !== null ? latency(entry.latency) : "–");
   late.title = LATE[entry.origin];
   setData(late, "origin", entry.origin);

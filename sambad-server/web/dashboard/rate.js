@@ -33,9 +33,10 @@ export class Rate {
     return Array.from(this.#counts, (_, i) => this.#counts[(this.#second + 1 + i) % SECONDS]);
   }
 
-  /** Mean of the last `seconds` whole seconds without gaps, or null if there are only gaps. */
+  /** Mean of the whole seconds since the last gap, at most `seconds`; null right after a gap, and in one. */
   mean(seconds) {
-    const counts = this.series.slice(-1 - seconds, -1).filter((count) => count !== null);
+    const whole = this.series.slice(-1 - seconds, -1);
+    const counts = whole.slice(whole.lastIndexOf(null) + 1);
     return counts.length === 0 ? null : counts.reduce((sum, count) => sum + count, 0) / counts.length;
   }
 }

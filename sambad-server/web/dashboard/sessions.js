@@ -79,15 +79,16 @@ export class Sessions {
     const [who, since, filter, lag] = row.children;
     setData(row, "session", session.session);
     setData(row, "own", mine);
-    const [transport, remote, mark] = who.children;
+    const [transport, mark, replaying, remote] = who.children;
     setText(transport, TRANSPORTS[session.transport] ?? session.transport);
     setText(remote, session.remote ?? "");
     mark.hidden = !mine;
+    replaying.hidden = !session.replaying;
     setText(since, span(this.now() - Date.parse(session.since)));
     since.title = session.since;
     setText(filter, filterOf(session));
     filter.title = session.user ?? "";
-    setText(lag, session.replaying ? `${number(session.lag)}, replaying` : number(session.lag));
+    setText(lag, number(session.lag));
     setData(lag, "behind", session.lag > 0);
   }
 }

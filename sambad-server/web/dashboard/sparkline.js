@@ -20,8 +20,8 @@ export function drawRate(rate) {
   let missing = "";
   series.forEach((count, i) => {
     const x = i + (SECONDS - series.length);
-    if (count === null) missing += `M${x} ${HEIGHT - 1}h1`;
-    else drawn += `M${x + 0.5} ${HEIGHT}v${-Math.max(1, (count / top) * (HEIGHT - 1)).toFixed(1)}`;
+    if (count !== null) drawn += `M${x + 0.5} ${HEIGHT}v${-Math.max(1, (count / top) * (HEIGHT - 1)).toFixed(1)}`;
+    else missing += i > 0 && series[i - 1] === null ? "h1" : `M${x} ${HEIGHT - 1}h1`;
   });
   line.setAttribute("d", drawn || "M0 0");
   gaps.setAttribute("d", missing || "M0 0");

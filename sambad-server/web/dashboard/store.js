@@ -71,7 +71,7 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
     const view = next ?? shown;
     const became = view.model.apply(event);
     if (became === "repeated") return;
-    if (became === "lost") return startOver(info.cursor, "events_missing");
+    if (became === "lost") return startOver(info.cursor, "loss");
     const entry = { ...event, latency: latencyOf(event, info), origin: info.live ? "live" : "replay" };
     view.recent.push(entry);
     if (view === next) changeOver();

@@ -56,6 +56,11 @@ export class UserPage {
     setInterval(() => !document.hidden && this.#user?.id && this.#drawUser(), 15_000);
   }
 
+  /** Whom the page is about, as soon as it is known. */
+  get phone() {
+    return this.#user?.phone ?? "";
+  }
+
   /** @param {string} asked an id, or a phone */
   async open(asked) {
     this.close();
@@ -147,6 +152,7 @@ export class UserPage {
     this.contacts.clear();
     this.messages.clear();
     this.feed.reset(new Recent());
+    this.feed.draw();
     for (const id of ["user-phone", "user-active", "user-joined", "user-country", "user-email"]) setText(byId(id), "–");
     for (const id of ["user-name", "user-feed-state"]) setText(byId(id), "");
   }
@@ -159,7 +165,8 @@ export class UserPage {
   #drawUser() {
     const { phone, name, email, created_at, last_active_at } = this.#user;
     setPhone(byId("user-phone"), phone);
-    setText(byId("user-name"), name ?? "");
+    setText(byId("user-name"), name ?? "No name given");
+    byId("user-name").toggleAttribute("data-none", !name);
     setText(byId("user-country"), countryCode(phone));
     setText(byId("user-email"), email);
     for (const [id, iso] of [["user-active", last_active_at], ["user-joined", created_at]]) {
