@@ -53,6 +53,15 @@ binaries() {
     target=$(cargo metadata --no-deps --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
 }
 
+# Node has a WebSocket since version 22, and behind a flag before; without one the client falls back.
+client_for_pages() {
+    export SAMBAD_SERVER="$target/debug/sambad-server"
+    node --test sambad-server/web/tests/*.test.mjs
+    if node --experimental-websocket --eval 0 2>/dev/null; then
+        node --test --experimental-websocket sambad-server/web/tests/*.test.mjs
+    fi
+}
+
 # Starts the server on a free port with a database of its own and waits for the line that says where it listens.
 start_server() {
     "$target/debug/sambad-server" --listen 127.0.0.1:0 --database "sqlite:$work/sambad.db" >"$work/stdout" 2>"$work/stderr" &
@@ -80,6 +89,7 @@ step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 step 'binaries' binaries
+step 'client for web pages, in Node' client_for_pages
 step 'server starts' start_server
 step 'flow by curl' scripts/flow.sh "$url"
 step 'flow by curl, on a server that was used' scripts/flow.sh "$url"
