@@ -21,6 +21,9 @@ import { openStore } from "./store.js";
 import { UserPage } from "./user.js";
 import { Users } from "./users.js";
 
+/** Between two drawings while more events come than a frame can show. */
+const BUSY_REST_MS = 100;
+
 const clock = new Clock();
 watchClock((sample) => clock.add(sample));
 const serverTime = () => clock.serverTime(Date.now());
@@ -45,6 +48,8 @@ const draw = everyFrame(() => {
     userPage.draw();
     drawTitle();
   }
+  // More than anybody can read: the browser had better have time for the reader.
+  return (userPageOpen ? userPage.feed : feed).busy ? BUSY_REST_MS : 0;
 });
 
 const feed = new Feed({

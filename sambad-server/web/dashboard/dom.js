@@ -44,15 +44,23 @@ export function setTime(element, iso, text, title) {
   if (title !== undefined && element.title !== title) element.title = title;
 }
 
-/** At most one call of `draw` a frame. */
+/**
+ * At most one call of `draw` a frame.
+ * @param {() => number} draw returns for how many milliseconds at least there should not be another
+ */
 export function everyFrame(draw) {
   let asked = false;
+  let notBefore = 0;
+  const run = () => {
+    asked = false;
+    const rest = draw();
+    notBefore = performance.now() + rest;
+  };
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      draw();
-    });
+    const wait = notBefore - performance.now();
+    if (wait <= 0) requestAnimationFrame(run);
+    else setTimeout(requestAnimationFrame, wait, run);
   };
 }

@@ -2,29 +2,39 @@
  * The activity feed: newest first, a bounded number of rows whose elements are used again.
  *
  * Rows are numbered as they come. A row is placed once, by its number, and each new one moves the track that holds them all:
- * however many events come, the rows that are there are neither laid out nor painted again.
+ * however many events come, the rows that are there are not laid out again. A frame fills the rows that can be seen; those
+ * below follow a few a frame, once fewer events come.
  *
  * It stands still while it is being read: when paused, when scrolled away from the top, and while a row has the focus. What
  * comes meanwhile is counted, and shown when reading ends.
  */
 
-import { copyOf, setData, setPhone, setText, setTime } from "./dom.js";
+import { byId, copyOf, setData, setPhone, setText, setTime } from "./dom.js";
 import { clockTime, latency, number, plural } from "./format.js";
-import { toHash, EVERYTHING } from "./filter.js";
+import { EVERYTHING, TYPES, toHash } from "./filter.js";
 import { parties } from "./phone.js";
 import { KEPT_MAX, Recent } from "./recent.js";
 
 /** Rows at first; "Show older" adds as many again. */
 const ROWS = 300;
-/** Rows a frame that are lit up as new; more of them at once would only flicker. */
-const FRESH_MAX = 6;
+/** Rows that are lit up as new at once, and how long after the last ones: more would only flicker. */
+const FRESH_MAX = 4;
+const FRESH_APART_MS = 150;
 /** As much of a message as any row has room for. */
 const EXCERPT_LENGTH = 240;
+/** Rows that a frame adds below; filling one costs about half a millisecond with its layout and paint. */
+const GROW_ROWS = 15;
+/** More new events in one frame than this, and it is no time to fill rows that nobody sees. */
+const BUSY_ROWS = 12;
 /** Closer to the top than this counts as at the top. */
 const TOP_PX = 4;
 /** Rows are numbered anew from here: far below where pixels of a float stop being exact. */
 const NUMBER_MAX = 20_000;
 
+/** Shapes of the page's icons by type: written into a row, they cost less than a `use` that is pointed elsewhere. */
+const ICONS = Object.fromEntries(
+  TYPES.map((type) => [type, byId(`icon-${type}`).firstElementChild.getAttribute("d")]),
+);
 const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
 
 export class Feed {
@@ -40,10 +50,18 @@ export class Feed {
   /** Events that came and passed while held. */
   #came = 0;
   #paused = false;
+  /** Whether the last drawing had more events than a frame should have. */
+  busy = false;
   #limit = ROWS;
   #newest = 0;
+  /** Rows that can be seen without scrolling, and some. */
+  #visible = 40;
+  /** When new rows were last drawn. */
+  #drawnAt = -Infinity;
   /** Number of the topmost row. */
   #top = 0;
+  /** Whether every row that can be there is. */
+  #complete = false;
   /** Built anew at the next drawing. */
   #stale = true;
 
@@ -61,6 +79,10 @@ export class Feed {
     this.parts = parts;
     const { list, pill, older } = parts;
     this.track = list.firstElementChild;
+    new ResizeObserver(([{ contentRect }]) => {
+      const height = this.track.firstElementChild?.offsetHeight;
+      if (height) this.#visible = Math.ceil(contentRect.height / height) + 8;
+    }).observe(list);
     list.addEventListener("scroll", () => this.#readingMayHaveChanged(), { passive: true });
     list.addEventListener("focusin", () => this.#readingMayHaveChanged());
     list.addEventListener("focusout", () => this.#readingMayHaveChanged());
@@ -68,7 +90,7 @@ export class Feed {
     pill.addEventListener("click", () => this.showNew());
     older.addEventListener("click", () => {
       this.#limit += ROWS;
-      this.#stale = true;
+      this.#complete = false;
       parts.onChange();
     });
   }
@@ -158,38 +180,47 @@ export class Feed {
   }
 
   draw() {
+    const busy = this.#waiting.length > BUSY_ROWS;
+    this.busy = busy;
     if (this.#stale) this.#rebuild();
-    else if (this.#heldAt === null) this.#drawWaiting();
+    else {
+      if (this.#heldAt === null) this.#drawWaiting();
+      if (!busy && !this.#complete) this.#grow();
+    }
     this.#drawAround();
+    if (!this.#complete) this.parts.onChange();
   }
 
   #rebuild() {
     const { track } = this;
     this.#stale = false;
     this.#waiting = [];
-    const entries = (this.#held ?? this.#recent).newest(this.#passes, this.#limit);
-    while (track.children.length > entries.length) track.lastElementChild.remove();
-    const missing = document.createDocumentFragment();
-    for (let i = track.children.length; i < entries.length; i += 1) missing.append(copyOf("row-template"));
-    track.append(missing);
+    const entries = this.#source.newest(this.#passes, Math.min(this.#visible, this.#limit));
+    this.#trim(entries.length);
     this.#top = entries.length;
     entries.forEach((entry, i) => {
-      fill(track.children[i], entry, false);
-      place(track.children[i], this.#top - i);
+      const row = track.children[i] ?? track.appendChild(copyOf("row-template"));
+      fill(row, entry, false);
+      place(row, this.#top - i);
     });
     place(track, -this.#top);
+    this.#complete = entries.length < Math.min(this.#visible, this.#limit);
   }
 
   #drawWaiting() {
     const { track } = this;
     if (this.#stale || this.#waiting.length === 0) return;
     if (this.#top > NUMBER_MAX) return this.#rebuild();
-    const entries = this.#waiting.slice(-this.#limit);
+    const busy = this.#waiting.length > BUSY_ROWS;
+    const limit = busy ? Math.min(this.#visible, this.#limit) : this.#limit;
+    const entries = this.#waiting.slice(-limit);
     this.#waiting = [];
-    const fresh = entries.length <= FRESH_MAX;
+    const now = performance.now();
+    const fresh = entries.length <= FRESH_MAX && now - this.#drawnAt > FRESH_APART_MS;
+    this.#drawnAt = now;
     let { length } = track.children;
     for (const entry of entries) {
-      const again = length >= this.#limit;
+      const again = length >= limit;
       const row = again ? track.lastElementChild : copyOf("row-template");
       if (!again) length += 1;
       this.#top += 1;
@@ -197,7 +228,36 @@ export class Feed {
       place(row, this.#top);
       track.prepend(row);
     }
+    this.#trim(limit);
+    if (busy) this.#complete = false;
     place(track, -this.#top);
+  }
+
+  /** Adds some older rows below. */
+  #grow() {
+    const { track } = this;
+    const { length } = track.children;
+    const missing = Math.min(GROW_ROWS, this.#limit - length);
+    if (missing <= 0 || length === 0) {
+      this.#complete = true;
+      return;
+    }
+    const entries = this.#source.newest(this.#passes, missing, { before: Number(track.lastElementChild.dataset.seq) });
+    entries.forEach((entry, i) => {
+      const row = copyOf("row-template");
+      fill(row, entry, false);
+      place(row, this.#top - length - i);
+      track.append(row);
+    });
+    this.#complete = entries.length < missing || length + entries.length >= this.#limit;
+  }
+
+  #trim(rows) {
+    while (this.track.children.length > rows) this.track.lastElementChild.remove();
+  }
+
+  get #source() {
+    return this.#held ?? this.#recent;
   }
 
   #drawAround() {
@@ -210,7 +270,7 @@ export class Feed {
     if (rows === 0) onEmpty(empty, this.#recent.length);
     const kept = Math.min(this.#recent.length, KEPT_MAX);
     setText(foot, rows === 0 ? "" : `${number(rows)} of the last ${plural(kept, "event")}`);
-    older.hidden = rows < this.#limit || rows >= (this.#held ?? this.#recent).length;
+    older.hidden = rows < this.#limit || rows >= this.#source.length;
     if (this.#heldAt === null && rows > 0) document.documentElement.dataset.lastSeq = this.track.firstElementChild.dataset.seq;
   }
 
@@ -260,7 +320,8 @@ function fill(row, entry, fresh) {
   row.dataset.type = type;
   row.classList.toggle("fresh", fresh);
   setText(seq, String(entry.seq));
-  icon.firstElementChild.setAttribute("href", `#icon-${type}`);
+  const shape = ICONS[type] ?? "";
+  if (icon.firstElementChild.getAttribute("d") !== shape) icon.firstElementChild.setAttribute("d", shape);
   nameLink(who, names.who);
   setText(verb, VERBS[type] ?? type);
   whom.hidden = names.whom === null;
@@ -270,8 +331,9 @@ function fill(row, entry, fresh) {
   const at = new Date(entry.timestamp);
   setTime(time, entry.timestamp, clockTime(at), entry.timestamp);
   setText(late, entry.origin === "live" && entry.latency !== null ? latency(entry.latency) : "–");
+  if (late.dataset.origin === entry.origin) return;
+  late.dataset.origin = entry.origin;
   late.title = LATE[entry.origin];
-  setData(late, "origin", entry.origin);
 }
 
 const LATE = {

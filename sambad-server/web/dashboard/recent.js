@@ -25,12 +25,12 @@ export class Recent {
   }
 
   /** The newest that pass, newest first. @param {(entry: Entry) => boolean} passes @param {number} limit */
-  newest(passes, limit, { after = -Infinity } = {}) {
+  newest(passes, limit, { after = -Infinity, before = Infinity } = {}) {
     const found = [];
     for (let i = this.#entries.length - 1; i >= 0 && found.length < limit; i -= 1) {
       const entry = this.#entries[i];
       if (entry.seq <= after) break;
-      if (passes(entry)) found.push(entry);
+      if (entry.seq < before && passes(entry)) found.push(entry);
     }
     return found;
   }

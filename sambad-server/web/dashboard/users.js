@@ -9,7 +9,7 @@ import { Pages } from "./pages.js";
 
 const PAGE = 50;
 /** Users that new ones may push the list to; beyond, the oldest shown give way, unless more were asked for. */
-const ROWS_MAX = 100;
+const ROWS_MAX = 50;
 /** Between two drawings: the rows are written over, and many may join in a second. */
 const DRAW_MS = 700;
 const TYPING_MS = 150;
