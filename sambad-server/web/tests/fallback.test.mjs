@@ -30,7 +30,7 @@ test("falls back to an event stream", withWebSocket, async (t) => {
 });
 
 for (const [how, rule] of [["refused", "refuse"], ["held back", "hold"]]) {
-  // Goal: where event streams do not get through either, polls do. Method: a proxy that refuses both, or lets no byte of them back.
+  // Goal: where event streams do not get through either, polls do. Method: a proxy that refuses both, or lets no byte back.
   test(`falls back to polls where streams are ${how}`, async (t) => {
     const server = await startServer(t);
     const proxy = await startProxy(t, server);
@@ -65,7 +65,8 @@ test("climbs back", withWebSocket, async (t) => {
   assert.equal(watcher.names.includes("reconnecting"), false);
 });
 
-// Goal: from the lowest, the next better is taken where the best is still denied. Method: event streams pass again, upgrades do not.
+// Goal: from the lowest, the next better is taken where the best is still denied.
+// Method: event streams pass again, upgrades do not.
 test("climbs one step", withWebSocket, async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
@@ -95,7 +96,8 @@ test("an outage does not change the transport", async (t) => {
   assert.ok(watcher.states.every(({ transport }) => transport === FIRST));
 });
 
-// Goal: a page of events that takes long on a slow network is not given up. Method: one that takes several times what silence may.
+// Goal: a page of events that takes long on a slow network is not given up.
+// Method: one that takes several times what silence may.
 test("a slow page is no silence", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);

@@ -29,10 +29,11 @@ test("refuses options that cannot be meant", () => {
     [{ url, onEvent, transport: "ws" }, "invalid_transport"],
     ...(FIRST === "websocket" ? [] : [[{ url, onEvent, transport: "websocket" }, "invalid_transport"]]),
   ]) {
-    assert.throws(() => connect(options), (error) => error instanceof SambadError && error.code === code, JSON.stringify(options));
+    const meant = (error) => error instanceof SambadError && error.code === code;
+    assert.throws(() => connect(options), meant, JSON.stringify(options));
   }
-  for (const options of [{ url: "ws://127.0.0.1:9/prefix/?x#y", after: null }, { url: new URL(url), after: 0, user: null, types: null }]) {
-    const stream = connect({ ...options, onEvent });
+  for (const options of [{ url: "ws://127.0.0.1:9/prefix/?x#y", after: null }, { url: new URL(url), after: 0, types: null }]) {
+    const stream = connect({ user: null, ...options, onEvent });
     assert.equal(stream.cursor, null);
     stream.close();
     assert.equal(stream.state.name, "closed");

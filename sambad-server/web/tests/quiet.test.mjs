@@ -26,7 +26,7 @@ async function bearsQuiet(t, transport) {
 }
 
 // Goal: sleep is not taken for silence, and one that was cut meanwhile is noticed at once on waking.
-// Method: a process that is stopped for longer than silence is borne, and events meanwhile; then again, while its proxy goes silent.
+// Method: a process that is stopped for longer than silence is borne, and events meanwhile; again, while its proxy goes silent.
 async function outlivesSleep(t, transport) {
   const server = await startServer(t, "--heartbeat-s", "1");
   const proxy = await startProxy(t, server);
@@ -39,7 +39,8 @@ async function outlivesSleep(t, transport) {
   await child.until((line) => line === "event 3");
   await server.users(1);
   await child.until((line) => line === "event 4");
-  assert.deepEqual(child.lines, [`connecting ${transport}`, `replaying ${transport}`, `live ${transport}`, ...range(1, 4).map((seq) => `event ${seq}`)]);
+  const events = (last) => range(1, last).map((seq) => `event ${seq}`);
+  assert.deepEqual(child.lines, [...["connecting", "replaying", "live"].map((name) => `${name} ${transport}`), ...events(4)]);
 
   child.process.kill("SIGSTOP");
   proxy.stall();
@@ -51,20 +52,41 @@ async function outlivesSleep(t, transport) {
   assert.ok(Date.now() - woken < 2500, `${Date.now() - woken} ms`);
   proxy.recover();
   await child.until((line) => line === "event 5");
-  assert.deepEqual(child.lines.filter((line) => line.startsWith("event")), range(1, 5).map((seq) => `event ${seq}`));
+  assert.deepEqual(child.lines.filter((line) => line.startsWith("event")), events(5));
 }
 
-function spawnReader(t, url, transport) {
-  const script = `
+// Goal: a hidden page, whose timers come seldom, keeps a connection that is well and drops one that is dead.
+// Method: a process whose timers come on every third second only, several heartbeats, and then a proxy that goes silent.
+async function outlivesThrottling(t, transport) {
+  const server = await startServer(t, "--heartbeat-s", "1");
+  const proxy = await startProxy(t, server);
+  const child = spawnReader(t, proxy.url, transport, `
+    const real = setTimeout;
+    globalThis.setTimeout = (callback, ms = 0) => real(callback, 3000 * Math.ceil((Date.now() + ms) / 3000) - Date.now());`);
+  await child.until((line) => line.startsWith("live"));
+  await pass(6500);
+  await server.users(1);
+  await child.until((line) => line === "event 1");
+  assert.deepEqual(child.lines.length, 4, child.lines.join("\n"));
+  proxy.stall();
+  const stalled = Date.now();
+  await child.until((line) => line.startsWith("reconnecting"));
+  assert.ok(Date.now() - stalled < 12_000, `${Date.now() - stalled} ms, which is more than four timers`);
+}
+
+function spawnReader(t, url, transport, prelude = "") {
+  const script = `${prelude}
     import { connect } from ${JSON.stringify(new URL("../sambad.js", import.meta.url).href)};
     const timing = ${JSON.stringify({ ...TIMING, backoffMs: 20, backoffMaxMs: 200 })};
     const onState = ({ name, transport }) => console.log(name, transport);
-    connect({ url: ${JSON.stringify(url)}, transport: "${transport}", after: 0, timing, onState, onEvent: ({ seq }) => console.log("event", seq) });`;
+    const onEvent = ({ seq }) => console.log("event", seq);
+    connect({ url: ${JSON.stringify(url)}, transport: "${transport}", after: 0, timing, onState, onEvent });`;
   const flags = transport === "websocket" ? ["--experimental-websocket"] : [];
-  const process_ = spawn(process.execPath, [...flags, "--input-type=module", "--eval", script], { stdio: ["ignore", "pipe", "ignore"] });
-  t.after(() => process_.kill("SIGKILL"));
-  const reader = { process: process_, lines: [], look: () => {} };
-  createInterface({ input: process_.stdout }).on("line", (line) => {
+  const stdio = ["ignore", "pipe", "ignore"];
+  const child = spawn(process.execPath, [...flags, "--input-type=module", "--eval", script], { stdio });
+  t.after(() => child.kill("SIGKILL"));
+  const reader = { process: child, lines: [], look: () => {} };
+  createInterface({ input: child.stdout }).on("line", (line) => {
     reader.lines.push(line);
     reader.look();
   });
@@ -85,7 +107,10 @@ test("time", { concurrency: true }, async (t) => {
   const all = TRANSPORTS.flatMap((transport) => [
     t.test(`${transport}: bears quiet`, (t) => bearsQuiet(t, transport)),
     // A poll has no watch that sleep could deceive, but the timeout of its request.
-    ...(transport === "poll" ? [] : [t.test(`${transport}: outlives sleep`, (t) => outlivesSleep(t, transport))]),
+    ...(transport === "poll" ? [] : [
+      t.test(`${transport}: outlives sleep`, (t) => outlivesSleep(t, transport)),
+      t.test(`${transport}: outlives throttling`, (t) => outlivesThrottling(t, transport)),
+    ]),
   ]);
   await Promise.all(all);
 });

@@ -13,6 +13,7 @@ import { connect } from "../sambad.js";
 const BINARY = process.env.SAMBAD_SERVER ?? fileURLToPath(new URL("../../../target/debug/sambad-server", import.meta.url));
 /** Longer than anything here takes; only a failure waits for it. */
 const PATIENCE_MS = 15_000;
+const REFUSAL = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
 /** Short delays, so that a reconnect takes no time. */
 export const QUICK = { backoffMs: 20, backoffMaxMs: 200, connectTimeoutMs: 2_000 };
 export const TRANSPORTS = typeof WebSocket === "function" ? ["websocket", "sse", "poll"] : ["sse", "poll"];
@@ -174,7 +175,10 @@ class Proxy {
 
   /** Resolves with the next request, of this kind if one is given. */
   next(kind) {
-    return new Promise((resolve) => this.#waiting.push({ kind, resolve }));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`never: a request by ${kind}`)), PATIENCE_MS);
+      this.#waiting.push({ kind, resolve: (request) => resolve(request, clearTimeout(timer)) });
+    });
   }
 
   count(kind) {
@@ -189,7 +193,7 @@ class Proxy {
     client.on("data", (chunk) => {
       if (blocked()) return;
       const rule = this.#rule(chunk.toString("latin1"));
-      if (rule === "refuse") client.end("HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+      if (rule === "refuse") client.end(REFUSAL);
       else upstream.write(chunk);
       pair.held ||= rule === "hold";
       pair.trickles = rule === "trickle";
@@ -285,7 +289,8 @@ class Watcher {
   /** Resolves when `condition` holds after something was told; fails with all that was. */
   until(condition) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`never: ${condition}; told:\n${this.log.slice(-40).join("\n")}`)), PATIENCE_MS);
+      const never = () => reject(new Error(`never: ${condition}; told:\n${this.log.slice(-40).join("\n")}`));
+      const timer = setTimeout(never, PATIENCE_MS);
       const look = () => {
         if (!condition(this)) return;
         clearTimeout(timer);
