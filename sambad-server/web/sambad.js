@@ -328,7 +328,10 @@ function readPage(headers, body) {
 
 // ------------------------------------------------------------------------------------------------------------- one connection
 
-/** One connection. Calls `on.heard` with anything that arrives, `on.frame` for each, and unless closed `on.end` once. */
+/**
+ * One connection. Calls `on.heard` with anything that arrives, `on.frame` for each, and unless closed `on.end` once. What had
+ * arrived when it was closed may still be told: the stream knows which connection it listens to.
+ */
 class Link {
   greeted = false;
   over = false;
@@ -348,11 +351,10 @@ class Link {
   }
 
   heard() {
-    if (!this.over) this.#on.heard(this);
+    this.#on.heard(this);
   }
 
   take(frame) {
-    if (this.over) return;
     if (!this.greeted) {
       if (frame.type !== "connected") throw new SambadError("protocol", "a first frame that is not connected");
       this.greeted = true;
