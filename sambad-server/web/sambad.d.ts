@@ -1,11 +1,11 @@
 /**
  * Opens a stream of a server's events: each once, in `seq` order, across cuts, restarts and sleep.
  *
- * It begins after `after` and goes on by itself until `close()`, or until the server refuses what is asked (`closed` with an `error`).
- * Nothing is called before `connect` has returned.
+ * It begins after `after` and goes on by itself until `close()`, or until the server refuses what is asked (`closed` with an
+ * `error`). Nothing is called before `connect` has returned.
  *
- * @throws {SambadError} `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`, `invalid_transport` or `invalid_callback`:
- * an option that cannot be meant.
+ * @throws {SambadError} An option cannot be meant: `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`,
+ * `invalid_transport` or `invalid_callback`.
  */
 export function connect(options: ConnectOptions): EventStream;
 
@@ -49,8 +49,8 @@ export interface EventStream {
   /** The state of this moment: `cursor` and `retryInMs` count on after `onState` was called. */
   readonly state: StreamState;
   /**
-   * Replaces the filter from the next event on; what was not asked for before is not fetched. On a WebSocket nothing else changes,
-   * other transports reconnect. A filter that the server refuses ends the stream.
+   * Replaces the filter from the next event on; what was not asked for before is not fetched. On a WebSocket nothing else
+   * changes, other transports reconnect. A filter that the server refuses ends the stream.
    * @throws {SambadError} `invalid_types` or `invalid_user`
    */
   subscribe(filter?: Filter): void;
@@ -104,7 +104,7 @@ export interface MessageData {
   created_at: string;
 }
 
-/** One event of the log. Whoever switches over `type` should pass over those that they do not know: a newer server may send others. */
+/** One event of the log. Whoever switches over `type` should pass over those that they do not know, as a newer server's. */
 export type SambadEvent = UserCreated | ContactAdded | ContactRemoved | MessageSent;
 
 /** What is known of an event beside itself. */

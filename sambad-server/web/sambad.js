@@ -1,8 +1,8 @@
 /**
  * The events of a Sambad server, in a page or in Node: every event once and in order, across whatever happens to the connection.
  *
- * One module, no dependencies. What each function takes and promises is declared in `sambad.d.ts`; the guide is `docs/sambad-js.md`,
- * and what travels is `docs/protocol.md`.
+ * One module, no dependencies. What each function takes and promises is declared in `sambad.d.ts`; the guide is
+ * `docs/sambad-js.md`, and what travels is `docs/protocol.md`.
  *
  * `EventStream` decides and knows no socket; a `Link` is one connection, by WebSocket, event stream or long poll, and decides
  * nothing: it hands over frames and, once, a verdict on its end. The rules are those of the Rust client.
@@ -31,6 +31,8 @@ const STABLE_MS = 10_000;
 const LATE_MS = 2_000;
 /** The longest delay that is taken from a server: a mistyped one must not silence a dashboard for a day. */
 const ASKED_DELAY_MAX_MS = 60_000;
+/** The heartbeat of a server that announces none, and the longest that is taken from one. */
+const HEARTBEAT_MS = 25_000;
 const HEARTBEAT_MAX_MS = 3_600_000;
 /** Characters of a frame or message; the contract's longest event is below 32 KiB. */
 const FRAME_CHARS_MAX = 1 << 20;
@@ -131,11 +133,13 @@ function checkFrame(frame) {
     return { type: "event", event: { type, data, timestamp, seq } };
   }
   const { type, data } = frame;
-  if (!["connected", "live", "resync", "subscribed"].includes(type)) return frame;
+  const text = (value) => (typeof value === "string" ? value : "unknown");
+  if (type === "error") return { type, code: text(frame.code), message: text(frame.message) };
+  if (!["connected", "live", "resync", "subscribed"].includes(type)) return { type: "unknown" };
   const cursor = parseCursor(data?.cursor);
   if (!cursor) throw broken(`${type} without a cursor`);
-  const heartbeat = Number(data.heartbeat_s) * 1000;
-  return { type, cursor, reason: String(data.reason), heartbeatMs: heartbeat > 0 ? Math.min(heartbeat, HEARTBEAT_MAX_MS) : 25_000 };
+  const heartbeat = typeof data.heartbeat_s === "number" && data.heartbeat_s > 0 ? data.heartbeat_s * 1000 : HEARTBEAT_MS;
+  return { type, cursor, reason: text(data.reason), heartbeatMs: Math.min(heartbeat, HEARTBEAT_MAX_MS) };
 }
 
 /**
@@ -216,7 +220,8 @@ class EventStreamDecoder {
  * - `done`: the server has nothing more to say.
  */
 const verdict = (kind, error, delayMs = null, exact = false) => ({ kind, error, delayMs, exact });
-const broken = (error) => verdict("blocked", error);
+const broken = (error) =>
+  verdict("blocked", error instanceof SambadError ? error : new SambadError("protocol", error.message, { cause: error }));
 const unanswered = (cause) => verdict("silent", new SambadError("unreachable", cause?.message || "no connection", { cause }));
 const late = (ms) => verdict("silent", new SambadError("timeout", `no answer within ${ms} ms`));
 const draining = (ms) =>
@@ -323,7 +328,10 @@ function readPage(headers, body) {
 
 // ------------------------------------------------------------------------------------------------------------- one connection
 
-/** One connection. Calls `on.heard()` with anything that arrives, `on.frame(frame)`, and once `on.end(verdict)`, unless closed. */
+/**
+ * One connection. Calls `on.heard` with anything that arrives, `on.frame` for each, and unless closed `on.end` once. What had
+ * arrived when it was closed may still be told: the stream knows which connection it listens to.
+ */
 class Link {
   greeted = false;
   over = false;
@@ -338,15 +346,15 @@ class Link {
     this.abort = new AbortController();
     this.#on = on;
     // Each request of a poll has a time of its own.
-    if (request.transport !== "poll") this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
+    if (request.transport === "poll") return;
+    this.#timer = setTimeout(() => this.end(late(request.timeoutMs)), request.timeoutMs);
   }
 
   heard() {
-    if (!this.over) this.#on.heard(this);
+    this.#on.heard(this);
   }
 
   take(frame) {
-    if (this.over) return;
     if (!this.greeted) {
       if (frame.type !== "connected") throw new SambadError("protocol", "a first frame that is not connected");
       this.greeted = true;
@@ -359,8 +367,8 @@ class Link {
     if (this.over) return;
     this.close();
     const { error } = end;
-    if (this.greeted && error.code === "unreachable") end.error = new SambadError("connection_lost", error.message, { cause: error });
-    this.#on.end(this, end);
+    const lost = this.greeted && error.code === "unreachable";
+    this.#on.end(this, lost ? { ...end, error: new SambadError("connection_lost", error.message, { cause: error }) } : end);
   }
 
   close() {
@@ -471,7 +479,8 @@ class PollLink extends Link {
     let at = after === null ? { cursor: now, live: true } : this.#pass(first, false);
     while (!this.over) {
       const begun = Date.now();
-      const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, ...(at.live && { wait: Math.ceil(pollWaitMs / 1000) }) };
+      const wait = at.live ? Math.ceil(pollWaitMs / 1000) : null;
+      const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, wait };
       const answer = await this.#ask(query, (at.live ? pollWaitMs : 0) + graceMs);
       if (answer.end) return answer.end;
       const empty = at.live && answer.page?.frames.length === 0;
@@ -792,7 +801,7 @@ class EventStream {
     else if (frame.type === "passed") this.#advance(link, frame.cursor);
     else if (frame.type === "subscribed") this.#subscribed(link, frame.cursor);
     else if (frame.type === "error" && this.#unconfirmed > 0) {
-      this.#finish("refused", new SambadError(String(frame.code), String(frame.message)));
+      this.#finish("refused", new SambadError(frame.code, frame.message));
     }
   }
 
@@ -939,7 +948,7 @@ class EventStream {
   /** Whether there is no network; a server on this machine does not need one. */
   #isOffline() {
     const { hostname } = this.#base;
-    const loopback = hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" || hostname.startsWith("127.");
+    const loopback = /^(127\.[0-9.]+|\[::1\]|(.*\.)?localhost)$/.test(hostname);
     return globalThis.navigator?.onLine === false && !loopback;
   }
 

@@ -30,12 +30,12 @@ test("falls back to an event stream", withWebSocket, async (t) => {
 });
 
 for (const [how, rule] of [["refused", "refuse"], ["held back", "hold"]]) {
-  // Goal: where event streams do not get through either, polls do. Method: a proxy that refuses both, or lets no byte of them back.
+  // Goal: where event streams do not get through either, polls do. Method: a proxy that refuses both, or lets no byte back.
   test(`falls back to polls where streams are ${how}`, async (t) => {
     const server = await startServer(t);
     const proxy = await startProxy(t, server);
     proxy.rules.websocket = proxy.rules.sse = rule;
-    const watcher = watch(t, { url: proxy.url, after: 0, timing: { connectTimeoutMs: 300 } });
+    const watcher = watch(t, { url: proxy.url, after: 0, timing: { connectTimeoutMs: 800 } });
     await watcher.live();
     assert.equal(watcher.stream.state.transport, "poll");
     assert.equal(watcher.names.includes("reconnecting"), false);
@@ -65,7 +65,8 @@ test("climbs back", withWebSocket, async (t) => {
   assert.equal(watcher.names.includes("reconnecting"), false);
 });
 
-// Goal: from the lowest, the next better is taken where the best is still denied. Method: event streams pass again, upgrades do not.
+// Goal: from the lowest, the next better is taken where the best is still denied.
+// Method: event streams pass again, upgrades do not.
 test("climbs one step", withWebSocket, async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
@@ -95,17 +96,18 @@ test("an outage does not change the transport", async (t) => {
   assert.ok(watcher.states.every(({ transport }) => transport === FIRST));
 });
 
-// Goal: a page of events that takes long on a slow network is not given up. Method: one that takes several times what silence may.
+// Goal: a page of events that takes long on a slow network is not given up.
+// Method: one that takes several times what silence may.
 test("a slow page is no silence", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  await server.users(80);
+  await server.users(100);
   proxy.rules.poll = "trickle";
-  const watcher = watch(t, { url: proxy.url, after: 0, transport: "poll", timing: { connectTimeoutMs: 250, graceMs: 250 } });
+  const watcher = watch(t, { url: proxy.url, after: 0, transport: "poll", timing: { connectTimeoutMs: 800, graceMs: 800 } });
   await watcher.live();
-  assert.deepEqual(watcher.seqs, range(1, 80));
+  assert.deepEqual(watcher.seqs, range(1, 100));
   assert.deepEqual(watcher.names, ["connecting", "replaying", "live"]);
-  assert.ok(watcher.states[1].at - watcher.states[0].at > 500);
+  assert.ok(watcher.states[1].at - watcher.states[0].at > 1600);
 });
 
 // Goal: what is full says so, and for how long; that is about the server and not about a transport.
@@ -134,7 +136,7 @@ for (const transport of TRANSPORTS) {
   test(`${transport}: notices silence`, async (t) => {
     const server = await startServer(t, "--heartbeat-s", "1");
     const proxy = await startProxy(t, server);
-    const timing = { graceMs: 400, doubtMs: 200, pollWaitMs: 1000, connectTimeoutMs: 500 };
+    const timing = { graceMs: 1000, doubtMs: 500, pollWaitMs: 1000, connectTimeoutMs: 1000 };
     const watcher = watch(t, { url: proxy.url, after: 0, transport, timing });
     await watcher.live();
     await server.users(2);
@@ -145,7 +147,7 @@ for (const transport of TRANSPORTS) {
     await watcher.until(({ names }) => names.includes("reconnecting"));
     const { error, at } = watcher.states.find(({ name }) => name === "reconnecting");
     assert.equal(error.code, transport === "poll" ? "timeout" : "silent");
-    assert.ok(at - begun < 5000, `${at - begun} ms`);
+    assert.ok(at - begun < 12_000, `${at - begun} ms`);
     proxy.recover();
     await watcher.event(5);
     assert.deepEqual(watcher.seqs, range(1, 5));

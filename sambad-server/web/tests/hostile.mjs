@@ -54,7 +54,8 @@ class Hostile {
   #upgrade(request, socket) {
     socket.on("error", () => {});
     const accept = createHash("sha1").update(request.headers["sec-websocket-key"] + GUID).digest("base64");
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n");
+    socket.write(`sec-websocket-accept: ${accept}\r\n\r\n`);
     this.#begin(request, {
       websocket: true,
       send: (text) => socket.write(frame(1, Buffer.from(text))),

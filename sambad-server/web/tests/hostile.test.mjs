@@ -74,6 +74,7 @@ for (const [what, frame] of [
   ["a seq beyond what numbers hold", '{"type":"user_created","data":{},"timestamp":"","seq":9007199254740993}'],
   ["an event without data", '{"type":"user_created","timestamp":"","seq":3}'],
   ["a cursor that is none", '{"type":"live","data":{"cursor":"3"}}'],
+  ["an error in an array", '[{"type":"error"}]'],
   ["a resync to nowhere", '{"type":"resync","data":{"reason":"cursor_expired"}}'],
   ["another epoch unannounced", '{"type":"live","data":{"cursor":"ffffffff-9"}}'],
   ["a second frame of 2 MiB", HUGE],
@@ -104,6 +105,9 @@ test("bears what it does not know", async (t) => {
     session.send('{"type":"from_the_future","data":7}');
     session.send('{"type":"error","code":"x","message":"nobody asked"}');
     session.send('{"type":"pong","extra":[]}');
+    // Words that mean something inside the library.
+    session.send('{"type":"event","event":{"seq":9}}');
+    session.send(`{"type":"passed","cursor":{"epoch":"${EPOCH}","seq":9}}`);
     session.send(event(1, "from_the_future"));
     session.send(live(1));
   });
@@ -131,7 +135,7 @@ test("drops repeats and heals holes", async (t) => {
 });
 
 for (const [how, last] of [["an event", event(5)], ["live", live(4)]]) {
-  // Goal: a loss that stays is said, and the stream goes on. Method: every session skips 3 and 4, be it before an event or `live`.
+  // Goal: a loss that stays is said, and the stream goes on. Method: every session skips 3 and 4, before an event or `live`.
   test(`says what is lost before ${how}`, async (t) => {
     const hostile = await startHostile(t, (session, _, after) => {
       const from = seqOf(after);
@@ -178,7 +182,7 @@ test("asks for its own position until a resync", async (t) => {
   assert.deepEqual(watcher.log.slice(-3), ["resync cursor_expired", `live ${FIRST}`, "event 51"]);
 });
 
-// Goal: a server that accepts and drops is not dialled without pause. Method: ten such sessions, and what was waited before each.
+// Goal: a server that accepts and drops is not dialled without pause. Method: ten such sessions, and the waits between them.
 test("backs off from sessions that are of no use", async (t) => {
   const hostile = await startHostile(t, (session) => {
     session.send(connected(0));

@@ -12,9 +12,12 @@ import { connect } from "../sambad.js";
 
 const BINARY = process.env.SAMBAD_SERVER ?? fileURLToPath(new URL("../../../target/debug/sambad-server", import.meta.url));
 /** Longer than anything here takes; only a failure waits for it. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
+/** How a WebSocket's text frame begins. Source: RFC 6455, 5.2. */
+const TEXT_FRAME = 0x81;
+const REFUSAL = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
 /** Short delays, so that a reconnect takes no time. */
-export const QUICK = { backoffMs: 20, backoffMaxMs: 200, connectTimeoutMs: 2_000 };
+export const QUICK = { backoffMs: 20, backoffMaxMs: 200, connectTimeoutMs: 5_000 };
 export const TRANSPORTS = typeof WebSocket === "function" ? ["websocket", "sse", "poll"] : ["sse", "poll"];
 export const FIRST = TRANSPORTS[0];
 
@@ -133,6 +136,8 @@ class Proxy {
   #stalled = false;
   /** What is done to a request: `pass`, `refuse` (an answer of its own), `hold` (no byte comes back), `trickle`, by kind. */
   rules = { websocket: "pass", sse: "pass", poll: "pass" };
+  /** Called before a text frame of a client is passed on. */
+  onText = () => {};
   /** Requests so far: `{ kind, path, at }`. */
   requests = [];
 
@@ -174,7 +179,10 @@ class Proxy {
 
   /** Resolves with the next request, of this kind if one is given. */
   next(kind) {
-    return new Promise((resolve) => this.#waiting.push({ kind, resolve }));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`never: a request by ${kind}`)), PATIENCE_MS);
+      this.#waiting.push({ kind, resolve: (request) => resolve(request, clearTimeout(timer)) });
+    });
   }
 
   count(kind) {
@@ -188,8 +196,9 @@ class Proxy {
     const blocked = () => pair.dead || this.#stalled;
     client.on("data", (chunk) => {
       if (blocked()) return;
+      if (chunk[0] === TEXT_FRAME) this.onText();
       const rule = this.#rule(chunk.toString("latin1"));
-      if (rule === "refuse") client.end("HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+      if (rule === "refuse") client.end(REFUSAL);
       else upstream.write(chunk);
       pair.held ||= rule === "hold";
       pair.trickles = rule === "trickle";
@@ -226,11 +235,11 @@ class Proxy {
   }
 }
 
-/** Passes a chunk on in pieces, and takes no other meanwhile: a network of some 25 kB/s. */
+/** Passes a chunk on in pieces, and takes no other meanwhile: a network of some 12 kB/s. */
 async function trickle(upstream, client, chunk) {
   upstream.pause();
-  for (let at = 0; at < chunk.length && client.writable; at += 512) {
-    client.write(chunk.subarray(at, at + 512));
+  for (let at = 0; at < chunk.length && client.writable; at += 256) {
+    client.write(chunk.subarray(at, at + 256));
     await new Promise((resume) => setTimeout(resume, 20));
   }
   upstream.resume();
@@ -285,7 +294,8 @@ class Watcher {
   /** Resolves when `condition` holds after something was told; fails with all that was. */
   until(condition) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`never: ${condition}; told:\n${this.log.slice(-40).join("\n")}`)), PATIENCE_MS);
+      const never = () => reject(new Error(`never: ${condition}; told:\n${this.log.slice(-40).join("\n")}`));
+      const timer = setTimeout(never, PATIENCE_MS);
       const look = () => {
         if (!condition(this)) return;
         clearTimeout(timer);
