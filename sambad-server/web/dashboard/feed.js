@@ -278,7 +278,8 @@ export class Feed {
     const oldest = this.#recent.oldest ?? 0;
     if (this.#heldAt === null || oldest <= this.#heldAt + 1) return `${number(this.#came)} new`;
     const kept = this.#recent.newest(this.#passes, Infinity, { after: this.#heldAt }).length;
-    return `${number(this.#came)} new, the last ${number(kept)} kept`;
+    // Another filter counts what is kept, and cannot know of the rest.
+    return kept === this.#came ? `${number(kept)}+ new` : `${number(this.#came)} new, the last ${number(kept)} kept`;
   }
 
   /** Arrow keys go from row to row and from name to name, so that Tab leads past the feed in one step. */
