@@ -53,12 +53,15 @@ binaries() {
     target=$(cargo metadata --no-deps --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
 }
 
-# Node has a WebSocket since version 22, and behind a flag before; without one the client falls back.
+# Node has a WebSocket since version 22, and behind a flag before; without one the client falls back. Both are tried.
 client_for_pages() {
+    local flags=(--test --test-concurrency=4 --test-timeout=90000)
     export SAMBAD_SERVER="$target/debug/sambad-server"
-    node --test sambad-server/web/tests/*.test.mjs
     if node --experimental-websocket --eval 0 2>/dev/null; then
-        node --test --experimental-websocket sambad-server/web/tests/*.test.mjs
+        node --experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
+        node --no-experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
+    else
+        node "${flags[@]}" sambad-server/web/tests/*.test.mjs
     fi
 }
 
