@@ -1,0 +1,72 @@
+/** Reads from the server's REST interface; every answer comes with the cursor it is true at. */
+
+/** The server's root: the page also works behind a path prefix. */
+export const BASE = new URL("../", import.meta.url);
+
+const TIMEOUT_MS = 10_000;
+
+export class ApiError extends Error {
+  /** @param {string} message @param {{status?: number, code?: string, retryAfterMs?: number | null}} facts */
+  constructor(message, { status = 0, code = "", retryAfterMs = null } = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Called with what each answer says of the server's clock. @type {(sample: object) => void} */
+let onClockSample = () => {};
+export function watchClock(callback) {
+  onClockSample = callback;
+}
+
+/**
+ * @param {string} path relative to the server's root, or the address of a next page
+ * @returns {Promise<{value: any, epoch: string, seq: number, next: string | null}>}
+ * @throws {ApiError} unless `signal` aborted it, which throws its reason
+ */
+export async function get(path, { signal = null } = {}) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const url = new URL(path, BASE);
+  const sentAt = Date.now();
+  let response;
+  try {
+    response = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout, cache: "no-store" });
+    const receivedAt = Date.now();
+    const { headers } = response;
+    onClockSample({ sentAt, receivedAt, date: headers.get("date"), requestId: headers.get("x-request-id") });
+    if (!response.ok) throw await refused(response);
+    const [epoch, seq] = (headers.get("sambad-cursor") ?? "").split("-");
+    return { value: await response.json(), epoch, seq: Number(seq), next: nextPage(headers.get("link"), url) };
+  } catch (error) {
+    if (error instanceof ApiError || signal?.aborted) throw error;
+    if (timeout.aborted) throw new ApiError("The server has not answered for 10 seconds.");
+    throw new ApiError(response ? "The server’s answer was cut off." : "The server cannot be reached.");
+  }
+}
+
+async function refused(response) {
+  const body = await response.json().catch(() => null);
+  const retryAfter = Number(response.headers.get("retry-after"));
+  return new ApiError(body?.error ?? `The server answered ${response.status}.`, {
+    status: response.status,
+    code: body?.code ?? "",
+    retryAfterMs: retryAfter > 0 ? retryAfter * 1_000 : null,
+  });
+}
+
+/** The server names the next page from its own root, which a prefix may lie before: only the query is taken. */
+function nextPage(link, url) {
+  const match = /<[^>?]*\?([^>]*)>;\s*rel="next"/.exec(link ?? "");
+  return match ? `${url.origin}${url.pathname}?${match[1]}` : null;
+}
+
+/** What went wrong, in words for people. @param {unknown} error */
+export function inWords(error) {
+  if (!(error instanceof ApiError)) return "Something in this page went wrong.";
+  if (error.status === 503) return `The server is up but cannot answer now (503: ${error.message}).`;
+  if (error.status >= 500) return `The server failed to answer (${error.status}).`;
+  if (error.status === 404) return "There is nothing here (404).";
+  return error.message;
+}
