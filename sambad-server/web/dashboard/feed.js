@@ -9,19 +9,29 @@
  * comes meanwhile is counted, and shown when reading ends.
  */
 
+<<<<<<< HEAD
 import { byId, copyOf, setData, setPhone, setText, setTime } from "./dom.js";
 import { clockTime, latency, number, plural } from "./format.js";
 import { EVERYTHING, TYPES, toHash } from "./filter.js";
 import { parties } from "./phone.js";
 import { KEPT_MAX, Recent } from "./recent.js";
+=======
+import { copyOf, setData, setText } from "./dom.js";
+import { number, plural } from "./format.js";
+import { KEPT_MAX, Recent } from "./recent.js";
+import { fill, place } from "./row.js";
+>>>>>>> page
 
 /** Rows at first; "Show older" adds as many again. */
 const ROWS = 300;
 /** Rows that are lit up as new at once, and how long after the last ones: more would only flicker. */
 const FRESH_MAX = 4;
 const FRESH_APART_MS = 150;
+<<<<<<< HEAD
 /** As much of a message as any row has room for. */
 const EXCERPT_LENGTH = 240;
+=======
+>>>>>>> page
 /** Rows that a frame adds below; filling one costs about half a millisecond with its layout and paint. */
 const GROW_ROWS = 15;
 /** More new events in one frame than this, and it is no time to fill rows that nobody sees. */
@@ -31,12 +41,15 @@ const TOP_PX = 4;
 /** Rows are numbered anew from here: far below where pixels of a float stop being exact. */
 const NUMBER_MAX = 20_000;
 
+<<<<<<< HEAD
 /** Shapes of the page's icons by type: written into a row, they cost less than a `use` that is pointed elsewhere. */
 const ICONS = Object.fromEntries(
   TYPES.map((type) => [type, byId(`icon-${type}`).firstElementChild.getAttribute("d")]),
 );
 const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
 
+=======
+>>>>>>> page
 export class Feed {
   #recent = new Recent();
   /** @type {(entry: object) => boolean} */
@@ -81,7 +94,11 @@ export class Feed {
     this.track = list.firstElementChild;
     new ResizeObserver(([{ contentRect }]) => {
       const height = this.track.firstElementChild?.offsetHeight;
+<<<<<<< HEAD
       if (height) this.#visible = Math.ceil(contentRect.height / height) + 8;
+=======
+      if (height) this.#visible = Math.ceil(contentRect.height / height) + 4;
+>>>>>>> page
     }).observe(list);
     list.addEventListener("scroll", () => this.#readingMayHaveChanged(), { passive: true });
     list.addEventListener("focusin", () => this.#readingMayHaveChanged());
@@ -305,6 +322,7 @@ export class Feed {
     target.focus();
   }
 }
+<<<<<<< HEAD
 
 /** Places an element `number` rows above where it would stand, or below if it is negative. */
 function place(element, number) {
@@ -347,3 +365,5 @@ function nameLink(link, phone) {
   setPhone(link, phone);
   link.href = toHash({ ...EVERYTHING, user: phone });
 }
+=======
+>>>>>>> page

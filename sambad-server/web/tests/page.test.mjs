@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Clock, uuidTime } from "../dashboard/clock.js";
 import { fromQuery, predicate, toHash, TYPES } from "../dashboard/filter.js";
 import { Latencies } from "../dashboard/latency.js";
-import { countryCode } from "../dashboard/phone.js";
+import { countryCode, parties } from "../dashboard/phone.js";
 import { Rate, SECONDS } from "../dashboard/rate.js";
 import { KEPT_MAX, Recent } from "../dashboard/recent.js";
 
@@ -153,4 +153,13 @@ test("median latency", () => {
   assert.equal(latencies.median, 9_000.5);
   for (let i = 0; i < 500; i += 1) latencies.add(i % 3);
   assert.equal(latencies.median, 1);
+});
+
+// Goal: a type that a newer server sends does not break the feed. Method: such an event through whatever looks at types.
+test("unknown types of events pass", () => {
+  const unknown = { type: "user_renamed", seq: 1, timestamp: "2026-02-20T10:00:00.000000Z", data: {} };
+  assert.deepEqual(parties(unknown), { who: null, whoId: null, whom: null, whomId: null });
+  assert.ok(predicate({ types: [], user: "", country: "" })(unknown));
+  assert.ok(!predicate({ types: [], user: "", country: "+91" })(unknown));
+  assert.ok(!predicate({ types: [], user: "+91", country: "" })(unknown));
 });
