@@ -83,6 +83,11 @@ impl Browser {
         Self { client, driver, chromium, _profile: profile }
     }
 
+    /// The browser's process.
+    pub(crate) fn process(&self) -> i32 {
+        self.chromium.expect("the driver tells").as_raw_nonzero().get()
+    }
+
     /// A command of the Chrome DevTools Protocol.
     pub(crate) async fn cdp(&self, cmd: &'static str, params: Value) -> Value {
         let answer = self.client.issue_cmd(Vendor { path: "goog/cdp/execute", body: json!({ "cmd": cmd, "params": params }) });

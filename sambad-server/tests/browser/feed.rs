@@ -21,14 +21,14 @@ async fn a_pause_loses_nothing() {
     page.until("document.querySelector('[data-testid=feed-new-pill]').textContent.includes('25')").await;
     assert_eq!(page.rows().await, [2, 1], "what is read stands still");
     page.click("pause").await;
-    page.shows(27).await;
+    page.shows_all(27).await;
     assert_eq!(page.rows().await, (1..=27).rev().collect::<Vec<_>>());
     // Also by the pill, which ends the pause.
     page.click("pause").await;
     people.message(users[1], users[0], "one more").await;
     page.until("document.querySelector('[data-testid=feed-new-pill]').checkVisibility()").await;
     page.click("feed-new-pill").await;
-    page.shows(28).await;
+    page.shows_all(28).await;
     assert_eq!(page.ever_shown().await, ((1..=28).collect(), Vec::new()));
     page.finish().await;
     server.stop().await;
@@ -78,7 +78,7 @@ async fn filters_show_what_passes() {
 }
 
 async fn rows_are(page: &Page, seqs: &[u64]) {
-    let shown = "[...document.querySelectorAll('[data-testid=feed] > [data-testid=feed-row]')].map((row) => Number(row.dataset.seq)).join()";
+    let shown = "[...document.querySelectorAll('[data-testid=feed] [data-testid=feed-row]')].map((row) => Number(row.dataset.seq)).join()";
     let seqs: Vec<_> = seqs.iter().map(u64::to_string).collect();
     page.until(&format!("{shown} === '{}'", seqs.join(","))).await;
 }

@@ -59,3 +59,31 @@ async fn holds(page: &Page, texts: &[&str], place: &str) {
         && e.localName !== 'bdi' && !e.closest('bdi, [dir=auto]') && e.localName !== 'script').map((e) => e.outerHTML)";
     assert_eq!(page.js(apart).await, json!([]), "{place}: overrides of the direction are not kept apart");
 }
+
+/// Goal: a text is written in its own direction, whatever stood in its row before. Method: messages in Arabic and in Portuguese by
+/// turns, so many that rows are filled again with a text of the other direction, several times.
+#[tokio::test]
+async fn the_direction_of_a_text_is_its_own() {
+    let server = TestServer::start().await;
+    let mut people = People::at(server.url());
+    let users = people.users(1, 2).await;
+    let page = Page::open(server.url()).await;
+    for round in 0..4 {
+        for n in 0..121 {
+            let text = if n % 2 == 0 { "oi, tudo bem?" } else { "السلام عليكم، كيف حالك؟" };
+            people.message(users[0], users[1], text).await;
+        }
+        page.shows(people.head).await;
+        // Where the mark at the end stands, of the rows that can be seen.
+        let wrong = "[...document.querySelectorAll('[data-testid=feed] .excerpt')].slice(0, 12).filter((e) => {
+            const mark = document.createRange();
+            mark.setStart(e.firstChild, e.textContent.length - 1);
+            mark.setEnd(e.firstChild, e.textContent.length);
+            const [{ left }, whole] = [mark.getBoundingClientRect(), e.getBoundingClientRect()];
+            return (left > (whole.left + whole.right) / 2) !== e.textContent.startsWith('oi');
+        }).map((e) => e.outerHTML)";
+        assert_eq!(page.js(wrong).await, json!([]), "round {round}");
+    }
+    page.finish().await;
+    server.stop().await;
+}

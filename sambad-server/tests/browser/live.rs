@@ -80,7 +80,7 @@ async fn every_kind_of_event_moves_the_figures() {
     page.card_shows("contacts", 0).await;
     page.shows(5).await;
     let types = page
-        .js("[...document.querySelectorAll('[data-testid=feed] > [data-testid=feed-row]')].map((row) => row.dataset.type)")
+        .js("[...document.querySelectorAll('[data-testid=feed] [data-testid=feed-row]')].map((row) => row.dataset.type)")
         .await;
     assert_eq!(types, serde_json::json!(["contact_removed", "message_sent", "contact_added", "user_created", "user_created"]));
     page.sessions(1).await;

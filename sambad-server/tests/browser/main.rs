@@ -21,6 +21,7 @@ mod missed;
 mod noise;
 mod page;
 mod people;
+mod processor;
 mod restart;
 mod screenshots;
 mod user_page;

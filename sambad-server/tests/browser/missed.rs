@@ -69,7 +69,7 @@ impl Missing {
 async fn what_the_tail_no_longer_holds_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Missing::events(directory.path(), &["--tail-bytes-max", "2048"], 1).await;
-    missing.page.shows(2 + MISSED).await;
+    missing.page.shows_all(2 + MISSED).await;
     assert_eq!(missing.page.ever_shown().await, ((1..=2 + MISSED).collect(), Vec::new()));
     missing.page.until("document.querySelector('[data-testid=badge]').dataset.state === 'live'").await;
     missing.finish(directory.path()).await;

@@ -85,7 +85,7 @@ impl Page {
         );
         let came = self.browser.client.execute_async(&script, Vec::new()).await;
         if came.unwrap_or_else(|error| panic!("{expression}: {error}")) != true {
-            let state = self.js("[document.documentElement.dataset.lastSeq, document.querySelector('[data-testid=badge]')?.outerHTML, document.body.innerText.slice(0, 2000)]").await;
+            let state = self.js("[window.watcher?.errors, document.documentElement.dataset.lastSeq, document.querySelector('[data-testid=badge]')?.outerHTML, document.body.innerText.slice(0, 2000)]").await;
             panic!("not within {limit_ms} ms: {expression}; the page: {state:#}");
         }
     }
@@ -100,6 +100,12 @@ impl Page {
         self.until(&format!("Number(document.documentElement.dataset.lastSeq) === {seq}")).await;
     }
 
+    /// Waits until the feed shows every event up to `seq`, the first included: those that can be seen come first.
+    pub(crate) async fn shows_all(&self, seq: u64) {
+        self.shows(seq).await;
+        self.until(&format!("document.querySelectorAll('[data-testid=feed] [data-testid=feed-row]').length >= {seq}")).await;
+    }
+
     /// Waits until a card shows a number, exactly.
     pub(crate) async fn card_shows(&self, card: &str, number: u64) {
         self.until(&format!("document.querySelector('[data-testid=card-{card}] [data-value], [data-testid=card-{card}][data-value]')?.dataset.value === '{number}'"))
@@ -109,7 +115,7 @@ impl Page {
     /// The seqs of the rows in the feed, from the top.
     pub(crate) async fn rows(&self) -> Vec<u64> {
         let rows =
-            self.js("[...document.querySelectorAll('[data-testid=feed] > [data-testid=feed-row]')].map((row) => Number(row.dataset.seq))").await;
+            self.js("[...document.querySelectorAll('[data-testid=feed] [data-testid=feed-row]')].map((row) => Number(row.dataset.seq))").await;
         serde_json::from_value(rows).unwrap()
     }
 

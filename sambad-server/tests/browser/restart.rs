@@ -49,7 +49,7 @@ async fn a_killed_server_costs_nothing() {
     let server = Process::start_with(&args, &[]).await;
     tokio::time::timeout(PATIENCE, writer).await.expect("the writes end").unwrap();
 
-    page.shows(2 + WRITES).await;
+    page.shows_all(2 + WRITES).await;
     page.until("document.querySelector('[data-testid=badge]').dataset.state === 'live'").await;
     let every: Vec<u64> = (1..=2 + WRITES).collect();
     assert_eq!(page.ever_shown().await, (every.clone(), Vec::new()), "every event has had its row, and none had two");

@@ -19,7 +19,7 @@ const CAST: [(&str, &str); 16] = [
     ("+919823606794", "Ravi Iyer"),
     ("+5511961803397", "João Silva"),
     ("+4915161803397", "Jürgen Müller"),
-    ("+819061803397", "佐藤 陽菜"),
+    ("+819061803397", "Haruka Satō"),
     ("+5511923606794", "Beatriz Souza"),
     ("+201061803397", "ليلى حسن"),
     ("+12125550100", "Emma Johnson"),
@@ -34,10 +34,10 @@ const CAST: [(&str, &str); 16] = [
 ];
 const LINES: [&str; 8] = [
     "hey, are you around?",
-    "नमस्ते! कैसे हो?",
+    "namaste! kaise ho?",
     "oi, tudo bem?",
     "Stehe noch im Stau",
-    "改札で待ってるね",
+    "Διάλειμμα για καφέ;",
     "coffee at four? ☕",
     "السلام عليكم، كيف حالك؟",
     "À tout à l'heure !",

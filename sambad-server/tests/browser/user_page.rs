@@ -32,7 +32,7 @@ async fn a_user_has_a_page() {
     people.message(emma, asha, "lunch?").await;
     page.until(&format!("{seen}.includes('lunch?')")).await;
     people.contact(asha, emma).await;
-    page.until(&format!("document.querySelector('[data-testid=user-contacts]').innerText.includes('+12125550100')")).await;
+    page.until("document.querySelector('[data-testid=user-contacts]').innerText.includes('+12125550100')").await;
     assert_eq!(page.js(&format!("{seen}.includes('still not for Asha')")).await, false);
 
     page.browser.client.back().await.unwrap();

@@ -16,7 +16,7 @@
   const look = () => {
     const now = Date.now();
     const present = new Set();
-    for (const row of document.querySelectorAll("[data-testid=feed] > [data-testid=feed-row]")) {
+    for (const row of document.querySelectorAll("[data-testid=feed] [data-testid=feed-row]")) {
       const seq = Number(row.dataset.seq);
       if (present.has(seq)) twice.add(seq);
       present.add(seq);
