@@ -83,11 +83,11 @@ impl Sessions {
         self.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)
     }
 
-    /// A place for an event stream or a poll that waits.
-    pub(crate) fn place(&self, transport: Transport, about: About, filter: Filter) -> Result<Place, ApiError> {
+    /// A place for an event stream or a poll that waits, which begins after `cursor`.
+    pub(crate) fn place(&self, transport: Transport, about: About, filter: Filter, cursor: Seq) -> Result<Place, ApiError> {
         let permit = self.permit()?;
         let seat =
-            Arc::new(Seat { transport, about, filter, cursor: AtomicU64::new(Seq::ZERO.0), replaying: AtomicBool::new(false) });
+            Arc::new(Seat { transport, about, filter, cursor: AtomicU64::new(cursor.0), replaying: AtomicBool::new(false) });
         let seats = Arc::clone(&self.seats);
         lock(&seats).insert(about.id, Arc::clone(&seat));
         Ok(Place { seat, seats, _permit: permit, _counted: self.streams.token() })

@@ -161,6 +161,24 @@ async fn a_restart_is_survived() {
     server.stop().await;
 }
 
+/// Goal: who starts the demo first and the server then sees the story begin. Method: an address where nobody listens until the demo
+/// says that it waits.
+#[tokio::test]
+async fn it_waits_for_a_server_that_is_not_there_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Server::start(directory.path(), "127.0.0.1:0").await;
+    let address = first.address.to_string();
+    first.stop().await;
+    let mut demo = Watch::command(&format!("http://{address}"), &["demo", "--rate", "50", "--users", "5", "--json"]);
+    demo.says("the story waits for the server: ").await;
+    let server = Server::start(directory.path(), &address).await;
+    demo.says("events/s").await;
+    demo.line().await;
+    demo.signal("-TERM");
+    assert_eq!(demo.end().await.code, 0);
+    server.stop().await;
+}
+
 /// Goal: Ctrl-C and SIGTERM end it with 0, with data on stdout only if it was asked for; so does a reader of stdout that goes.
 /// Method: signals after the first event.
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::Extensions;
 use axum::response::Response;
-use sambad_core::{After, Error, EventPage, Filter, Seq, limits};
+use sambad_core::{After, Cursor, Error, EventPage, Filter, Seq, limits};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -71,8 +71,9 @@ pub(crate) async fn list(
     let filter = query.filter()?;
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
-    let place =
-        (!wait.is_zero()).then(|| state.sessions.place(Transport::Poll, About::begin(&extensions), filter)).transpose()?;
+    let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
+    let seat = || state.sessions.place(Transport::Poll, About::begin(&extensions), filter, begins);
+    let place = (!wait.is_zero()).then(seat).transpose()?;
     match read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()).await {
         Ok(page) => {
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();

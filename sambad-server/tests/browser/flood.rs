@@ -45,7 +45,8 @@ async fn flood(sambad: &Sambad, users: &[Somebody]) {
         ended.unwrap().unwrap();
     }
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(SECONDS + 1), "the flood took {took:.1?}: it was none");
+    // A machine that others use may be late; at two thirds of the rate it would be no flood any more.
+    assert!(took < Duration::from_secs(SECONDS * 3 / 2), "the flood took {took:.1?}: it was none");
 }
 
 /// Bytes of live objects.

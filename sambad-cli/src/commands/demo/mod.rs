@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use sambad_client::Client;
+use sambad_client::reconnect::Backoff;
+use sambad_client::{Client, Error};
 
 use super::interrupts::Interrupts;
 use crate::exit::Exit;
@@ -47,10 +48,26 @@ A server that goes away or refuses is waited for, and what did not happen meanwh
 Ctrl-C and SIGTERM stop it with exit code 0. With --json each write's answer is a line on stdout.";
 
 impl DemoArgs {
+    /// Looks for what is there already; waits for a server that is not.
+    async fn look(&self, client: &Client, output: &Output) -> Result<Found, Error> {
+        let mut backoff = Backoff::new(stage::WAITS[0], stage::WAITS[1]);
+        let mut told = false;
+        loop {
+            let error = match Found::look(client, self.users).await {
+                Err(error) if error.is_transient() => error,
+                found => return found,
+            };
+            if !std::mem::replace(&mut told, true) {
+                output.note(Role::Warning, format_args!("the story waits for the server: {error}"));
+            }
+            tokio::time::sleep(backoff.next(fastrand::f64()).max(error.retry_after().unwrap_or_default())).await;
+        }
+    }
+
     pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::listen()?;
         let found = tokio::select! {
-            found = Found::look(client, self.users) => found?,
+            found = self.look(client, output) => found?,
             () = interrupts.next() => return Ok(Exit::Success),
         };
         output.note(Role::Heading, format_args!("dashboard: {}/dashboard", client.url()));

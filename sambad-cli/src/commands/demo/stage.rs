@@ -23,7 +23,7 @@ use crate::output::{Output, Role};
 /// Events a second that one write after the other can bear, also on a slow disk. Up to it the log tells the story in its order.
 const RATE_EACH: f64 = 25.0;
 /// The first and the longest wait for a server that is away.
-const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+pub(super) const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 /// How long the end waits for writes under way.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often a person is told how far it is.
