@@ -40,15 +40,10 @@ const draw = everyFrame(() => {
       drawFigures(figures);
       for (const chart of charts) chart.draw(figures.daily);
       table.draw(figures.daily);
-<<<<<<< HEAD
-      users.draw(figures.totalUsers);
-      feed.draw();
-=======
       feed.draw();
       // Two that take long are better not in one task.
       if (feed.busy) setTimeout(() => users.draw(figures.totalUsers));
       else users.draw(figures.totalUsers);
->>>>>>> page
     }
     drawPause();
   } else {
@@ -194,12 +189,6 @@ function everySecond() {
   byId("latency").title = byId("help-clock").textContent;
 }
 
-<<<<<<< HEAD
-function route() {
-  const match = /^#\/users\/([^/?]+)$/.exec(location.hash);
-  const wasOpen = userPageOpen;
-  userPageOpen = match !== null;
-=======
 /** The user that the address asks for, or null. */
 function userAsked() {
   try {
@@ -214,18 +203,13 @@ function route() {
   const asked = userAsked();
   const wasOpen = userPageOpen;
   userPageOpen = asked !== null;
->>>>>>> page
   byId("overview").hidden = userPageOpen;
   byId("user-view").hidden = !userPageOpen;
   setText(byId("view-name"), userPageOpen ? "User" : "Overview");
   setText(byId("skip"), userPageOpen ? "Skip to the user" : "Skip to the activity feed");
   if (userPageOpen) {
     scrollTo(0, 0);
-<<<<<<< HEAD
-    userPage.open(decodeURIComponent(match[1]));
-=======
     userPage.open(asked);
->>>>>>> page
     byId("main").focus({ preventScroll: true });
   } else {
     if (wasOpen) userPage.close();

@@ -9,29 +9,16 @@
  * comes meanwhile is counted, and shown when reading ends.
  */
 
-<<<<<<< HEAD
-import { byId, copyOf, setData, setPhone, setText, setTime } from "./dom.js";
-import { clockTime, latency, number, plural } from "./format.js";
-import { EVERYTHING, TYPES, toHash } from "./filter.js";
-import { parties } from "./phone.js";
-import { KEPT_MAX, Recent } from "./recent.js";
-=======
 import { copyOf, setData, setText } from "./dom.js";
 import { number, plural } from "./format.js";
 import { KEPT_MAX, Recent } from "./recent.js";
 import { fill, place } from "./row.js";
->>>>>>> page
 
 /** Rows at first; "Show older" adds as many again. */
 const ROWS = 300;
 /** Rows that are lit up as new at once, and how long after the last ones: more would only flicker. */
 const FRESH_MAX = 4;
 const FRESH_APART_MS = 150;
-<<<<<<< HEAD
-/** As much of a message as any row has room for. */
-const EXCERPT_LENGTH = 240;
-=======
->>>>>>> page
 /** Rows that a frame adds below; filling one costs about half a millisecond with its layout and paint. */
 const GROW_ROWS = 15;
 /** More new events in one frame than this, and it is no time to fill rows that nobody sees. */
@@ -41,15 +28,6 @@ const TOP_PX = 4;
 /** Rows are numbered anew from here: far below where pixels of a float stop being exact. */
 const NUMBER_MAX = 20_000;
 
-<<<<<<< HEAD
-/** Shapes of the page's icons by type: written into a row, they cost less than a `use` that is pointed elsewhere. */
-const ICONS = Object.fromEntries(
-  TYPES.map((type) => [type, byId(`icon-${type}`).firstElementChild.getAttribute("d")]),
-);
-const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
-
-=======
->>>>>>> page
 export class Feed {
   #recent = new Recent();
   /** @type {(entry: object) => boolean} */
@@ -94,11 +72,7 @@ export class Feed {
     this.track = list.firstElementChild;
     new ResizeObserver(([{ contentRect }]) => {
       const height = this.track.firstElementChild?.offsetHeight;
-<<<<<<< HEAD
-      if (height) this.#visible = Math.ceil(contentRect.height / height) + 8;
-=======
       if (height) this.#visible = Math.ceil(contentRect.height / height) + 4;
->>>>>>> page
     }).observe(list);
     list.addEventListener("scroll", () => this.#readingMayHaveChanged(), { passive: true });
     list.addEventListener("focusin", () => this.#readingMayHaveChanged());
@@ -322,48 +296,3 @@ export class Feed {
     target.focus();
   }
 }
-<<<<<<< HEAD
-
-/** Places an element `number` rows above where it would stand, or below if it is negative. */
-function place(element, number) {
-  element.style.transform = `translateY(calc(${-number} * var(--row-height)))`;
-}
-
-/** Puts an event into a row. @param {HTMLElement} row */
-function fill(row, entry, fresh) {
-  const [seq, icon, what, time, late] = row.children;
-  const [who, verb, whom, excerpt] = what.children;
-  const { type, data } = entry;
-  const names = parties(entry);
-  row.dataset.seq = entry.seq;
-  row.dataset.type = type;
-  row.classList.toggle("fresh", fresh);
-  setText(seq, String(entry.seq));
-  const shape = ICONS[type] ?? "";
-  if (icon.firstElementChild.getAttribute("d") !== shape) icon.firstElementChild.setAttribute("d", shape);
-  nameLink(who, names.who);
-  setText(verb, VERBS[type] ?? type);
-  whom.hidden = names.whom === null;
-  if (names.whom !== null) nameLink(whom, names.whom);
-  const text = type === "message_sent" ? String(data.content).slice(0, EXCERPT_LENGTH) : "";
-  setText(excerpt, text);
-  const at = new Date(entry.timestamp);
-  setTime(time, entry.timestamp, clockTime(at), entry.timestamp);
-  setText(late, entry.origin === "live" && entry.latency !== null ? latency(entry.latency) : "–");
-  if (late.dataset.origin === entry.origin) return;
-  late.dataset.origin = entry.origin;
-  late.title = LATE[entry.origin];
-}
-
-const LATE = {
-  live: "From the commit to this page",
-  replay: "Came while catching up, so it says nothing about latency",
-  snapshot: "Happened before this page was opened",
-};
-
-function nameLink(link, phone) {
-  setPhone(link, phone);
-  link.href = toHash({ ...EVERYTHING, user: phone });
-}
-=======
->>>>>>> page

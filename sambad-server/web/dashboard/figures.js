@@ -3,11 +3,8 @@
 import { byId, setData, setText } from "./dom.js";
 import { number } from "./format.js";
 
-<<<<<<< HEAD
-=======
 /** Characters from which a figure is written smaller: 1,000,000 and more. */
 const LONG = 9;
->>>>>>> page
 /** A figure that moves is marked for this long, and marked again only then. */
 const MOVED_MS = 900;
 
@@ -33,10 +30,7 @@ export function drawFigures(figures) {
     if (value === card.value) continue;
     setText(card.element, card.element.id === "card-growth" ? `${value.toFixed(2)} %` : number(value));
     setData(card.element, "value", value);
-<<<<<<< HEAD
-=======
     setData(card.element, "long", card.element.textContent.length >= LONG);
->>>>>>> page
     if (card.value !== null && now - card.markedAt > MOVED_MS) mark(card, now);
     card.value = value;
   }

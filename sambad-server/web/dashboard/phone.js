@@ -14,34 +14,23 @@ export function countryCode(phone) {
   return `+${TWO_DIGITS.has(two) ? two : digits.slice(0, 3)}`;
 }
 
-<<<<<<< HEAD
-/** What names an event speaks of. @param {{type: string, data: any}} event */
-=======
 /** Whom an event speaks of. @param {{type: string, data: any}} event */
->>>>>>> page
 export function parties({ type, data }) {
   switch (type) {
     case "user_created":
       return { who: data.username, whoId: data.id, whom: null, whomId: null };
     case "message_sent":
       return { who: data.from_username, whoId: data.from_user_id, whom: data.to_username, whomId: data.to_user_id };
-<<<<<<< HEAD
-    default:
-=======
     case "contact_added":
     case "contact_removed":
->>>>>>> page
       return {
         who: data.user_username,
         whoId: data.user_id,
         whom: data.contact_user_username,
         whomId: data.contact_user_id,
       };
-<<<<<<< HEAD
-=======
     default:
       // A newer server may send types that this page does not know.
       return { who: null, whoId: null, whom: null, whomId: null };
->>>>>>> page
   }
 }

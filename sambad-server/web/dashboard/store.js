@@ -135,16 +135,12 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
     },
     /** Tries again now, whatever is being waited for. */
     reconnect() {
-<<<<<<< HEAD
-      if (!shown || next) load();
-=======
       // A stream that has ended does not come back: another begins where the figures do.
       if (stream?.state.name === "closed") {
         stream = null;
         next = null;
       }
       if (!shown || next || !stream) load();
->>>>>>> page
       stream?.reconnect();
     },
     /** Asks for the figures anew. */

@@ -160,10 +160,7 @@ export class UserPage {
   #fail(words) {
     byId("user-failure").hidden = words === null;
     setText(byId("user-failure-text"), words ?? "");
-<<<<<<< HEAD
-=======
     byId("user-view").toggleAttribute("data-nobody", words !== null && !this.#user?.id);
->>>>>>> page
   }
 
   #drawUser() {

@@ -8,11 +8,8 @@ import { parties } from "./phone.js";
 import { Pages } from "./pages.js";
 
 const PAGE = 50;
-<<<<<<< HEAD
-=======
 /** As many users as the server hands out at once. */
 const LIMIT_MAX = 500;
->>>>>>> page
 /** Users that new ones may push the list to; beyond, the oldest shown give way, unless more were asked for. */
 const ROWS_MAX = 50;
 /** Between two drawings: the rows are written over, and many may join in a second. */
@@ -66,13 +63,9 @@ export class Users {
     });
     byId("users-more").addEventListener("click", () => {
       this.#asked = true;
-<<<<<<< HEAD
-      this.pages.more();
-=======
       // Where old rows gave way, the page after them is not the one that follows.
       if (this.#cutOff) this.pages.load(`api/admin/users?limit=${Math.min(LIMIT_MAX, this.#users.length + PAGE)}`);
       else this.pages.more();
->>>>>>> page
     });
     byId("users-retry").addEventListener("click", () => this.load());
     // What somebody is about to click on must not change under the pointer.
@@ -201,10 +194,6 @@ export class Users {
     const size = this.#users.length;
     if (size === 0) return "";
     if (this.#q !== "") return this.pages.next ? `the first ${number(size)} found` : `${number(size)} found`;
-<<<<<<< HEAD
-    if (this.#cutOff) return `the newest ${number(size)}; the search finds the others`;
-=======
->>>>>>> page
     return total > size ? `the newest ${number(size)} of ${number(total)}` : plural(size, "user");
   }
 
@@ -235,11 +224,7 @@ export class Users {
     const empty = byId("users-empty");
     empty.hidden = this.#users.length > 0;
     setText(empty, q === "" ? "No users yet. They appear here with their first login." : `No user’s phone or name begins with “${q}”.`);
-<<<<<<< HEAD
-    byId("users-more").hidden = this.pages.next === null || this.#cutOff;
-=======
     byId("users-more").hidden = this.pages.next === null && !(this.#cutOff && this.#users.length < LIMIT_MAX);
->>>>>>> page
     setText(byId("users-count"), this.#countInWords(total));
   }
 }
