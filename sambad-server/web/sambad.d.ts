@@ -5,7 +5,7 @@
  * `error`). Nothing is called before `connect` has returned.
  *
  * @throws {SambadError} An option cannot be meant: `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`,
- * `invalid_transport` or `invalid_callback`.
+ * `invalid_transport`, `invalid_timing` or `invalid_callback`.
  */
 export function connect(options: ConnectOptions): EventStream;
 
@@ -170,7 +170,7 @@ export interface Closed extends StateOf<"closed"> {
 
 export type StreamState = Connecting | Replaying | Live | Reconnecting | Closed;
 
-/** Milliseconds each. */
+/** Milliseconds each, 0 or more; what is undefined keeps its default, and the longest is 2^31 − 1, some 25 days. */
 export interface Timing {
   /** The first delay before a reconnect is at most this, and doubles with each failure; each is drawn from 0 up. Default 250. */
   backoffMs: number;

@@ -39,6 +39,10 @@ const FRAME_CHARS_MAX = 1 << 20;
 /** Events of a poll's page, and the bytes that so many of the longest have. */
 const PAGE_EVENTS = 500;
 const PAGE_BYTES_MAX = 16 << 20;
+/** The longest that the contract lets a poll wait. */
+const POLL_WAIT_MAX_MS = 30_000;
+/** The longest delay that a timer takes; beyond it, it fires at once. */
+const DELAY_MAX_MS = 2 ** 31 - 1;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
 
@@ -100,6 +104,17 @@ function readTransport(transport = "auto") {
     throw new SambadError("invalid_transport", "there is no WebSocket here");
   }
   return transport;
+}
+
+function readTiming(timing) {
+  const times = { ...TIMING };
+  for (const name of Object.keys(TIMING)) {
+    const ms = timing?.[name];
+    if (ms === undefined) continue;
+    if (typeof ms !== "number" || !(ms >= 0)) throw new SambadError("invalid_timing", `expected ${name} to be milliseconds, 0 or more`);
+    times[name] = Math.min(ms, name === "pollWaitMs" ? POLL_WAIT_MAX_MS : DELAY_MAX_MS);
+  }
+  return times;
 }
 
 // ------------------------------------------------------------------------------------------------------------ what is received
@@ -481,7 +496,7 @@ class PollLink extends Link {
       const begun = Date.now();
       const wait = at.live ? Math.ceil(pollWaitMs / 1000) : null;
       const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, wait };
-      const answer = await this.#ask(query, (at.live ? pollWaitMs : 0) + graceMs);
+      const answer = await this.#ask(query, Math.min((at.live ? pollWaitMs : 0) + graceMs, DELAY_MAX_MS));
       if (answer.end) return answer.end;
       const empty = at.live && answer.page?.frames.length === 0;
       at = this.#pass(answer, at.live);
@@ -576,7 +591,7 @@ class EventStream {
     this.#position = parseCursor(this.#after);
     this.#filter = readFilter(options);
     this.#asked = readTransport(transport);
-    this.#timing = { ...TIMING, ...timing };
+    this.#timing = readTiming(timing);
     this.#callbacks = { onEvent, onState, onResync };
     this.#transport = this.#first();
     this.#httpWorks = !globalThis.location || globalThis.location.origin === this.#base.origin;
@@ -883,7 +898,8 @@ class EventStream {
     this.#pings = 0;
   }
 
-  #watch(delay) {
+  #watch(ms) {
+    const delay = Math.min(ms, DELAY_MAX_MS);
     clearTimeout(this.#watchTimer);
     this.#watchDue = Date.now() + delay;
     this.#watchTimer = setTimeout(() => this.#check(), delay);
