@@ -49,14 +49,16 @@ export interface EventStream {
   /** The state of this moment: `cursor` and `retryInMs` count on after `onState` was called. */
   readonly state: StreamState;
   /**
-   * Replaces the filter from the next event on; what was not asked for before is not fetched. On a WebSocket nothing else
-   * changes, other transports reconnect. A filter that the server refuses ends the stream.
+   * Replaces the filter. On a WebSocket that is connected: from the next event on, and nothing else changes. Otherwise the stream
+   * connects from its cursor, and everything after the cursor is by the new filter: also what happened shortly before the call,
+   * if the former filter left it out and the cursor had not yet passed it (a heartbeat or a poll at most). A filter that the server refuses ends the stream.
    * @throws {SambadError} `invalid_types` or `invalid_user`
    */
   subscribe(filter?: Filter): void;
   /** Connects anew at once, without waiting; goes on from the cursor. Does nothing on a closed stream. */
   reconnect(): void;
-  /** Ends the stream and frees all it holds; `onState` is told `closed` before it returns, and nothing is called after. */
+  /** Ends the stream and frees all it holds; `onState` is told `closed` before it returns, and nothing is called after.
+   * In Node 20, a WebSocket whose server hangs keeps the process alive until TCP gives it up. */
   close(): void;
 }
 

@@ -560,6 +560,8 @@ class EventStream {
   #link = null;
   /** A connection by a better transport, beside the one that works. */
   #trial = null;
+  /** The connection that is about to be replaced, as it has another filter. */
+  #redialled = null;
   #session = null;
   /** Subscriptions that were sent and not confirmed. */
   #unconfirmed = 0;
@@ -615,12 +617,16 @@ class EventStream {
     this.#endTrial();
     if (this.#state.name === "closed" || !this.#link) return;
     if (!this.#link.greeted || !this.#link.send) {
-      this.#dial();
+      this.#redial();
       return;
     }
-    const { types, user } = this.#filter;
     // Until it is confirmed, there may be less than everything.
     this.#link.filtered = true;
+    this.#sendFilter();
+  }
+
+  #sendFilter() {
+    const { types, user } = this.#filter;
     this.#unconfirmed += 1;
     this.#link.send({ type: "subscribe", ...(types.length > 0 && { types }), ...(user && { user }) });
   }
@@ -640,13 +646,30 @@ class EventStream {
     return typeof WebSocket === "function" ? "websocket" : "sse";
   }
 
+  /** Connects anew for another filter: once for all that are set by then, and without telling `connecting` again. */
+  #redial() {
+    const link = this.#link;
+    if (this.#redialled === link) return;
+    this.#redialled = link;
+    queueMicrotask(() => {
+      // A connection that came later knows the filter.
+      if (this.#link !== link) return;
+      if (this.#state.name !== "connecting") this.#dial();
+      else this.#begin();
+    });
+  }
+
   #dial() {
-    this.#drop();
     this.#attempt += 1;
+    this.#begin();
+    this.#tell("connecting");
+  }
+
+  #begin() {
+    this.#drop();
     const known = this.#askFirst && this.#httpWorks && this.#transport !== "poll";
     if (known) this.#probe((end) => (end?.kind === "blocked" ? this.#open(false) : this.#lost(end)));
     else this.#open(false);
-    this.#tell("connecting");
   }
 
   /** Connects; `proven` says that the server has just answered HTTP. */
@@ -926,7 +949,9 @@ class EventStream {
 
   #ping(patienceMs) {
     this.#pings += 1;
-    this.#link.send?.({ type: "ping" });
+    // The answer to a subscription says where the stream is, that to a ping does not: a filter's cursor would grow old.
+    if (this.#link.send && this.#link.filtered) this.#sendFilter();
+    else this.#link.send?.({ type: "ping" });
     this.#watch(patienceMs);
   }
 

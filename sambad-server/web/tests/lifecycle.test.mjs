@@ -165,6 +165,29 @@ for (const transport of TRANSPORTS) {
   });
 }
 
+for (const transport of TRANSPORTS) {
+  // Goal: a filter that is set while connecting is kept, and costs one connection. Method: three, within each `connecting`.
+  test(`${transport}: subscribes while connecting`, async (t) => {
+    const server = await startServer(t);
+    const proxy = await startProxy(t, server);
+    let told = 0;
+    const live = new Promise((resolve) => {
+      const onState = ({ name }) => {
+        told += name === "connecting";
+        if (name === "live") resolve();
+        if (name !== "connecting" || told > 20) return;
+        for (const type of ["user_created", "contact_added", "message_sent"]) stream.subscribe({ types: [type] });
+      };
+      const stream = connect({ url: proxy.url, transport, onState, onEvent() {} });
+      t.after(() => stream.close());
+    });
+    await live;
+    assert.equal(told, 1);
+    assert.ok(proxy.requests.every(({ path }) => !/user_created|contact_added/.test(path)), "the last one is asked for");
+    assert.ok(proxy.requests.some(({ path }) => path.includes("message_sent")));
+  });
+}
+
 // Goal: `reconnect` does not wait, and loses nothing. Method: a wait of minutes, then a live stream.
 test("reconnects when told to", async (t) => {
   const server = await startServer(t);
