@@ -329,6 +329,17 @@ async function askPage(url, signal, timeoutMs) {
   }
 }
 
+/** Asks a server that was full whether it still is: by the event stream's head, which takes no place and reads no log. */
+async function askPlace(url, signal, timeoutMs, full) {
+  try {
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const { status, headers } = await fetch(url, { method: "HEAD", signal: patience, cache: "no-store" });
+    return status === 503 ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
+  } catch (error) {
+    return { end: error.name === "TimeoutError" ? late(timeoutMs) : unanswered(error.cause ?? error) };
+  }
+}
+
 function readPage(headers, body) {
   const cursor = parseCursor(body?.cursor);
   if (!cursor || !Array.isArray(body.events) || !Number.isSafeInteger(body.head) || !Number.isSafeInteger(body.first)) {
@@ -569,6 +580,8 @@ class EventStream {
   #httpWorks;
   /** Whether the last connection did not come about, and HTTP is to be asked first: it tells why, a WebSocket does not. */
   #askFirst = false;
+  /** What a server said that has no place left. */
+  #full = null;
   #failures = 0;
   #attempt = 0;
   #retryAt = null;
@@ -704,8 +717,12 @@ class EventStream {
     const abort = new AbortController();
     const probe = { close: () => abort.abort() };
     this.#link = probe;
-    const url = this.#url("/api/events", this.#filter, { after: this.cursor ?? this.#after ?? "0", limit: 1 });
-    askPage(url, abort.signal, this.#timing.connectTimeoutMs).then(({ end }) => {
+    const after = this.cursor ?? this.#after;
+    const { connectTimeoutMs } = this.#timing;
+    const answer = this.#full
+      ? askPlace(this.#url("/api/events/stream", this.#filter, { after }), abort.signal, connectTimeoutMs, this.#full)
+      : askPage(this.#url("/api/events", this.#filter, { after: after ?? "0", limit: 1 }), abort.signal, connectTimeoutMs);
+    answer.then(({ end }) => {
       if (this.#link !== probe) return;
       if (end?.kind === "refused") {
         this.#finish("refused", end.error);
@@ -752,6 +769,7 @@ class EventStream {
     const useful = session !== null && (session.fruitful || Date.now() - session.since >= STABLE_MS);
     this.#drop();
     this.#askFirst = session === null;
+    this.#full = error?.code === "overloaded" ? error : null;
     const climb = this.#steppedDownAt !== null && Date.now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
     this.#transport = climb ? this.#first() : (this.#works ?? this.#first());
     if (useful) this.#failures = 0;
