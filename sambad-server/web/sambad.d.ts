@@ -5,7 +5,7 @@
  * `error`). Nothing is called before `connect` has returned.
  *
  * @throws {SambadError} An option cannot be meant: `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`,
- * `invalid_transport` or `invalid_callback`.
+ * `invalid_transport`, `invalid_timing` or `invalid_callback`.
  */
 export function connect(options: ConnectOptions): EventStream;
 
@@ -49,14 +49,16 @@ export interface EventStream {
   /** The state of this moment: `cursor` and `retryInMs` count on after `onState` was called. */
   readonly state: StreamState;
   /**
-   * Replaces the filter from the next event on; what was not asked for before is not fetched. On a WebSocket nothing else
-   * changes, other transports reconnect. A filter that the server refuses ends the stream.
+   * Replaces the filter. On a WebSocket that is connected: from the next event on, and nothing else changes. Otherwise the stream
+   * connects from its cursor, and everything after the cursor is by the new filter: also what happened shortly before the call,
+   * if the former filter left it out and the cursor had not yet passed it (a heartbeat or a poll at most). A filter that the server refuses ends the stream.
    * @throws {SambadError} `invalid_types` or `invalid_user`
    */
   subscribe(filter?: Filter): void;
   /** Connects anew at once, without waiting; goes on from the cursor. Does nothing on a closed stream. */
   reconnect(): void;
-  /** Ends the stream and frees all it holds; `onState` is told `closed` before it returns, and nothing is called after. */
+  /** Ends the stream and frees all it holds; `onState` is told `closed` before it returns, and nothing is called after.
+   * In Node 20, a WebSocket whose server hangs keeps the process alive until TCP gives it up. */
   close(): void;
 }
 
@@ -170,7 +172,7 @@ export interface Closed extends StateOf<"closed"> {
 
 export type StreamState = Connecting | Replaying | Live | Reconnecting | Closed;
 
-/** Milliseconds each. */
+/** Milliseconds each, 0 or more; what is undefined keeps its default, and the longest is 2^31 − 1, some 25 days. */
 export interface Timing {
   /** The first delay before a reconnect is at most this, and doubles with each failure; each is drawn from 0 up. Default 250. */
   backoffMs: number;

@@ -39,6 +39,10 @@ const FRAME_CHARS_MAX = 1 << 20;
 /** Events of a poll's page, and the bytes that so many of the longest have. */
 const PAGE_EVENTS = 500;
 const PAGE_BYTES_MAX = 16 << 20;
+/** The longest that the contract lets a poll wait. */
+const POLL_WAIT_MAX_MS = 30_000;
+/** The longest delay that a timer takes; beyond it, it fires at once. */
+const DELAY_MAX_MS = 2 ** 31 - 1;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
 
@@ -100,6 +104,17 @@ function readTransport(transport = "auto") {
     throw new SambadError("invalid_transport", "there is no WebSocket here");
   }
   return transport;
+}
+
+function readTiming(timing) {
+  const times = { ...TIMING };
+  for (const name of Object.keys(TIMING)) {
+    const ms = timing?.[name];
+    if (ms === undefined) continue;
+    if (typeof ms !== "number" || !(ms >= 0)) throw new SambadError("invalid_timing", `expected ${name} to be milliseconds, 0 or more`);
+    times[name] = Math.min(ms, name === "pollWaitMs" ? POLL_WAIT_MAX_MS : DELAY_MAX_MS);
+  }
+  return times;
 }
 
 // ------------------------------------------------------------------------------------------------------------ what is received
@@ -314,6 +329,17 @@ async function askPage(url, signal, timeoutMs) {
   }
 }
 
+/** Asks a server that was full whether it still is: by the event stream's head, which takes no place and reads no log. */
+async function askPlace(url, signal, timeoutMs, full) {
+  try {
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const { status, headers } = await fetch(url, { method: "HEAD", signal: patience, cache: "no-store" });
+    return status === 503 ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
+  } catch (error) {
+    return { end: error.name === "TimeoutError" ? late(timeoutMs) : unanswered(error.cause ?? error) };
+  }
+}
+
 function readPage(headers, body) {
   const cursor = parseCursor(body?.cursor);
   if (!cursor || !Array.isArray(body.events) || !Number.isSafeInteger(body.head) || !Number.isSafeInteger(body.first)) {
@@ -481,7 +507,7 @@ class PollLink extends Link {
       const begun = Date.now();
       const wait = at.live ? Math.ceil(pollWaitMs / 1000) : null;
       const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, wait };
-      const answer = await this.#ask(query, (at.live ? pollWaitMs : 0) + graceMs);
+      const answer = await this.#ask(query, Math.min((at.live ? pollWaitMs : 0) + graceMs, DELAY_MAX_MS));
       if (answer.end) return answer.end;
       const empty = at.live && answer.page?.frames.length === 0;
       at = this.#pass(answer, at.live);
@@ -545,6 +571,8 @@ class EventStream {
   #link = null;
   /** A connection by a better transport, beside the one that works. */
   #trial = null;
+  /** The connection that is about to be replaced, as it has another filter. */
+  #redialled = null;
   #session = null;
   /** Subscriptions that were sent and not confirmed. */
   #unconfirmed = 0;
@@ -552,6 +580,8 @@ class EventStream {
   #httpWorks;
   /** Whether the last connection did not come about, and HTTP is to be asked first: it tells why, a WebSocket does not. */
   #askFirst = false;
+  /** What a server said that has no place left. */
+  #full = null;
   #failures = 0;
   #attempt = 0;
   #retryAt = null;
@@ -576,7 +606,7 @@ class EventStream {
     this.#position = parseCursor(this.#after);
     this.#filter = readFilter(options);
     this.#asked = readTransport(transport);
-    this.#timing = { ...TIMING, ...timing };
+    this.#timing = readTiming(timing);
     this.#callbacks = { onEvent, onState, onResync };
     this.#transport = this.#first();
     this.#httpWorks = !globalThis.location || globalThis.location.origin === this.#base.origin;
@@ -600,12 +630,16 @@ class EventStream {
     this.#endTrial();
     if (this.#state.name === "closed" || !this.#link) return;
     if (!this.#link.greeted || !this.#link.send) {
-      this.#dial();
+      this.#redial();
       return;
     }
-    const { types, user } = this.#filter;
     // Until it is confirmed, there may be less than everything.
     this.#link.filtered = true;
+    this.#sendFilter();
+  }
+
+  #sendFilter() {
+    const { types, user } = this.#filter;
     this.#unconfirmed += 1;
     this.#link.send({ type: "subscribe", ...(types.length > 0 && { types }), ...(user && { user }) });
   }
@@ -625,13 +659,30 @@ class EventStream {
     return typeof WebSocket === "function" ? "websocket" : "sse";
   }
 
+  /** Connects anew for another filter: once for all that are set by then, and without telling `connecting` again. */
+  #redial() {
+    const link = this.#link;
+    if (this.#redialled === link) return;
+    this.#redialled = link;
+    queueMicrotask(() => {
+      // A connection that came later knows the filter.
+      if (this.#link !== link) return;
+      if (this.#state.name !== "connecting") this.#dial();
+      else this.#begin();
+    });
+  }
+
   #dial() {
-    this.#drop();
     this.#attempt += 1;
+    this.#begin();
+    this.#tell("connecting");
+  }
+
+  #begin() {
+    this.#drop();
     const known = this.#askFirst && this.#httpWorks && this.#transport !== "poll";
     if (known) this.#probe((end) => (end?.kind === "blocked" ? this.#open(false) : this.#lost(end)));
     else this.#open(false);
-    this.#tell("connecting");
   }
 
   /** Connects; `proven` says that the server has just answered HTTP. */
@@ -666,8 +717,12 @@ class EventStream {
     const abort = new AbortController();
     const probe = { close: () => abort.abort() };
     this.#link = probe;
-    const url = this.#url("/api/events", this.#filter, { after: this.cursor ?? this.#after ?? "0", limit: 1 });
-    askPage(url, abort.signal, this.#timing.connectTimeoutMs).then(({ end }) => {
+    const after = this.cursor ?? this.#after;
+    const { connectTimeoutMs } = this.#timing;
+    const answer = this.#full
+      ? askPlace(this.#url("/api/events/stream", this.#filter, { after }), abort.signal, connectTimeoutMs, this.#full)
+      : askPage(this.#url("/api/events", this.#filter, { after: after ?? "0", limit: 1 }), abort.signal, connectTimeoutMs);
+    answer.then(({ end }) => {
       if (this.#link !== probe) return;
       if (end?.kind === "refused") {
         this.#finish("refused", end.error);
@@ -714,6 +769,7 @@ class EventStream {
     const useful = session !== null && (session.fruitful || Date.now() - session.since >= STABLE_MS);
     this.#drop();
     this.#askFirst = session === null;
+    this.#full = error?.code === "overloaded" ? error : null;
     const climb = this.#steppedDownAt !== null && Date.now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
     this.#transport = climb ? this.#first() : (this.#works ?? this.#first());
     if (useful) this.#failures = 0;
@@ -883,7 +939,8 @@ class EventStream {
     this.#pings = 0;
   }
 
-  #watch(delay) {
+  #watch(ms) {
+    const delay = Math.min(ms, DELAY_MAX_MS);
     clearTimeout(this.#watchTimer);
     this.#watchDue = Date.now() + delay;
     this.#watchTimer = setTimeout(() => this.#check(), delay);
@@ -910,7 +967,9 @@ class EventStream {
 
   #ping(patienceMs) {
     this.#pings += 1;
-    this.#link.send?.({ type: "ping" });
+    // The answer to a subscription says where the stream is, that to a ping does not: a filter's cursor would grow old.
+    if (this.#link.send && this.#link.filtered) this.#sendFilter();
+    else this.#link.send?.({ type: "ping" });
     this.#watch(patienceMs);
   }
 

@@ -27,6 +27,9 @@ test("refuses options that cannot be meant", () => {
     [{ url, onEvent, types: [1] }, "invalid_types"],
     [{ url, onEvent, user: 7 }, "invalid_user"],
     [{ url, onEvent, transport: "ws" }, "invalid_transport"],
+    [{ url, onEvent, timing: { backoffMs: NaN } }, "invalid_timing"],
+    [{ url, onEvent, timing: { graceMs: -1 } }, "invalid_timing"],
+    [{ url, onEvent, timing: { climbAfterMs: "9" } }, "invalid_timing"],
     ...(FIRST === "websocket" ? [] : [[{ url, onEvent, transport: "websocket" }, "invalid_transport"]]),
   ]) {
     const meant = (error) => error instanceof SambadError && error.code === code;
@@ -39,6 +42,35 @@ test("refuses options that cannot be meant", () => {
     assert.equal(stream.state.name, "closed");
     assert.throws(() => stream.subscribe({ types: 1 }), { code: "invalid_types" });
   }
+});
+
+// Goal: a time that is left open is the default, and one without end does not fire at once.
+// Method: attempts at nothing; a live stream, with a lower transport where there are two, that has to stay as it is for 20 writes.
+test("bears times that are undefined or infinite", async (t) => {
+  const nowhere = watch(t, { url: "http://127.0.0.1:9", transport: "poll", timing: { backoffMs: undefined } });
+  await nowhere.until(({ names }) => names.filter((name) => name === "reconnecting").length >= 5);
+  const waits = nowhere.states.flatMap(({ retryInMs }) => retryInMs ?? []);
+  assert.ok(waits.every(Number.isFinite) && waits.some((wait) => wait > 0), `${waits}`);
+
+  const server = await startServer(t);
+  const proxy = await startProxy(t, server);
+  for (const rule of ["pass", "refuse"]) {
+    proxy.rules.websocket = rule;
+    proxy.requests.length = 0;
+    const endless = { graceMs: Infinity, climbAfterMs: Infinity, connectTimeoutMs: Infinity, backoffMaxMs: Infinity };
+    const watcher = watch(t, { url: proxy.url, timing: endless });
+    await watcher.live();
+    const [requests, told] = [proxy.requests.length, watcher.states.length];
+    const user = await server.users(20);
+    await watcher.event(user.seq);
+    assert.equal(proxy.requests.length, requests);
+    assert.equal(watcher.states.length, told);
+  }
+  const poller = watch(t, { url: proxy.url, transport: "poll", timing: { graceMs: Infinity, pollWaitMs: Infinity } });
+  await poller.live();
+  const user = await server.users(1);
+  await poller.event(user.seq);
+  assert.deepEqual(poller.names, ["connecting", "live"]);
 });
 
 // Goal: a server behind a path prefix is found. Method: the requests that a proxy sees.
@@ -130,6 +162,29 @@ for (const transport of TRANSPORTS) {
     assert.equal(stream.state.name, "live");
     const messages = reported.mock.calls.map(({ arguments: [error] }) => error.message);
     assert.deepEqual(messages.filter((message) => message !== "state"), ["resync", "event", "event", "event"]);
+  });
+}
+
+for (const transport of TRANSPORTS) {
+  // Goal: a filter that is set while connecting is kept, and costs one connection. Method: three, within each `connecting`.
+  test(`${transport}: subscribes while connecting`, async (t) => {
+    const server = await startServer(t);
+    const proxy = await startProxy(t, server);
+    let told = 0;
+    const live = new Promise((resolve) => {
+      const onState = ({ name }) => {
+        told += name === "connecting";
+        if (name === "live") resolve();
+        if (name !== "connecting" || told > 20) return;
+        for (const type of ["user_created", "contact_added", "message_sent"]) stream.subscribe({ types: [type] });
+      };
+      const stream = connect({ url: proxy.url, transport, onState, onEvent() {} });
+      t.after(() => stream.close());
+    });
+    await live;
+    assert.equal(told, 1);
+    assert.ok(proxy.requests.every(({ path }) => !/user_created|contact_added/.test(path)), "the last one is asked for");
+    assert.ok(proxy.requests.some(({ path }) => path.includes("message_sent")));
   });
 }
 

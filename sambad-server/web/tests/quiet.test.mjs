@@ -137,8 +137,7 @@ function spawnReader(t, url, transport, prelude = "") {
 test("time", { concurrency: true }, async (t) => {
   const all = TRANSPORTS.flatMap((transport) => [
     t.test(`${transport}: bears quiet`, (t) => bearsQuiet(t, transport)),
-    // A WebSocket says where it is with `connected`, `live` and `subscribed` only.
-    ...(transport === "websocket" ? [] : [t.test(`${transport}: moves without events`, (t) => movesWithoutEvents(t, transport))]),
+    t.test(`${transport}: moves without events`, (t) => movesWithoutEvents(t, transport)),
     // A poll has no watch that time could deceive, but the timeout of its request.
     ...(transport === "poll" ? [] : [
       t.test(`${transport}: outlives sleep`, (t) => outlivesSleep(t, transport)),
