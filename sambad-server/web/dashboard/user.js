@@ -181,6 +181,7 @@ export class UserPage {
 
   #drawLists() {
     this.#listsStale = false;
+    for (const lines of [this.contacts, this.messages]) lines.draw();
     for (const [name, one] of [["contacts", "contact"], ["messages", "message"]]) {
       const { size, cutOff } = this[name];
       const more = this.pages[name].next !== null;
