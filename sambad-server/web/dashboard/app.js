@@ -74,7 +74,7 @@ const userPage = new UserPage({
   onChange: draw,
   now: serverTime,
   latencyOf,
-  recentOf: () => store.view?.recent ?? null,
+  viewOf: () => store.view,
 });
 let userPageOpen = false;
 
@@ -97,10 +97,10 @@ const store = openStore({
     draw();
   },
   onView(view) {
-    feed.reset(view.recent);
+    feed.renew(view.recent, view.epoch);
     for (const entry of view.recent.newest(() => true, Infinity)) offerCountries(entry);
     byId("feed-panel").removeAttribute("data-loading");
-    users.load();
+    users.reset();
     refresher.poke();
     draw();
   },
@@ -156,8 +156,6 @@ function setPaused(paused) {
 function drawPause() {
   const { paused } = feed;
   byId("pause").setAttribute("aria-pressed", String(paused));
-  byId("pause-icon").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
-  setText(byId("pause-text"), paused ? "Resume" : "Pause");
   byId("paused-note").hidden = !paused;
   drawTitle();
 }
@@ -191,11 +189,12 @@ function everySecond() {
 
 /** The user that the address asks for, or null. */
 function userAsked() {
+  const asked = /^#\/users\/([^/?]+)$/.exec(location.hash)?.[1] ?? null;
   try {
-    return decodeURIComponent(/^#\/users\/([^/?]+)$/.exec(location.hash)?.[1] ?? "") || null;
+    return asked && decodeURIComponent(asked);
   } catch {
-    // Not what anybody would have linked to.
-    return null;
+    // Nobody's id: the server will say so.
+    return asked;
   }
 }
 
@@ -219,9 +218,13 @@ function route() {
 }
 
 function searchUsers(id) {
-  if (userPageOpen) location.hash = "#/";
-  // The address changes the view only after this.
-  requestAnimationFrame(() => byId(id).select());
+  if (userPageOpen) {
+    location.hash = "#/";
+    // The browser tells of the new address only later, and what is hidden takes no focus.
+    route();
+  }
+  byId(id).focus();
+  byId(id).select();
 }
 
 addEventListener("hashchange", route);

@@ -26,6 +26,7 @@ export class Badge {
   #resyncReason = "";
   #timer = 0;
   #name = "";
+  #wasConnected = false;
 
   /** @param {{onReconnect: () => void, onChange: (name: string, words: string) => void}} callbacks */
   constructor({ onReconnect, onChange }) {
@@ -45,6 +46,7 @@ export class Badge {
 
   set(state) {
     this.#state = state;
+    this.#wasConnected ||= state.name === "live" || state.name === "replaying";
     if (state.name === "reconnecting") this.#retryAt = Date.now() + (state.retryInMs ?? 0);
     this.#draw();
   }
@@ -89,7 +91,7 @@ export class Badge {
       return { name, words, spoken: "Connection lost, reconnecting" };
     }
     // Once a connection was lost, trying again is part of reconnecting.
-    return this.#state.attempt > 1 ? { name: "reconnecting", words: "Reconnecting" } : { name: "connecting", words: "Connecting" };
+    return this.#wasConnected ? { name: "reconnecting", words: "Reconnecting" } : { name: "connecting", words: "Connecting" };
   }
 
   #detail(by) {

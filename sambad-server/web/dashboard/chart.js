@@ -6,6 +6,8 @@ import { day, number } from "./format.js";
 const SVG = "http://www.w3.org/2000/svg";
 /** Part of a day's width that its bar fills. */
 const BAR = 0.68;
+/** A focused chart is read aloud whenever its text changes: of events, at most this often. */
+const SPOKEN_MS = 5_000;
 
 export class Chart {
   #bars = [];
@@ -13,6 +15,7 @@ export class Chart {
   #top = 0;
   /** Index that is read out, or null: then today is. */
   #read = null;
+  #spokenAt = -Infinity;
 
   /** @param {HTMLElement} root @param {"users" | "contacts" | "messages"} series */
   constructor(root, series) {
@@ -46,7 +49,7 @@ export class Chart {
     });
     this.#top = top;
     setText(this.scale, number(top));
-    this.#readOut(this.#read);
+    this.#readOut(this.#read, false);
   }
 
   #makeBars(count) {
@@ -77,7 +80,8 @@ export class Chart {
     this.#readOut(Math.min(last, Math.max(0, to)));
   }
 
-  #readOut(index) {
+  /** @param {number | null} index @param {boolean} asked whether the reader did, and not an event */
+  #readOut(index, asked = true) {
     if (this.#read !== null && this.#read !== index) this.#bars[this.#read]?.element.classList.remove("read");
     this.#read = index;
     const last = this.#daily.length - 1;
@@ -90,6 +94,9 @@ export class Chart {
     setText(when, at === last ? "today" : day(shown.date));
     setData(this.plot, "value", this.#daily[last].count);
     const { plot } = this;
+    const now = performance.now();
+    if (!asked && document.activeElement === plot && now - this.#spokenAt < SPOKEN_MS) return;
+    this.#spokenAt = now;
     plot.setAttribute("aria-valuemax", String(last));
     plot.setAttribute("aria-valuenow", String(at));
     plot.setAttribute("aria-valuetext", `${day(shown.date)}: ${number(shown.count)}`);

@@ -38,6 +38,9 @@ export class Feed {
   #held = null;
   /** Seq of the newest event when reading began, or null. */
   #heldAt = null;
+  /** Whether the events were read anew while held. */
+  #renewed = false;
+  #epoch = "";
   /** Events that came and passed while held. */
   #came = 0;
   #paused = false;
@@ -105,6 +108,21 @@ export class Feed {
     this.#stale = true;
   }
 
+  /**
+   * The same kind of events, read anew; what is being read stays until reading ends.
+   * @param {Recent} recent @param {string} epoch of the log they are from: seqs of another one say nothing
+   */
+  renew(recent, epoch) {
+    const goesOn = epoch === this.#epoch;
+    this.#epoch = epoch;
+    if (!this.#held?.length) return this.reset(recent);
+    this.#recent = recent;
+    this.#newest = recent.newest(() => true, 1)[0]?.seq ?? 0;
+    if (!goesOn) this.#heldAt = 0;
+    this.#came = recent.newest(this.#passes, Infinity, { after: this.#heldAt }).length;
+    this.#renewed = true;
+  }
+
   #hold() {
     this.#heldAt = this.#newest;
     this.#held = this.#recent.copy();
@@ -163,7 +181,8 @@ export class Feed {
     } else {
       this.#heldAt = null;
       this.#held = null;
-      this.#stale ||= this.#came > 0 || this.#limit !== ROWS;
+      this.#stale ||= this.#renewed || this.#came > 0 || this.#limit !== ROWS;
+      this.#renewed = false;
       this.#limit = ROWS;
     }
     this.#came = 0;

@@ -10,6 +10,8 @@ export class Lines {
   #lines = new Map();
   /** Whether old lines gave way, so that the count is no longer that of what was read. */
   cutOff = false;
+  /** What events did since the last drawing, in their order. @type {(() => void)[]} */
+  #waiting = [];
 
   /** @param {HTMLElement} list @param {string} template @param {(line: HTMLElement, item: object) => void} fill */
   constructor(list, template, fill) {
@@ -21,6 +23,7 @@ export class Lines {
   }
 
   clear() {
+    this.#waiting = [];
     this.#lines.clear();
     this.cutOff = false;
     this.list.replaceChildren();
@@ -31,17 +34,32 @@ export class Lines {
   }
 
   prepend(item) {
-    if (this.#lines.has(item.id)) return;
-    this.list.prepend(this.#make(item));
-    if (this.#lines.size <= LINES_MAX) return;
-    this.cutOff = true;
-    this.#lines.delete(this.list.lastElementChild.dataset.id);
-    this.list.lastElementChild.remove();
+    this.#wait(() => {
+      if (this.#lines.has(item.id)) return;
+      this.list.prepend(this.#make(item));
+      if (this.#lines.size <= LINES_MAX) return;
+      this.cutOff = true;
+      this.#lines.delete(this.list.lastElementChild.dataset.id);
+      this.list.lastElementChild.remove();
+    });
   }
 
   remove(id) {
-    this.#lines.get(id)?.remove();
-    this.#lines.delete(id);
+    this.#wait(() => {
+      this.#lines.get(id)?.remove();
+      this.#lines.delete(id);
+    });
+  }
+
+  /** Lays out what came, once a frame. */
+  draw() {
+    for (const change of this.#waiting.splice(0)) change();
+  }
+
+  /** A hidden page draws nothing: what waits is bounded all the same. */
+  #wait(change) {
+    this.#waiting.push(change);
+    if (this.#waiting.length > 2 * LINES_MAX) this.draw();
   }
 
   #make(item) {

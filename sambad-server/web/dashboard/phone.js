@@ -18,15 +18,15 @@ export function countryCode(phone) {
 export function parties({ type, data }) {
   switch (type) {
     case "user_created":
-      return { who: data.username, whoId: data.id, whom: null, whomId: null };
+      return { who: data.username ?? null, whoId: data.id, whom: null, whomId: null };
     case "message_sent":
-      return { who: data.from_username, whoId: data.from_user_id, whom: data.to_username, whomId: data.to_user_id };
+      return { who: data.from_username ?? null, whoId: data.from_user_id, whom: data.to_username ?? null, whomId: data.to_user_id };
     case "contact_added":
     case "contact_removed":
       return {
-        who: data.user_username,
+        who: data.user_username ?? null,
         whoId: data.user_id,
-        whom: data.contact_user_username,
+        whom: data.contact_user_username ?? null,
         whomId: data.contact_user_id,
       };
     default:

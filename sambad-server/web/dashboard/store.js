@@ -92,6 +92,16 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
     load();
   }
 
+  function follow(epoch, position) {
+    return connect({
+      url: BASE.href,
+      after: `${epoch}-${position}`,
+      onEvent: takeEvent,
+      onState,
+      onResync: ({ reason, cursor }) => startOver(cursor, reason),
+    });
+  }
+
   async function load(attempt = 0) {
     clearTimeout(retryTimer);
     const mine = (round += 1);
@@ -112,13 +122,7 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
       next.fill(analytics, activity);
       const { epoch, position } = next;
       changeOver();
-      stream ??= connect({
-        url: BASE.href,
-        after: `${epoch}-${position}`,
-        onEvent: takeEvent,
-        onState,
-        onResync: ({ reason, cursor }) => startOver(cursor, reason),
-      });
+      stream ??= follow(epoch, position);
     } catch (error) {
       if (mine !== round) return;
       const retryInMs = Math.min(RETRY_MS_MAX, 1_000 * 2 ** attempt, error.retryAfterMs ?? Infinity);
@@ -135,13 +139,12 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
     },
     /** Tries again now, whatever is being waited for. */
     reconnect() {
-      // A stream that has ended does not come back: another begins where the figures do.
+      // A stream that has ended does not come back: another goes on where it stood.
       if (stream?.state.name === "closed") {
-        stream = null;
-        next = null;
-      }
-      if (!shown || next || !stream) load();
-      stream?.reconnect();
+        const { epoch, position } = next ?? shown;
+        stream = follow(epoch, position);
+      } else stream?.reconnect();
+      if (!shown || next) load();
     },
     /** Asks for the figures anew. */
     async refresh() {

@@ -29,9 +29,9 @@ export class UserPage {
   #recent = new Recent();
   #seqs = { user: 0, contacts: 0, messages: 0 };
 
-  /** @param {{onChange: () => void, now: () => number, latencyOf: Function, recentOf: () => Recent | null}} options */
-  constructor({ onChange, now, latencyOf, recentOf }) {
-    Object.assign(this, { onChange, now, latencyOf, recentOf });
+  /** @param {{onChange: () => void, now: () => number, latencyOf: Function, viewOf: () => object | null}} options */
+  constructor({ onChange, now, latencyOf, viewOf }) {
+    Object.assign(this, { onChange, now, latencyOf, viewOf });
     this.feed = new Feed({
       list: byId("user-feed"),
       pill: byId("user-feed-pill"),
@@ -61,8 +61,8 @@ export class UserPage {
     return this.#user?.phone ?? "";
   }
 
-  /** @param {string} asked an id, or a phone */
-  async open(asked) {
+  /** @param {string} asked an id, or a phone @param {boolean} resynced whether older events are not to be had any more */
+  async open(asked, resynced = false) {
     this.close();
     const opening = new AbortController();
     this.#opening = opening;
@@ -77,14 +77,14 @@ export class UserPage {
         get(`api/contacts?userId=${id}&limit=${PAGE}`, { signal }),
         get(`api/messages?userId=${id}&limit=${PAGE}`, { signal }),
       ]);
-      this.#show(user, contacts, messages);
+      this.#show(user, contacts, messages, resynced);
     } catch (error) {
       if (opening.signal.aborted) return;
-      this.#fail(error.status === 404 ? "There is no such user." : inWords(error));
+      this.#fail(error.status === 404 || error.status === 400 ? "There is no such user." : inWords(error));
     }
   }
 
-  #show(user, contacts, messages) {
+  #show(user, contacts, messages, resynced) {
     this.#user = { ...user.value, asked: this.#user.asked };
     this.#seqs = { user: user.seq, contacts: contacts.seq, messages: messages.seq };
     this.contacts.append(contacts.value);
@@ -93,13 +93,17 @@ export class UserPage {
     this.pages.messages.next = messages.next;
     const { id } = user.value;
     this.#recent = new Recent();
-    // What the page knows already begins the feed; the stream goes on after the oldest of the three answers.
-    const from = Math.min(user.seq, contacts.seq, messages.seq);
+    // What the page knows already begins the feed. The stream goes on where that ends, or after the oldest of the three answers
+    // if the page knows more; what the answers hold already is told by its seq.
+    const view = this.viewOf();
+    const known = view?.epoch === user.epoch ? view : null;
+    const answered = Math.min(user.seq, contacts.seq, messages.seq);
+    const from = known && !resynced ? Math.min(answered, known.position) : answered;
     const involves = (entry) => {
       const { whoId, whomId } = parties(entry);
       return entry.seq <= from && (whoId === id || whomId === id);
     };
-    for (const entry of this.recentOf()?.newest(involves, Infinity).reverse() ?? []) this.#recent.push(entry);
+    for (const entry of known?.recent.newest(involves, Infinity).reverse() ?? []) this.#recent.push(entry);
     this.feed.reset(this.#recent);
     this.#stream = connect({
       url: BASE.href,
@@ -107,7 +111,7 @@ export class UserPage {
       user: id,
       onEvent: (event, info) => this.#take(event, info),
       onState: ({ name }) => setText(byId("user-feed-state"), STREAM_WORDS[name] ?? name),
-      onResync: () => this.open(id),
+      onResync: () => this.open(id, true),
     });
     delete byId("user-card").dataset.loading;
     this.#drawUser();
@@ -177,6 +181,7 @@ export class UserPage {
 
   #drawLists() {
     this.#listsStale = false;
+    for (const lines of [this.contacts, this.messages]) lines.draw();
     for (const [name, one] of [["contacts", "contact"], ["messages", "message"]]) {
       const { size, cutOff } = this[name];
       const more = this.pages[name].next !== null;

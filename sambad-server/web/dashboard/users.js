@@ -14,6 +14,8 @@ const LIMIT_MAX = 500;
 const ROWS_MAX = 50;
 /** Between two drawings: the rows are written over, and many may join in a second. */
 const DRAW_MS = 700;
+/** The rows stand still under a pointer that moved within this time. */
+const HOLD_MS = 3_000;
 const TYPING_MS = 150;
 /** Events carry no name: at most this often, the newest page is read again for the names of new users. */
 const NAMES_MS = 1_500;
@@ -42,6 +44,7 @@ export class Users {
   #naming = 0;
   #cutOff = false;
   #later = 0;
+  #pointedAt = -Infinity;
 
   /** @param {{onChange: () => void, now: () => number}} options */
   constructor({ onChange, now }) {
@@ -69,6 +72,9 @@ export class Users {
     });
     byId("users-retry").addEventListener("click", () => this.load());
     // What somebody is about to click on must not change under the pointer.
+    this.#body.addEventListener("pointermove", () => {
+      this.#pointedAt = performance.now();
+    });
     this.#body.addEventListener("pointerleave", () => onChange());
     this.#body.addEventListener("focusout", () => onChange());
     setInterval(() => {
@@ -79,6 +85,13 @@ export class Users {
 
   get #q() {
     return this.#search.value.trim();
+  }
+
+  /** Something else is shown from now on: what came before may be of another log. */
+  reset() {
+    this.#came = [];
+    this.#seq = 0;
+    this.load();
   }
 
   /** @param {boolean} asked whether the reader did, who then wants to see it at once */
@@ -164,6 +177,8 @@ export class Users {
     this.#drawnAt = -Infinity;
     this.#stale = true;
     this.#forced ||= this.#asked;
+    // Only what was searched for is told aloud, not each user that joins.
+    setText(byId("users-found"), this.#q === "" ? "" : this.#countInWords(0) || "nobody found");
     this.onChange();
   }
 
@@ -203,13 +218,16 @@ export class Users {
    */
   draw(total) {
     const now = performance.now();
-    const held = !this.#forced && (this.#body.matches(":hover") || this.#body.contains(document.activeElement));
-    if ((!this.#stale && total === this.#total) || held) return;
-    if (now - this.#drawnAt < DRAW_MS) {
+    setText(byId("users-count"), this.#countInWords(total));
+    if (!this.#stale && total === this.#total) return;
+    const pointed = this.#body.matches(":hover") ? this.#pointedAt + HOLD_MS - now : 0;
+    if (!this.#forced && this.#body.querySelector(":focus-visible")) return;
+    const wait = this.#forced ? 0 : Math.max(pointed, this.#drawnAt + DRAW_MS - now);
+    if (wait > 0) {
       this.#later ||= setTimeout(() => {
         this.#later = 0;
         this.onChange();
-      }, DRAW_MS);
+      }, wait);
       return;
     }
     this.#drawnAt = now;
@@ -225,6 +243,5 @@ export class Users {
     empty.hidden = this.#users.length > 0;
     setText(empty, q === "" ? "No users yet. They appear here with their first login." : `No user’s phone or name begins with “${q}”.`);
     byId("users-more").hidden = this.pages.next === null && !(this.#cutOff && this.#users.length < LIMIT_MAX);
-    setText(byId("users-count"), this.#countInWords(total));
   }
 }

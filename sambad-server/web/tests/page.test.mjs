@@ -163,3 +163,11 @@ test("unknown types of events pass", () => {
   assert.ok(!predicate({ types: [], user: "", country: "+91" })(unknown));
   assert.ok(!predicate({ types: [], user: "+91", country: "" })(unknown));
 });
+
+// Goal: an event without a name does not break the feed. Method: each known type with nothing in it.
+test("events without names pass", () => {
+  for (const type of TYPES) {
+    const { who, whom } = parties({ type, data: {} });
+    assert.deepEqual([who, whom], [null, null], type);
+  }
+});
