@@ -66,6 +66,7 @@ files! {
     "/dashboard/rate.js" "dashboard/rate.js" JS
     "/dashboard/recent.js" "dashboard/recent.js" JS
     "/dashboard/refresh.js" "dashboard/refresh.js" JS
+    "/dashboard/row.js" "dashboard/row.js" JS
     "/dashboard/sessions.js" "dashboard/sessions.js" JS
     "/dashboard/sparkline.js" "dashboard/sparkline.js" JS
     "/dashboard/store.js" "dashboard/store.js" JS

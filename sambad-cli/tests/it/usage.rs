@@ -47,7 +47,7 @@ async fn a_missing_server_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    for args in [&["stats"][..], &["user", "create", ASHA], &["contact", "list", ASHA], &["watch"], &["demo"]] {
+    for args in [&["stats"][..], &["user", "create", ASHA], &["contact", "list", ASHA], &["watch"]] {
         let ran = run(&url, args).await;
         ran.failed(1, &format!("connect to {url}: Connection refused"));
         assert!(ran.stderr.contains("Is the server running?"), "{ran:?}");
