@@ -55,13 +55,13 @@ binaries() {
 
 # Node has a WebSocket since version 22, and behind a flag before; without one the client falls back. Both are tried.
 client_for_pages() {
+    local run=(env SAMBAD_TEST_SERVER="$target/debug/sambad-server" node)
     local flags=(--test --test-concurrency=4 --test-timeout=90000)
-    export SAMBAD_SERVER="$target/debug/sambad-server"
     if node --experimental-websocket --eval 0 2>/dev/null; then
-        node --experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
-        node --no-experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
+        "${run[@]}" --experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
+        "${run[@]}" --no-experimental-websocket "${flags[@]}" sambad-server/web/tests/*.test.mjs
     else
-        node "${flags[@]}" sambad-server/web/tests/*.test.mjs
+        "${run[@]}" "${flags[@]}" sambad-server/web/tests/*.test.mjs
     fi
 }
 

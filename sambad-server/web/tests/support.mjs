@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 import { connect } from "../sambad.js";
 
-const BINARY = process.env.SAMBAD_SERVER ?? fileURLToPath(new URL("../../../target/debug/sambad-server", import.meta.url));
+const BINARY = process.env.SAMBAD_TEST_SERVER ?? fileURLToPath(new URL("../../../target/debug/sambad-server", import.meta.url));
 /** Longer than anything here takes; only a failure waits for it. */
 const PATIENCE_MS = 30_000;
 /** How a WebSocket's text frame begins. Source: RFC 6455, 5.2. */
