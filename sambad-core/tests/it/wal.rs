@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sambad_core::{After, Filter, Limits, Seq};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::harness::{Core, login};
 
@@ -61,5 +63,31 @@ async fn constant_readers_do_not_pin_the_wal() {
     let (longest, pages) = tokio::time::timeout(Duration::from_secs(100), async { tokio::join!(write, readers) }).await.unwrap();
     println!("WAL at most {longest} bytes, {} pages read", pages.iter().sum::<u64>());
     assert!(longest < 32 << 20, "the WAL grew to {longest} bytes");
+    core.stop().await;
+}
+
+/// Goal: a reader that stays, such as a backup, holds up nobody. Method: a transaction that reads and is kept open while far more is
+/// written than is written back at a time; every write is answered; once it is gone the WAL is written back and begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stays_delays_no_writes() {
+    let core = Core::start(Limits::default()).await;
+    core.sambad.execute(login(1_000_000), None).await.unwrap();
+    let mut reader = SqliteConnectOptions::new().filename(core.path()).connect().await.unwrap();
+    sqlx::query("begin; select count(*) from events").execute(&mut reader).await.unwrap();
+    let mut wal = core.path().into_os_string();
+    wal.push("-wal");
+    let write = async |first: u64, waves: u64| {
+        for wave in first..first + waves {
+            let answers = join_all((0..100).map(|number| core.sambad.execute(login(wave * 100 + number), None)));
+            let answers = tokio::time::timeout(Duration::from_secs(10), answers).await.expect("writers are not held up");
+            assert!(answers.iter().all(Result::is_ok));
+        }
+        std::fs::metadata(&wal).unwrap().len()
+    };
+    let pinned = write(0, 100).await;
+    assert!(pinned > 2 * 4096 * 1000, "{pinned} bytes are less than is written back at a time: nothing was tried");
+    reader.close().await.unwrap();
+    let longest = write(100, 100).await;
+    assert!(longest < pinned + pinned / 2, "from {pinned} to {longest} bytes: the WAL did not begin anew");
     core.stop().await;
 }

@@ -32,6 +32,8 @@ pub(crate) struct Writer {
     ids: ContextV7,
     /// As the last transaction left it.
     pub(super) wal: Wal,
+    /// Pages that were in the WAL when it was last tried to write it back.
+    pub(super) tried_pages: u64,
     /// After a write-back that failed: not before.
     pub(super) write_back_at: Instant,
     /// After a reader was waited for in vain: not before.
@@ -48,6 +50,7 @@ impl Writer {
             connection: Some(connection),
             ids: ContextV7::new(),
             wal: Wal::default(),
+            tried_pages: 0,
             write_back_at: now,
             restart_at: now,
             wal_bytes_max,

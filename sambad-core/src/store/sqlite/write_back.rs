@@ -63,19 +63,24 @@ pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<Wal, sql
 impl Writer {
     /// Whether the WAL is long enough to be written back.
     pub(crate) fn write_back_is_due(&self) -> bool {
-        self.wal.pages.saturating_sub(self.wal.written_back) >= WRITE_BACK_PAGES && self.write_back_at <= Instant::now()
+        // What a reader that stays kept from being written back is not tried again at once, or nothing else would be done. A
+        // WAL that is shorter than at the last try has begun anew since.
+        let tried = if self.tried_pages <= self.wal.pages { self.tried_pages } else { 0 };
+        let since = self.wal.written_back.max(tried);
+        self.wal.pages.saturating_sub(since) >= WRITE_BACK_PAGES && self.write_back_at <= Instant::now()
     }
 
     /// Writes the WAL back, as far as readers let it; when it has outgrown its bound, waits for them.
     ///
     /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end. After one that
-    /// stayed, none is waited for during a few seconds: batches wait as well meanwhile.
+    /// stayed, none is waited for during a second: batches wait as well meanwhile.
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         self.write_back_at = now + RETRY_PAUSE;
         let mut connection = self.take_connection().await?;
         let row = sqlx::query(PASSIVE).fetch_one(&mut connection).await.map_err(write_back_failed)?;
         self.wal = Wal::of(&row).map_err(failed)?;
+        self.tried_pages = self.wal.pages;
         if self.wal.pages * PAGE_BYTES > self.wal_bytes_max && self.restart_at <= now {
             let rows = sqlx::query(RESTART).fetch_all(&mut connection).await.map_err(write_back_failed)?;
             let restarted = rows.get(1).map(Wal::of).transpose().map_err(failed)?.unwrap_or_default();
