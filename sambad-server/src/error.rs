@@ -1,9 +1,10 @@
 //! Failures as clients see them: one table from kind to status, one form of body.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{RETRY_AFTER, UPGRADE};
+use axum::http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sambad_core::ErrorKind;
@@ -47,6 +48,12 @@ pub(crate) enum ApiError {
     TooManySessions,
     #[error("server is shutting down")]
     Draining,
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("too many requests")]
+    RateLimited { retry_after: Duration },
 }
 
 impl ApiError {
@@ -68,6 +75,9 @@ impl ApiError {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
             Self::TooManySessions | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -83,6 +93,9 @@ impl ApiError {
             Self::UpgradeRequired(_) => "upgrade_required",
             Self::TooManySessions => "overloaded",
             Self::Draining => "unavailable",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::RateLimited { .. } => "rate_limited",
         }
     }
 
@@ -119,8 +132,15 @@ impl ApiError {
         }
         let body = ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason() };
         let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Self::RateLimited { retry_after } = *self {
+            // Whole seconds, upwards: whoever comes back then is served.
+            response.headers_mut().insert(RETRY_AFTER, (retry_after + Duration::from_millis(999)).as_secs().max(1).into());
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // Source: RFC 6750, 3.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if status == StatusCode::UPGRADE_REQUIRED {
             // Source: RFC 9110, 15.5.22.

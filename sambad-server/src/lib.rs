@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod assets;
+mod auth;
 mod commands;
 pub mod config;
 mod drain;
