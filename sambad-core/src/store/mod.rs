@@ -7,13 +7,14 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
+use crate::figures::Readers;
 use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::Filter;
 use crate::limits::Limits;
@@ -289,6 +290,24 @@ impl Store {
 
     pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {
         dispatch_rows!(self, store => store.analytics(now))
+    }
+
+    /// How many connections read, and how many are free to.
+    pub(crate) fn readers(&self) -> Readers {
+        match self {
+            Self::Sqlite(store) => store.readers(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Readers::default(),
+        }
+    }
+
+    /// The database's file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(store) => Some(store.file()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => None,
+        }
     }
 
     pub(crate) async fn close(&self) {
