@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,6 +43,8 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
+    let mut config = cli.server();
+    config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
@@ -59,9 +62,17 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     tokio::select! {
         // In this order: a server that has ended did so well, whatever signals came meanwhile.
         biased;
-        served = serve(listener, sambad, cli.server(), stop.clone().cancelled_owned()) => served.context("cannot serve"),
+        served = serve(listener, sambad, config, stop.clone().cancelled_owned()) => served.context("cannot serve"),
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
+}
+
+/// Listens for those who read metrics; which port a `0` came to is told in the log.
+async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
+    Ok(Some(Arc::new(listener)))
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

@@ -38,6 +38,12 @@ impl CloseReason {
         }
     }
 
+    /// What stands for it in logs and figures: the reason's key.
+    pub(crate) fn key(self) -> String {
+        let reason = self.reason();
+        reason.split_once(' ').map_or(reason.as_str(), |(key, _)| key).to_owned()
+    }
+
     pub(crate) fn frame(self) -> CloseFrame {
         CloseFrame { code: CloseCode::from(self.code()), reason: self.reason().into() }
     }
