@@ -53,6 +53,8 @@ pub enum Command {
     RemoveContact {
         /// The link.
         id: ContactId,
+        /// Whose it must be; anybody's if not given.
+        owner: Option<UserId>,
     },
     /// Stores a message.
     SendMessage {

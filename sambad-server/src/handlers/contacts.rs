@@ -73,7 +73,7 @@ pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Q
 /// `DELETE /api/contacts/{id}`
 pub(crate) async fn remove(State(sambad): State<Sambad>, Segment(id): Segment) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| Error::InvalidId { field: "id" })?;
-    let receipt = sambad.execute(Command::RemoveContact { id }, None).await?;
+    let receipt = sambad.execute(Command::RemoveContact { id, owner: None }, None).await?;
     let Outcome::ContactRemoved { contact } = &receipt.outcome else { return Err(unexpected_outcome()) };
     Ok(answer(&receipt, StatusCode::OK, "Contact removed", contact))
 }
