@@ -141,6 +141,13 @@ impl IdempotencyKey {
         }
     }
 
+    /// The same key as one of this user's: others may use it for something else.
+    #[must_use]
+    pub fn of(self, user: UserId) -> Self {
+        // A line break is in no key that a caller can choose.
+        Self { key: format!("{user}\n{}", self.key), ..self }
+    }
+
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
