@@ -13,6 +13,7 @@ mod object;
 mod reply;
 mod request_log;
 mod router;
+mod routes;
 mod run;
 mod serve;
 mod sessions;

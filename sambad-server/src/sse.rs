@@ -17,6 +17,7 @@ use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription, UserId};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::auth::Pass;
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
@@ -47,7 +48,8 @@ pub(crate) async fn stream(
         // Not a 503, after which a browser's EventSource never comes back.
         return Ok((HEADERS, Body::from(goodbye(state.drain.reconnect_after()))).into_response());
     }
-    let (asked, filter) = (query.after()?, query.filter()?);
+    let pass = Pass::new(state.auth.as_ref(), extensions.get().cloned());
+    let (asked, filter) = (query.after()?, query.filter_within(pass.user())?);
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
@@ -65,6 +67,7 @@ pub(crate) async fn stream(
         begun: Instant::now(),
         events: 0,
         ended: None,
+        pass,
         place,
     };
     feed.state.metrics.sessions.opened(Transport::Sse, after.is_some());
@@ -100,6 +103,7 @@ struct Feed {
     events: u64,
     /// Why nothing more is sent.
     ended: Option<&'static str>,
+    pass: Pass,
     /// Given back when hyper lets go of the body.
     place: Place,
 }
@@ -126,10 +130,18 @@ impl Feed {
             // heartbeat is needed.
             biased;
             () = self.state.drain.begins() => Input::Drain(self.state.drain.reconnect_after()),
+            () = self.pass.ended() => return self.end("unauthorized"),
+            () = self.place.closed() => return self.end("forbidden"),
             delivery = self.subscription.next() => Input::Delivery(delivery),
             () = sleep(self.state.config.heartbeat) => Input::Heartbeat,
         };
         self.write(input)
+    }
+
+    /// Ends the stream without a word: its client comes back and is told then.
+    fn end(&mut self, why: &'static str) -> Option<Bytes> {
+        self.ended = Some(why);
+        None
     }
 
     fn write(&mut self, input: Input) -> Option<Bytes> {
@@ -139,8 +151,7 @@ impl Feed {
             Input::Delivery(Err(error)) => {
                 // The client reconnects and goes on from its cursor.
                 tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
-                self.ended = Some("log_unreadable");
-                return None;
+                return self.end("log_unreadable");
             }
             Input::Heartbeat => self.beat(&mut out),
             Input::Drain(reconnect_after) => {

@@ -21,6 +21,7 @@ use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
 use super::shard::{Farewell, Opening, ShardHandle, WriteHalf};
+use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::metrics::{SESSION, SessionEnd};
@@ -44,6 +45,8 @@ pub(super) struct Start {
     pub(super) at: Result<Seq, ResyncReason>,
     pub(super) bounds: LogBounds,
     pub(super) filter: Filter,
+    /// By what right it goes on.
+    pub(super) pass: Pass,
     /// Whether a position was asked for.
     pub(super) replaying: bool,
 }
@@ -60,6 +63,7 @@ pub(super) struct Session {
     /// Resolves when the shard gives the session up.
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
+    pass: Pass,
     bad_frames: u32,
     next_ping: Instant,
     /// Set by a ping, cleared by anything that arrives.
@@ -72,6 +76,7 @@ enum Input {
     /// The shard gave the session up, for a reason that the client is told, or because the socket broke.
     GivenUp(Option<CloseReason>),
     Timer,
+    Pass(Notice),
     /// The server goes: come back after this time.
     Drain(Duration),
 }
@@ -128,6 +133,7 @@ impl Session {
             farewell: over,
             given_up,
             config,
+            pass: start.pass,
             bad_frames: 0,
             next_ping,
             heard_by: None,
@@ -174,6 +180,7 @@ impl Session {
                 message = self.socket.next() => Input::Heard(message.map_or(Heard::Gone, Heard::from)),
                 reason = &mut self.given_up => Input::GivenUp(reason.ok()),
                 () = sleep_until(timer) => Input::Timer,
+                notice = self.pass.notice() => Input::Pass(notice),
                 () = drain.begins() => Input::Drain(drain.reconnect_after()),
             };
             if let Err(end) = self.handle(input).await {
@@ -188,6 +195,8 @@ impl Session {
             Input::GivenUp(Some(reason)) => Err(End::Close(reason)),
             Input::Heard(heard) => self.receive(heard).await,
             Input::Timer => self.tick().await,
+            Input::Pass(Notice::Expiring(at)) => self.send(&ServerFrame::token_expiring(at)).await,
+            Input::Pass(Notice::Ended) => Err(End::Close(CloseReason::Unauthorized)),
             Input::Drain(reconnect_after) => Err(End::Close(CloseReason::Drain { reconnect_after })),
         }
     }
@@ -212,14 +221,15 @@ impl Session {
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {
-                self.write.filter(filter).await;
+                // A user is confined to what is theirs, whatever they ask for.
+                self.write.filter(Filter { user: self.pass.user().or(filter.user), ..filter }).await;
                 Ok(())
             }
-            Heard::Bad(bad) => {
-                self.bad_frames += 1;
-                self.refuse(bad).await?;
-                if self.bad_frames >= BAD_FRAMES_MAX { Err(End::Close(CloseReason::BadFrames)) } else { Ok(()) }
-            }
+            Heard::Frame(ClientFrame::Auth(token)) => match self.pass.renew(&token).await {
+                Ok(expires_at) => self.send(&ServerFrame::authenticated(expires_at)).await,
+                Err(error) => self.bad_frame(BadFrame::new(error.code(), error.message())).await,
+            },
+            Heard::Bad(bad) => self.bad_frame(bad).await,
             Heard::Ping => {
                 // tungstenite would write the pong with its next read, which ends when the client says something else.
                 self.socket.flush().await.map_err(|_| End::Gone)?;
@@ -234,6 +244,13 @@ impl Session {
             }
             Heard::Gone => Err(End::Gone),
         }
+    }
+
+    /// Refuses a frame; too many end the session.
+    async fn bad_frame(&mut self, bad: BadFrame) -> Result<(), End> {
+        self.bad_frames += 1;
+        self.refuse(bad).await?;
+        if self.bad_frames >= BAD_FRAMES_MAX { Err(End::Close(CloseReason::BadFrames)) } else { Ok(()) }
     }
 
     async fn refuse(&mut self, bad: BadFrame) -> Result<(), End> {
