@@ -7,6 +7,7 @@ mod assets;
 mod bad_requests;
 mod binary;
 mod commands;
+mod config;
 mod contacts;
 mod events;
 mod fan_out;
