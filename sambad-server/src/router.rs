@@ -21,7 +21,7 @@ use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
 use crate::sessions::Sessions;
 use crate::ws::shard::Shards;
-use crate::{assets, reply, sse, ws};
+use crate::{assets, documents, reply, sse, ws};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that the caller may choose.
@@ -90,6 +90,7 @@ pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
         .route("/api/admin/sessions", get(admin::sessions))
         .route("/api/events", get(events::list))
         .route("/api/events/stream", get(sse::stream))
+        .route("/api/asyncapi.json", get(documents::asyncapi::show))
         .merge(assets::routes())
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);

@@ -9,6 +9,7 @@ mod binary;
 mod commands;
 mod config;
 mod contacts;
+mod documents;
 mod events;
 mod fan_out;
 mod idempotency;
