@@ -12,6 +12,7 @@ mod handlers;
 mod object;
 mod reply;
 mod router;
+mod routes;
 mod run;
 mod serve;
 mod sessions;

@@ -36,6 +36,8 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
+    cli.access.refuse_to_be_open(cli.listen)?;
+    let config = cli.server()?;
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
     raise_descriptor_limit();
@@ -61,7 +63,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     tokio::select! {
         // In this order: a server that has ended did so well, whatever signals came meanwhile.
         biased;
-        served = serve(listener, sambad, cli.server(), stop.clone().cancelled_owned()) => served.context("cannot serve"),
+        served = serve(listener, sambad, config, stop.clone().cancelled_owned()) => served.context("cannot serve"),
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
 }

@@ -14,8 +14,14 @@ use crate::ws::BAD_FRAME_CODES;
 use crate::ws::close::CloseReason;
 
 /// Every way in which the server ends a session; [`ending`] does not compile without a new one.
-const ENDINGS: [CloseReason; 4] =
-    [CloseReason::Drain { reconnect_after: Duration::ZERO }, CloseReason::Idle, CloseReason::Stalled, CloseReason::BadFrames];
+const ENDINGS: [CloseReason; 6] = [
+    CloseReason::Drain { reconnect_after: Duration::ZERO },
+    CloseReason::Idle,
+    CloseReason::Stalled,
+    CloseReason::BadFrames,
+    CloseReason::Unauthorized,
+    CloseReason::Forbidden,
+];
 
 static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a document is plain data"));
@@ -37,8 +43,8 @@ fn document() -> Value {
     messages.extend(from_server());
     messages.extend(from_client());
     let events = EventKind::ALL.map(EventKind::as_str);
-    let control = ["connected", "live", "resync", "subscribed", "pong", "error"];
-    let commands = ["ping", "subscribe"];
+    let control = ["connected", "live", "resync", "subscribed", "pong", "token_expiring", "authenticated", "error"];
+    let commands = ["ping", "subscribe", "auth"];
     // What a stream that nobody can write to has.
     let one_way = [&events[..], &control[..3]].concat();
     json!({
@@ -122,6 +128,8 @@ fn ending(reason: CloseReason) -> &'static str {
         CloseReason::Idle => "Nothing arrived for too long after a ping.",
         CloseReason::Stalled => "The socket accepted no byte for too long.",
         CloseReason::BadFrames => "Too many frames that are none of the contract's, or one after which the next cannot be found.",
+        CloseReason::Unauthorized => "The token has ended or was revoked.",
+        CloseReason::Forbidden => "An admin closed the session.",
     }
 }
 
@@ -167,7 +175,7 @@ fn closed(fields: &Value) -> Value {
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
 }
 
-fn from_server() -> [(String, Value); 6] {
+fn from_server() -> [(String, Value); 8] {
     let (cursor, seq) = (reference("schemas", "Cursor"), reference("schemas", "Seq"));
     let reasons = [ResyncReason::CursorExpired, ResyncReason::EpochChanged, ResyncReason::CursorAhead].map(ResyncReason::as_str);
     let text = json!({ "type": "string" });
@@ -186,6 +194,10 @@ fn from_server() -> [(String, Value); 6] {
     let greeting = json!({ "message": text, "data": closed(&connected), "timestamp": reference("schemas", "Timestamp") });
     let live = json!({ "data": closed(&json!({ "cursor": cursor })) });
     let resync = json!({ "data": closed(&json!({ "reason": { "type": "string", "enum": reasons }, "cursor": cursor })) });
+    let until = |told: &str| {
+        let at = json!({ "anyOf": [reference("schemas", "Timestamp"), { "type": "null" }], "description": told });
+        json!({ "data": closed(&json!({ "expires_at": at })) })
+    };
     let error = json!({ "code": { "type": "string", "enum": BAD_FRAME_CODES }, "message": text });
     [
         ("connected", "The first: `cursor` is where this stream goes on from.", greeting),
@@ -193,12 +205,14 @@ fn from_server() -> [(String, Value); 6] {
         ("resync", "The position cannot be served: reload state, then go on from here. The stream goes on live.", resync),
         ("subscribed", "The filter from the next event on.", json!({ "data": closed(&subscribed) })),
         ("pong", "The answer to `ping`.", json!({})),
+        ("token_expiring", "The token ends within a minute: send `auth` with a new one.", until("When the token ends.")),
+        ("authenticated", "The new token is taken.", until("When it ends.")),
         ("error", "A frame was refused; the session goes on, for a few of them.", error),
     ]
     .map(|(kind, told, fields)| (kind.to_owned(), message(kind, told, &[], &fields)))
 }
 
-fn from_client() -> [(String, Value); 2] {
+fn from_client() -> [(String, Value); 3] {
     let subscribe = json!({
         "types": {
             "type": ["array", "null"],
@@ -210,8 +224,11 @@ fn from_client() -> [(String, Value); 2] {
             "description": "Events that involve this user; nothing is all.",
         },
     });
-    let messages =
-        [("ping", "Asks for `pong`.", json!({})), ("subscribe", "Replaces the filter from the next event on.", subscribe)];
+    let messages = [
+        ("ping", "Asks for `pong`.", json!({})),
+        ("subscribe", "Replaces the filter from the next event on.", subscribe),
+        ("auth", "Goes on with a new token of the same principal.", json!({ "token": { "type": "string" } })),
+    ];
     messages.map(|(kind, told, fields)| {
         let mut message = message(kind, told, &["types", "user"], &fields);
         // Unknown fields are ignored.
@@ -222,7 +239,7 @@ fn from_client() -> [(String, Value); 2] {
 
 #[cfg(test)]
 mod tests {
-    use sambad_core::{Cursor, Epoch, Filter, LogBounds, Seq};
+    use sambad_core::{Cursor, Epoch, Filter, LogBounds, Seq, Timestamp};
     use uuid::Uuid;
 
     use super::*;
@@ -249,6 +266,8 @@ mod tests {
             ServerFrame::resync(ResyncReason::EpochChanged, cursor),
             ServerFrame::subscribed(&Filter::default(), cursor),
             ServerFrame::Pong,
+            ServerFrame::token_expiring(Timestamp::now()),
+            ServerFrame::authenticated(None),
             ServerFrame::error(BadFrame::new("binary_frame", "expected text")),
         ];
         for frame in frames {
@@ -258,6 +277,8 @@ mod tests {
                 | ServerFrame::Resync { .. }
                 | ServerFrame::Pong
                 | ServerFrame::Subscribed { .. }
+                | ServerFrame::TokenExpiring { .. }
+                | ServerFrame::Authenticated { .. }
                 | ServerFrame::Error { .. } => {}
             }
             let mut json: Value = serde_json::from_str(&frame.to_json()).unwrap();
@@ -267,15 +288,23 @@ mod tests {
         }
     }
 
-    /// Goal: the table of close codes has no holes in what it promises. Method: every ending, its key and whether to come back.
+    /// Goal: an ending that is added is in the document, and so is whether to come back. Method: the codes that the contract
+    /// for people names, but for those that it puts off.
     #[test]
-    fn close_codes_are_the_table() {
+    fn close_codes_are_the_contract() {
+        let contract = include_str!("../../../docs/protocol.md");
+        let told = contract.lines().find_map(|line| line.strip_prefix("Close codes:")).unwrap();
+        let words: Vec<&str> = told.split_whitespace().map(|word| word.trim_end_matches([',', '.', ';'])).collect();
+        let agreed: Vec<(u64, &str)> = words
+            .windows(3)
+            .filter(|words| words[2] != "*(not")
+            .filter_map(|words| Some((words[0].parse().ok()?, words[1].strip_prefix('`')?.strip_suffix('`')?)))
+            .collect();
         let document = document();
         let codes = document["channels"]["ws"]["x-close-codes"].as_array().unwrap();
-        let expected = [(4000, "drain", true), (4008, "idle", true), (4009, "stalled", true), (4500, "bad_frames", false)];
-        assert_eq!(codes.len(), expected.len());
-        for (code, (number, reason, reconnect)) in codes.iter().zip(expected) {
-            assert_eq!((&code["code"], &code["reason"], &code["reconnect"]), (&number.into(), &reason.into(), &reconnect.into()));
-        }
+        let said: Vec<(u64, &str)> =
+            codes.iter().map(|code| (code["code"].as_u64().unwrap(), code["reason"].as_str().unwrap())).collect();
+        assert_eq!(said, agreed);
+        assert!(codes.iter().all(|code| code["reconnect"] == (code["code"].as_u64() < Some(4500))));
     }
 }

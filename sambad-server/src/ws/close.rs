@@ -16,6 +16,10 @@ pub(crate) enum CloseReason {
     Stalled,
     /// The client sent too much that is no frame of the contract.
     BadFrames,
+    /// The token has ended or was revoked.
+    Unauthorized,
+    /// An admin closed the session.
+    Forbidden,
 }
 
 impl CloseReason {
@@ -25,6 +29,8 @@ impl CloseReason {
             Self::Idle => 4008,
             Self::Stalled => 4009,
             Self::BadFrames => 4500,
+            Self::Unauthorized => 4501,
+            Self::Forbidden => 4503,
         }
     }
 
@@ -35,6 +41,8 @@ impl CloseReason {
             Self::Idle => "idle".into(),
             Self::Stalled => "stalled".into(),
             Self::BadFrames => "bad_frames".into(),
+            Self::Unauthorized => "unauthorized".into(),
+            Self::Forbidden => "forbidden".into(),
         }
     }
 
@@ -56,6 +64,8 @@ mod tests {
             (CloseReason::Idle, 4008, "idle"),
             (CloseReason::Stalled, 4009, "stalled"),
             (CloseReason::BadFrames, 4500, "bad_frames"),
+            (CloseReason::Unauthorized, 4501, "unauthorized"),
+            (CloseReason::Forbidden, 4503, "forbidden"),
         ] {
             assert_eq!((reason.code(), reason.reason().as_str()), (code, text));
             assert!(reason.reason().len() <= 123);
