@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -37,7 +38,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
 
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     cli.access.refuse_to_be_open(cli.listen)?;
-    let config = cli.server()?;
+    let mut config = cli.server()?;
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
     raise_descriptor_limit();
@@ -46,6 +47,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
+    config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
@@ -66,6 +68,14 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
         served = serve(listener, sambad, config, stop.clone().cancelled_owned()) => served.context("cannot serve"),
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
+}
+
+/// Listens for those who read metrics; which port a `0` came to is told in the log.
+async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
+    Ok(Some(Arc::new(listener)))
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

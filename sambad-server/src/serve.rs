@@ -23,6 +23,8 @@ use crate::auth::{Auth, AuthConfig, Origins};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::extract::BODIES_BYTES_MAX;
+use crate::metrics::{Metrics, serve_metrics};
+use crate::request_log::Lines;
 use crate::router::{AppState, Shared, router};
 use crate::sessions::{Remote, Sessions};
 use crate::stall::StallGuard;
@@ -86,7 +88,8 @@ pub async fn serve(
     let origins = Origins { allowed: config.allowed_origins.clone() };
     let open = auth.is_none() && origins.allowed.is_empty() && address.ip().is_loopback();
     let shard_tasks = TaskTracker::new();
-    let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
+    let metrics = Metrics::new(&sambad);
+    let shards = Shards::start(sambad.log(), config.stall_timeout, &metrics.deliveries, &shard_tasks);
     let state = AppState::new(Shared {
         sambad: sambad.clone(),
         auth,
@@ -94,6 +97,8 @@ pub async fn serve(
         sessions: Sessions::new(config.sessions_max),
         shards,
         drain: Drain::new(config.drain_window),
+        metrics,
+        lines: Lines::new(),
         bodies: Semaphore::new(BODIES_BYTES_MAX),
         config: Arc::new(config),
         started: Instant::now(),
@@ -102,6 +107,9 @@ pub async fn serve(
     let router = router(state.clone(), open);
     let connections = TaskTracker::new();
     let closing = CancellationToken::new();
+    if let Some(listener) = state.config.metrics_listener.clone() {
+        connections.spawn(serve_metrics(listener, state.clone(), closing.clone()));
+    }
     accept_until(leave(shutdown, &state), listener, &router, &connections, &state, &closing).await;
 
     closing.cancel();

@@ -5,19 +5,25 @@ mod commands;
 mod file;
 mod limits;
 mod load;
+mod logs;
+mod metrics;
 mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
+use tokio::net::TcpListener;
 
 pub use auth::{AuthArgs, AuthMode};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
+pub use logs::{LogArgs, LogRequests};
+pub use metrics::MetricsArgs;
 pub use settings::Settings;
 
 pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
@@ -66,6 +72,12 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// What is logged of requests.
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// Where metrics are to be had.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Every setting and where it came from; empty unless read by [`Cli::load`].
     #[arg(skip)]
     pub settings: Settings,
@@ -145,6 +157,7 @@ impl Cli {
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
+            log_requests: self.logs.log_requests,
             ..ServerConfig::default()
         })
     }
@@ -175,6 +188,10 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     /// How long readiness fails, and everything is served, before sessions are told. Default 0.
     pub drain_delay: Duration,
+    /// Requests that get a line in the log. Default: those that fail.
+    pub log_requests: LogRequests,
+    /// Where metrics are served. Default: at `/metrics` among everything else.
+    pub metrics_listener: Option<Arc<TcpListener>>,
 }
 
 impl Default for ServerConfig {
@@ -190,6 +207,8 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(10),
             drain_delay: Duration::ZERO,
+            log_requests: LogRequests::Failed,
+            metrics_listener: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::router::AppState;
-use crate::sessions::About;
+use crate::sessions::{About, Transport};
 use crate::stall::StallGuard;
 use inbound::Inbound;
 use session::{Session, Start};
@@ -76,8 +76,12 @@ pub(crate) async fn upgrade(
         // An error here means that the client went away before the upgrade.
         let Ok(upgraded) = upgraded.await else { return };
         let Some((socket, write)) = take_over(upgraded).await else { return };
-        let Some(mut session) = Session::begin(socket, write, start, config, shard).await else { return };
-        session.run(&state.drain).await;
+        if let Err(reason) = start.at {
+            state.metrics.deliveries.resync(Transport::WebSocket, reason);
+        }
+        let Some(session) = Session::begin(socket, write, start, config, shard).await else { return };
+        state.metrics.sessions.opened(Transport::WebSocket, after.is_some());
+        session.run(&state).await;
     });
     Ok(switching_protocols(&accept, protocol))
 }

@@ -60,14 +60,22 @@ impl Process {
     pub(crate) async fn try_start_with(args: &[&str], env: &[(&str, &str)]) -> Result<Self, Vec<String>> {
         let mut command = command();
         command.args(args).envs(env.iter().copied());
-        Self::spawn(command).await
+        Self::spawn(command, Stdio::null()).await
+    }
+
+    /// Starts the binary with a file that takes its log.
+    pub(crate) async fn start_logged(args: &[&str], log: &Path) -> Self {
+        let mut command = command();
+        command.args(args);
+        let file = std::fs::File::create(log).expect("the log can be written");
+        Self::spawn(command, file.into()).await.expect("the server listens")
     }
 
     /// As `start_with`, started in `directory`.
     pub(crate) async fn start_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = command();
         command.current_dir(directory).args(args).envs(env.iter().copied());
-        Self::spawn(command).await.unwrap_or_else(|printed| panic!("the server ended; it printed {printed:?}"))
+        Self::spawn(command, Stdio::null()).await.unwrap_or_else(|printed| panic!("the server ended; it printed {printed:?}"))
     }
 
     /// Starts the binary with a limit of descriptors.
@@ -76,11 +84,11 @@ impl Process {
         command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
         command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), BINARY]);
         command.args(["--listen", "127.0.0.1:0", "--database", &database(directory)]);
-        Self::spawn(command).await.expect("the server listens")
+        Self::spawn(command, Stdio::null()).await.expect("the server listens")
     }
 
-    async fn spawn(mut command: Command) -> Result<Self, Vec<String>> {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
+    async fn spawn(mut command: Command, log: Stdio) -> Result<Self, Vec<String>> {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
         let mut printed = Vec::new();
         let url = loop {

@@ -81,9 +81,10 @@ impl Life {
         let socket = FakeSocket(Arc::clone(&link));
         // However long the upgrade takes.
         world.pause().await;
-        let opening = Opening { about: About::nobody(), socket, greeting, cursor: cursor.seq, filter, replaying, notice };
+        let (about, cursor, farewell) = (About::nobody(), cursor.seq, oneshot::channel().0);
+        let opening = Opening { about, socket, greeting, cursor, filter, replaying, notice, farewell };
         let write = shard.open(opening).await.expect("shards outlive sessions");
-        world.conditions.note("opened", link.number, cursor.seq.0);
+        world.conditions.note("opened", link.number, cursor.0);
         Some(Self { world: Arc::clone(world), link, write, given_up, silent: false })
     }
 
