@@ -12,7 +12,7 @@ use axum::response::Response;
 use sambad_core::{Receipt, Seq};
 use uuid::Uuid;
 
-use crate::auth::{Principal, Role};
+use crate::auth::Principal;
 use crate::config::LogRequests;
 use crate::error::ApiError;
 use crate::router::AppState;
@@ -125,7 +125,7 @@ impl Asked {
             code = refusal.map(ApiError::code),
             elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             client = self.client.map(tracing::field::display),
-            roles = principal.map(|principal| Role::names(&principal.roles)),
+            roles = principal.map(|principal| tracing::field::debug(&principal.roles)),
             subject = principal.map(|principal| &*principal.subject),
             batch = written.map(|written| written.batch),
             seq = written.and_then(|written| written.seq).map(|seq| seq.0),

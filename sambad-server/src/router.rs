@@ -75,8 +75,8 @@ impl FromRef<AppState> for Sambad {
 pub(crate) fn router(state: AppState, open: bool) -> Router {
     // Somebody who gives metrics an address of their own does so because this one is for others.
     let elsewhere = state.config.metrics_listener.is_some();
-    let here = ROUTES.iter().filter(|route| !(elsewhere && route.path == METRICS));
-    let routes = here.fold(Router::new(), |routes, route| {
+    let served = ROUTES.iter().filter(|route| !(elsewhere && route.path == METRICS));
+    let routes = served.fold(Router::new(), |routes, route| {
         let handler = (route.handler)();
         let authorised = || handler.clone().route_layer(middleware::from_fn_with_state((state.clone(), route.who), authorise));
         routes.route(route.path, if open { handler } else { authorised() })

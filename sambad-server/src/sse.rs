@@ -26,6 +26,7 @@ use crate::reply;
 use crate::router::AppState;
 use crate::sessions::{About, Place, Transport};
 use crate::ws::ServerFrame;
+use crate::ws::close::CloseReason;
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What the first message says to people.
@@ -114,6 +115,8 @@ enum Input {
     Heartbeat,
     /// The server goes: come back after this time.
     Drain(Duration),
+    /// It may not go on.
+    End(CloseReason),
 }
 
 impl Feed {
@@ -130,18 +133,12 @@ impl Feed {
             // heartbeat is needed.
             biased;
             () = self.state.drain.begins() => Input::Drain(self.state.drain.reconnect_after()),
-            () = self.pass.ended() => return self.end("unauthorized"),
-            () = self.place.closed() => return self.end("forbidden"),
+            () = self.pass.ended() => Input::End(CloseReason::Unauthorized),
+            () = self.place.closed() => Input::End(CloseReason::Forbidden),
             delivery = self.subscription.next() => Input::Delivery(delivery),
             () = sleep(self.state.config.heartbeat) => Input::Heartbeat,
         };
         self.write(input)
-    }
-
-    /// Ends the stream without a word: its client comes back and is told then.
-    fn end(&mut self, why: &'static str) -> Option<Bytes> {
-        self.ended = Some(why);
-        None
     }
 
     fn write(&mut self, input: Input) -> Option<Bytes> {
@@ -151,12 +148,18 @@ impl Feed {
             Input::Delivery(Err(error)) => {
                 // The client reconnects and goes on from its cursor.
                 tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
-                return self.end("log_unreadable");
+                self.ended = Some("log_unreadable");
+                return None;
             }
             Input::Heartbeat => self.beat(&mut out),
             Input::Drain(reconnect_after) => {
                 self.ended = Some("drain");
                 out.extend_from_slice(goodbye(reconnect_after).as_bytes());
+            }
+            Input::End(reason) => {
+                // A stream has no close frame: what the client is told is in the answer to its next request.
+                self.ended = Some(reason.key());
+                return None;
             }
         }
         self.note();

@@ -311,24 +311,6 @@ impl Store {
         dispatch_rows!(self, store => store.analytics(now))
     }
 
-    /// How many connections read, and how many are free to.
-    pub(crate) fn readers(&self) -> Readers {
-        match self {
-            Self::Sqlite(store) => store.readers(),
-            #[cfg(feature = "simulation")]
-            Self::Simulated(_) => Readers::default(),
-        }
-    }
-
-    /// The database's file.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
-        match self {
-            Self::Sqlite(store) => Some(store.file()),
-            #[cfg(feature = "simulation")]
-            Self::Simulated(_) => None,
-        }
-    }
-
     pub(crate) async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
         dispatch_rows!(self, store => store.admin(email))
     }
@@ -350,6 +332,24 @@ impl Store {
     /// Reads entries of the audit log before `n`, the newest first.
     pub(crate) async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
         dispatch_rows!(self, store => store.audit(n, limit))
+    }
+
+    /// How many connections read, and how many are free to.
+    pub(crate) fn readers(&self) -> Readers {
+        match self {
+            Self::Sqlite(store) => store.readers(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Readers::default(),
+        }
+    }
+
+    /// The database's file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(store) => Some(store.file()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => None,
+        }
     }
 
     pub(crate) async fn close(&self) {

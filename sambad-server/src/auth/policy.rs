@@ -22,6 +22,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
+    /// As the documentation writes it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let of = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>();
+        match self {
+            Self::Anyone => vec!["anyone"],
+            Self::Roles(roles) => of(roles),
+            Self::RolesOrVerifiedPhone(roles) => [of(roles), vec!["verified phone"]].concat(),
+        }
+    }
+
     fn includes(self, principal: &Principal) -> bool {
         match self {
             Self::Anyone => true,
@@ -37,16 +48,15 @@ impl Who {
 pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match admit(&state, who, &parts).await {
-        Ok(None) => next.run(Request::from_parts(parts, body)).await,
-        Ok(Some(principal)) => {
-            let mut response = if who.includes(&principal) {
+        Ok(principal) => {
+            if let Some(principal) = &principal {
                 parts.extensions.insert(principal.clone());
-                next.run(Request::from_parts(parts, body)).await
-            } else {
-                ApiError::Forbidden("not with these rights").into_response()
-            };
-            // For the log, which tells who asked.
-            response.extensions_mut().insert(principal);
+            }
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            // For the line that is logged of the request.
+            if let Some(principal) = principal {
+                response.extensions_mut().insert(principal);
+            }
             response
         }
         Err(refused) => refused.into_response(),
@@ -63,5 +73,6 @@ async fn admit(state: &AppState, who: Who, request: &Parts) -> Result<Option<Pri
         state.origins.check(headers, &request.uri)?;
     }
     let Some(auth) = state.auth.as_ref().filter(|_| who != Who::Anyone) else { return Ok(None) };
-    auth.authenticate(credentials).await.map(Some)
+    let principal = auth.authenticate(credentials).await?;
+    if who.includes(&principal) { Ok(Some(principal)) } else { Err(ApiError::Forbidden("not with these rights")) }
 }

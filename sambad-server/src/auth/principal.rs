@@ -26,10 +26,14 @@ pub enum Role {
 }
 
 impl Role {
-    /// The names that tokens have for `roles`, with commas between.
-    pub(crate) fn names(roles: &[Self]) -> String {
-        let name = |role: &Self| role.to_possible_value().map(|value| value.get_name().to_owned());
-        roles.iter().filter_map(name).collect::<Vec<_>>().join(",")
+    /// The name that tokens have for it.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
     }
 }
 

@@ -145,7 +145,7 @@ impl Session {
         let (code, reason) = match self.serve(&state.drain).await {
             End::Close(reason) => {
                 self.close(reason.frame()).await;
-                (Some(reason.code()), reason.key())
+                (Some(reason.code()), reason.key().to_owned())
             }
             End::Closed => {
                 // The close frame that answers the client's is written by one more read.

@@ -138,16 +138,16 @@ impl Shards {
         futures_util::future::join_all(shards).await.concat()
     }
 
-    /// How many sessions all shards have, and how far they are behind.
-    pub(crate) async fn census(&self) -> Census {
-        let shards = self.shards.iter().map(ShardHandle::census);
-        futures_util::future::join_all(shards).await.into_iter().fold(Census::default(), Census::with)
-    }
-
     /// Closes a session as an admin asks; `false` if there is none with that id.
     pub(crate) async fn expel(&self, session: Uuid) -> bool {
         let shards = self.shards.iter().map(|shard| shard.expel(session));
         futures_util::future::join_all(shards).await.contains(&true)
+    }
+
+    /// How many sessions all shards have, and how far they are behind.
+    pub(crate) async fn census(&self) -> Census {
+        let shards = self.shards.iter().map(ShardHandle::census);
+        futures_util::future::join_all(shards).await.into_iter().fold(Census::default(), Census::with)
     }
 
     /// The shards in turn.
