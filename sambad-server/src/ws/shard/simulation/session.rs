@@ -81,8 +81,8 @@ impl Life {
         let socket = FakeSocket(Arc::clone(&link));
         // However long the upgrade takes.
         world.pause().await;
-        let (about, cursor, farewell) = (About::nobody(), cursor.seq, oneshot::channel().0);
-        let opening = Opening { about, socket, greeting, cursor, filter, replaying, notice, farewell };
+        let (about, cursor) = (About::nobody(), cursor.seq);
+        let opening = Opening { about, socket, greeting, cursor, filter, replaying, notice };
         let write = shard.open(opening).await.expect("shards outlive sessions");
         world.conditions.note("opened", link.number, cursor.0);
         Some(Self { world: Arc::clone(world), link, write, given_up, silent: false })
