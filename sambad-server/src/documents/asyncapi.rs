@@ -27,6 +27,14 @@ static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a document is plain data"));
 
 /// `GET /api/asyncapi.json`
+#[utoipa::path(
+    get,
+    path = "/api/asyncapi.json",
+    operation_id = "asyncapi",
+    summary = "The frames of /ws and the messages of /api/events/stream, as AsyncAPI 3.",
+    description = "",
+    responses((status = 200, description = "The document.", body = Object)),
+)]
 pub(crate) async fn show() -> Response {
     reply::json_text(DOCUMENT.clone())
 }
