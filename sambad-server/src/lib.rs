@@ -4,10 +4,12 @@ mod assets;
 mod auth;
 mod commands;
 pub mod config;
+mod connection;
 mod drain;
 mod error;
 mod extract;
 mod handlers;
+mod limits;
 mod object;
 mod reply;
 mod router;
@@ -19,8 +21,10 @@ mod stall;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 mod ws;
 
 pub use config::ServerConfig;
 pub use run::run;
 pub use serve::{ServeError, serve};
+pub use tls::{Tls, TlsError};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{Extensions, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
@@ -19,7 +19,8 @@ use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::error::ApiError;
 use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
-use crate::sessions::Sessions;
+use crate::limits::{self, Doorkeeper};
+use crate::sessions::{Permit, Sessions};
 use crate::ws::shard::Shards;
 use crate::{assets, reply, sse, ws};
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) sambad: Sambad,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) sessions: Sessions,
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) shards: Shards,
     pub(crate) drain: Drain,
     /// Bytes of bodies that may still be read at a time.
@@ -47,6 +49,11 @@ pub(crate) struct Shared {
 impl AppState {
     pub(crate) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// The right to begin a session with a request that carries these extensions.
+    pub(crate) fn session_permit(&self, extensions: &Extensions) -> Result<Permit, ApiError> {
+        self.sessions.permit(self.doorkeeper.session(extensions)?)
     }
 
     /// How many sessions there are right now, by every transport.
@@ -93,6 +100,9 @@ pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
         .merge(assets::routes())
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let routes = routes
+        .layer(middleware::from_fn_with_state(state.clone(), limits::per_principal))
+        .layer(middleware::from_fn_with_state(state.clone(), limits::per_address));
     let routes = if open_to_any_origin { routes.layer(cors()) } else { routes };
     routes.layer(middleware::from_fn_with_state(state.clone(), identify)).with_state(state)
 }

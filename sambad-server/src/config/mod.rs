@@ -1,6 +1,8 @@
 //! What the person who starts the server decides: flags, then environment, then defaults.
 
+mod clients;
 mod limits;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +12,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
 
+pub use clients::{ClientLimitArgs, ClientLimits};
 pub use limits::LimitArgs;
+pub use tls::TlsArgs;
+
+use crate::tls::Tls;
 
 /// Real-time sync backend: REST in, gap-free WebSocket events out, one binary with an embedded database.
 ///
@@ -50,6 +56,12 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Bounds on single clients.
+    #[command(flatten)]
+    pub clients: ClientLimitArgs,
+    /// The certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 /// What to do instead of serving.
@@ -109,6 +121,8 @@ impl Cli {
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
+            body_timeout: self.clients.body_timeout,
+            clients: self.clients.limits(),
             ..ServerConfig::default()
         }
     }
@@ -134,6 +148,10 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     /// How long readiness fails, and everything is served, before sessions are told. Default 0.
     pub drain_delay: Duration,
+    /// How much one client may take.
+    pub clients: ClientLimits,
+    /// The certificate to show. Default none: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerConfig {
@@ -147,6 +165,8 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(10),
             drain_delay: Duration::ZERO,
+            clients: ClientLimits::default(),
+            tls: None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum CloseReason {
     Idle,
     /// The socket accepted no byte for too long.
     Stalled,
+    /// The client sent frames faster than it may.
+    RateLimited,
     /// The client sent too much that is no frame of the contract.
     BadFrames,
 }
@@ -24,6 +26,7 @@ impl CloseReason {
             Self::Drain { .. } => 4000,
             Self::Idle => 4008,
             Self::Stalled => 4009,
+            Self::RateLimited => 4029,
             Self::BadFrames => 4500,
         }
     }
@@ -34,6 +37,7 @@ impl CloseReason {
             Self::Drain { reconnect_after } => format!("drain reconnect_after_ms={}", reconnect_after.as_millis()),
             Self::Idle => "idle".into(),
             Self::Stalled => "stalled".into(),
+            Self::RateLimited => "rate_limited".into(),
             Self::BadFrames => "bad_frames".into(),
         }
     }
@@ -55,6 +59,7 @@ mod tests {
             (drain, 4000, "drain reconnect_after_ms=1500"),
             (CloseReason::Idle, 4008, "idle"),
             (CloseReason::Stalled, 4009, "stalled"),
+            (CloseReason::RateLimited, 4029, "rate_limited"),
             (CloseReason::BadFrames, 4500, "bad_frames"),
         ] {
             assert_eq!((reason.code(), reason.reason().as_str()), (code, text));

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use sambad_core::{Cursor, Filter, LogBounds, ResyncReason, Seq};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -21,9 +20,10 @@ use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
-use super::shard::{Opening, ShardHandle, WriteHalf};
+use super::shard::{Opening, ShardHandle, SocketWriteHalf, WriteHalf};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
+use crate::limits::Pace;
 use crate::sessions::About;
 
 /// What the first frame says to people.
@@ -56,6 +56,8 @@ pub(super) struct Session {
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
     bad_frames: u32,
+    /// How often it may still speak.
+    pace: Pace,
     next_ping: Instant,
     /// Set by a ping, cleared by anything that arrives.
     heard_by: Option<Instant>,
@@ -85,7 +87,7 @@ impl Session {
     /// Greets the client and hands the write half to the shard; `None` when the server is gone.
     pub(super) async fn begin(
         mut socket: WebSocketStream<Inbound>,
-        write: OwnedWriteHalf,
+        write: SocketWriteHalf,
         start: Start,
         config: Arc<ServerConfig>,
         shard: ShardHandle,
@@ -112,7 +114,8 @@ impl Session {
         };
         let write = shard.open(opening).await?;
         let next_ping = Instant::now() + config.heartbeat;
-        Some(Self { id, socket, write, given_up, config, bad_frames: 0, next_ping, heard_by: None })
+        let pace = Pace::per_second(config.clients.session_frames_per_s);
+        Some(Self { id, socket, write, given_up, config, bad_frames: 0, pace, next_ping, heard_by: None })
     }
 
     /// Serves the socket until either side ends it.
@@ -176,6 +179,10 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
+        self.socket.get_mut().heard();
+        if !self.pace.take() {
+            return Err(End::Close(CloseReason::RateLimited));
+        }
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {
