@@ -53,6 +53,8 @@ pub enum Command {
     RemoveContact {
         /// The link.
         id: ContactId,
+        /// Whose it must be; anybody's if not given.
+        owner: Option<UserId>,
     },
     /// Stores a message.
     SendMessage {
@@ -137,6 +139,13 @@ impl IdempotencyKey {
         } else {
             Err(Error::field("Idempotency-Key", "expected 1 to 255 visible ASCII characters"))
         }
+    }
+
+    /// The same key as one of this user's: others may use it for something else.
+    #[must_use]
+    pub fn of(self, user: UserId) -> Self {
+        // A line break is in no key that a caller can choose.
+        Self { key: format!("{user}\n{}", self.key), ..self }
     }
 
     pub(crate) fn key(&self) -> &str {

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::command::Receipt;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -30,19 +31,36 @@ const TRIM_PAUSE_FACTOR: u32 = 4;
 /// Pause after a portion that took no time to speak of.
 const TRIM_PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// A request and where its answer goes.
+/// What waits for the committer, and where its answer goes.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) enum Job {
+    Write(Write),
+    Access(Access),
+}
+
+/// A command.
+#[derive(Debug)]
+pub(crate) struct Write {
     pub(crate) request: Request,
     pub(crate) reply: oneshot::Sender<Result<Receipt, Error>>,
     /// Its share of the bytes that may wait, given back when it is taken into a batch.
     pub(crate) queued: OwnedSemaphorePermit,
 }
 
+/// A change of who may come in: rare, and a transaction of its own.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) change: AccessChange,
+    pub(crate) actor: Actor,
+    pub(crate) reply: oneshot::Sender<Result<AccessOutcome, Error>>,
+}
+
 /// The one task that writes.
 #[derive(Debug)]
 pub(crate) struct Committer {
     jobs: mpsc::Receiver<Job>,
+    /// Came while a batch was gathered, and has the next turn.
+    next: Option<Access>,
     writer: Writer,
     log: Arc<Log>,
     limits: Limits,
@@ -53,10 +71,21 @@ pub(crate) struct Committer {
 
 /// What the committer does next.
 enum Turn {
-    Batch(Job),
+    Batch(Write),
+    Access(Access),
     Upkeep,
     /// No job can come any more.
     End,
+}
+
+impl From<Option<Job>> for Turn {
+    fn from(job: Option<Job>) -> Self {
+        match job {
+            Some(Job::Write(write)) => Self::Batch(write),
+            Some(Job::Access(access)) => Self::Access(access),
+            None => Self::End,
+        }
+    }
 }
 
 impl Committer {
@@ -68,7 +97,7 @@ impl Committer {
         retention: Retention,
         outage: Arc<Outage>,
     ) -> Self {
-        Self { jobs, writer, log, limits, retention, outage, trim_due: Instant::now() }
+        Self { jobs, next: None, writer, log, limits, retention, outage, trim_due: Instant::now() }
     }
 
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
@@ -86,6 +115,7 @@ impl Committer {
         loop {
             match self.wait(&stop).await {
                 Turn::Batch(first) => self.commit_batch(first).await,
+                Turn::Access(access) => self.change_access(access).await,
                 Turn::Upkeep => self.upkeep().await,
                 Turn::End => break,
             }
@@ -95,6 +125,9 @@ impl Committer {
 
     /// Waits for the first job of a batch, or until upkeep is due.
     async fn wait(&mut self, stop: &CancellationToken) -> Turn {
+        if let Some(access) = self.next.take() {
+            return Turn::Access(access);
+        }
         if !self.jobs.is_closed() {
             if self.trim_due <= Instant::now() || self.writer.write_back_is_due() {
                 return Turn::Upkeep;
@@ -103,15 +136,15 @@ impl Committer {
             // work comes in; upkeep that is due has its turn above.
             tokio::select! {
                 biased;
-                job = self.jobs.recv() => return job.map_or(Turn::End, Turn::Batch),
+                job = self.jobs.recv() => return job.into(),
                 () = stop.cancelled() => self.jobs.close(),
                 () = sleep_until(self.trim_due) => return Turn::Upkeep,
             }
         }
-        self.jobs.recv().await.map_or(Turn::End, Turn::Batch)
+        self.jobs.recv().await.into()
     }
 
-    async fn commit_batch(&mut self, first: Job) {
+    async fn commit_batch(&mut self, first: Write) {
         let (requests, replies) = self.batch(first);
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {
@@ -133,18 +166,40 @@ impl Committer {
     }
 
     /// Adds what else is waiting, up to the bounds of a batch.
-    fn batch(&mut self, first: Job) -> (Vec<Request>, Vec<oneshot::Sender<Result<Receipt, Error>>>) {
+    fn batch(&mut self, first: Write) -> (Vec<Request>, Vec<oneshot::Sender<Result<Receipt, Error>>>) {
         let (mut requests, mut replies, mut text_bytes) = (Vec::new(), Vec::new(), 0);
         let mut next = Some(first);
-        while let Some(Job { request, reply, queued }) = next {
+        while let Some(Write { request, reply, queued }) = next {
             drop(queued);
             text_bytes += request.command.text_bytes();
             requests.push(request);
             replies.push(reply);
             let full = requests.len() >= self.limits.batch_commands_max || text_bytes >= self.limits.batch_bytes_max;
-            next = if full { None } else { self.jobs.try_recv().ok() };
+            next = if full { None } else { self.next_write() };
         }
         (requests, replies)
+    }
+
+    /// The next command, if one waits before anything else.
+    fn next_write(&mut self) -> Option<Write> {
+        match self.jobs.try_recv().ok()? {
+            Job::Write(write) => Some(write),
+            Job::Access(access) => {
+                self.next = Some(access);
+                None
+            }
+        }
+    }
+
+    async fn change_access(&mut self, access: Access) {
+        let Access { change, actor, reply } = access;
+        let result = self.writer.change_access(&change, &actor).await;
+        match &result {
+            Ok(_) => self.outage.over(),
+            Err(error) => self.outage.noticed(error, 1),
+        }
+        // As in a batch: the change stands whether or not anybody waits for the answer.
+        let _ = reply.send(result);
     }
 
     /// Does what is due. What fails is tried again a second later.

@@ -10,6 +10,8 @@ pub mod phone;
 pub mod time;
 
 #[cfg(feature = "store")]
+pub mod access;
+#[cfg(feature = "store")]
 pub mod check;
 #[cfg(feature = "store")]
 pub mod command;

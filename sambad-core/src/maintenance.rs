@@ -1,5 +1,6 @@
 //! What an operator does with a database beside serving it.
 
+use crate::access::{AccessChange, AccessOutcome, Actor, Admin};
 use crate::check::Finding;
 use crate::cursor::LogBounds;
 use crate::error::Error;
@@ -53,4 +54,27 @@ pub async fn backup(database: &str, file: &std::path::Path) -> Result<LogBounds,
 /// As [`backup`].
 pub async fn restore(file: &std::path::Path, database: &str) -> Result<LogBounds, Error> {
     store::restore(file, database).await
+}
+
+/// Changes who may come in, in the audit log under the name of `actor`. A server may run on the database meanwhile, and knows
+/// within a second or two.
+///
+/// # Errors
+/// As [`check`], and `Internal` when the schema is not this version's.
+///
+/// # Cancel safety
+/// Done wholly or not at all.
+pub async fn change_access(database: &str, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+    store::change_access(database, change, actor).await
+}
+
+/// Lists the admins' accounts, by address.
+///
+/// # Errors
+/// As [`change_access`].
+///
+/// # Cancel safety
+/// Reading changes nothing.
+pub async fn admins(database: &str) -> Result<Vec<Admin>, Error> {
+    store::admins(database).await
 }

@@ -6,8 +6,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
-use crate::committer::{Committer, Job};
+use crate::committer::{Access, Committer, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds};
 use crate::error::Error;
 use crate::event::Event;
@@ -149,12 +150,60 @@ impl Sambad {
         let command = self.complete_national_number(command).await?;
         let (reply, answer) = oneshot::channel();
         let queued = self.admit(command.text_bytes())?;
-        let job = Job { request: Request { command, key }, reply, queued };
+        self.queue(Job::Write(Write { request: Request { command, key }, reply, queued }))?;
+        answer.await.map_err(|_| Error::OutcomeUnknown(None))?
+    }
+
+    fn queue(&self, job: Job) -> Result<(), Error> {
         self.shared.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
-        })?;
+        })
+    }
+
+    /// Changes who may come in; when this returns, the change and its entry in the audit log are on disk.
+    ///
+    /// # Errors
+    /// `Overloaded`, `Unavailable` and `OutcomeUnknown` as [`Sambad::execute`].
+    ///
+    /// # Cancel safety
+    /// As [`Sambad::execute`].
+    pub async fn change_access(&self, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Access(Access { change, actor, reply }))?;
         answer.await.map_err(|_| Error::OutcomeUnknown(None))?
+    }
+
+    /// Reads an admin's account.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
+        self.shared.store.admin(email).await
+    }
+
+    /// Reads whose session the cookie with this digest is, and when it ends; `None` if it has.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
+        self.shared.store.admin_session(digest).await
+    }
+
+    /// Reads up to `limit` revocations after `n`, in their order.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
+        self.shared.store.revocations(n, limit).await
+    }
+
+    /// Reads up to `limit` entries of the audit log before `n`, the newest first.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
+        self.shared.store.audit(n, limit).await
     }
 
     /// Whether a command with about `bytes` of text would be taken now: asked before a request's body is read, so that

@@ -50,6 +50,8 @@ pub(crate) enum ApiError {
     TooManySessions,
     #[error("too many sessions opened at once")]
     TooManyHandshakes { retry_after: Duration },
+    #[error("session not found")]
+    NoSuchSession,
     #[error("server is shutting down")]
     Draining,
     #[error("{0}")]
@@ -72,7 +74,7 @@ impl ApiError {
                 ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::InvalidJson(_) => StatusCode::BAD_REQUEST,
-            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::NoSuchSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -89,7 +91,7 @@ impl ApiError {
         match self {
             Self::Core(error) => error.code(),
             Self::InvalidJson(_) => "invalid_json",
-            Self::NoSuchPath => "not_found",
+            Self::NoSuchPath | Self::NoSuchSession => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",

@@ -13,6 +13,7 @@ use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, li
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::auth::Principal;
 use crate::config::ClientLimits;
 use crate::error::{ApiError, brief};
 use crate::object::Object;
@@ -107,7 +108,13 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
     let digest = Sha256::new().chain_update(parts.uri.path()).chain_update([b'\n']).chain_update(body).finalize();
     // Bytes that are no ASCII become U+FFFD, which no key may contain.
     let key = String::from_utf8_lossy(value.as_bytes()).into_owned();
-    Ok(Some(IdempotencyKey::new(key, digest.into())?))
+    let key = IdempotencyKey::new(key, digest.into())?;
+    // Two users may choose the same one, and neither learns of the other's.
+    let user = parts.extensions.get::<Principal>().and_then(|principal| principal.user);
+    Ok(Some(match user {
+        Some(user) => key.of(user),
+        None => key,
+    }))
 }
 
 /// Reads a JSON object, naming the field in which it is not what was expected.

@@ -13,6 +13,7 @@ mod limits;
 mod object;
 mod reply;
 mod router;
+mod routes;
 mod run;
 mod serve;
 mod sessions;

@@ -9,20 +9,20 @@ use axum::extract::{FromRef, Request, State};
 use axum::http::{Extensions, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
 use sambad_core::Sambad;
 use tokio::sync::Semaphore;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use uuid::Uuid;
 
+use crate::auth::{Auth, Origins, authorise};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::error::ApiError;
-use crate::handlers::{admin, contacts, events, health, messages, sync_contacts, users};
 use crate::limits::{self, Doorkeeper};
+use crate::routes::ROUTES;
 use crate::sessions::{Permit, Sessions};
 use crate::ws::shard::Shards;
-use crate::{assets, reply, sse, ws};
+use crate::{assets, reply, sse};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that the caller may choose.
@@ -36,6 +36,9 @@ pub(crate) struct AppState(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) sambad: Sambad,
+    /// `None` while nobody has to say who they are.
+    pub(crate) auth: Option<Arc<Auth>>,
+    pub(crate) origins: Origins,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) sessions: Sessions,
     pub(crate) doorkeeper: Doorkeeper,
@@ -76,43 +79,47 @@ impl FromRef<AppState> for Sambad {
     }
 }
 
-/// Every path there is.
-pub(crate) fn router(state: AppState, open_to_any_origin: bool) -> Router {
-    let routes = Router::new()
-        .route("/", get(health::root))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/ws", get(ws::upgrade))
-        .route("/api/health", get(health::health))
-        .route("/api/users/login", post(users::login))
-        .route("/api/users", get(users::list))
-        .route("/api/users/{id}", get(users::show))
-        .route("/api/contacts", post(contacts::add).get(contacts::list))
-        .route("/api/contacts/{id}", delete(contacts::remove))
-        .route("/api/messages", post(messages::send).get(messages::list))
-        .route("/api/sync-contacts", post(sync_contacts::sync))
-        .route("/api/admin/analytics", get(admin::analytics))
-        .route("/api/admin/activity", get(admin::activity))
-        .route("/api/admin/users", get(admin::users))
-        .route("/api/admin/sessions", get(admin::sessions))
-        .route("/api/events", get(events::list))
-        .route("/api/events/stream", get(sse::stream))
+/// Every path there is. Where any page may use the server, nobody is asked who they are.
+pub(crate) fn router(state: AppState, open: bool) -> Router {
+    let routes = ROUTES.iter().fold(Router::new(), |routes, route| {
+        let handler = (route.handler)();
+        // The layer that comes last is the outer one.
+        let authorised = || {
+            let counted = handler.clone().route_layer(middleware::from_fn_with_state(state.clone(), limits::per_principal));
+            counted.route_layer(middleware::from_fn_with_state((state.clone(), route.who), authorise))
+        };
+        routes.route(route.path, if open { handler } else { authorised() })
+    });
+    let routes = routes
         .merge(assets::routes())
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
-    let routes = routes
-        .layer(middleware::from_fn_with_state(state.clone(), limits::per_principal))
-        .layer(middleware::from_fn_with_state(state.clone(), limits::per_address));
-    let routes = if open_to_any_origin { routes.layer(cors()) } else { routes };
+    let routes = routes.layer(middleware::from_fn_with_state(state.clone(), limits::per_address));
+    let routes = match (open, &state.origins.allowed) {
+        (true, _) => routes.layer(cors(Any.into())),
+        (false, allowed) if allowed.is_empty() => routes,
+        (false, allowed) => routes.layer(cors(named(allowed))),
+    };
     routes.layer(middleware::from_fn_with_state(state.clone(), identify)).with_state(state)
 }
 
-/// While only this machine can connect, a page of any origin may: dashboards under development are served from elsewhere.
-fn cors() -> CorsLayer {
+fn named(allowed: &[String]) -> AllowOrigin {
+    AllowOrigin::list(allowed.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()))
+}
+
+/// Lets pages of other origins use the server: of any while only this machine can connect and nobody is asked who they are,
+/// as dashboards under development are served from elsewhere; of those that are named otherwise.
+fn cors(origins: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), sse::LAST_EVENT_ID, X_REQUEST_ID])
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            sse::LAST_EVENT_ID,
+            X_REQUEST_ID,
+        ])
         .expose_headers([
             reply::SAMBAD_CURSOR,
             reply::RECONNECT_AFTER_MS,

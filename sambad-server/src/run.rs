@@ -36,6 +36,9 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
+    cli.access.refuse_to_be_open(cli.listen)?;
+    let mut config = cli.server()?;
+    config.tls = certificate(&cli.tls).context("cannot use TLS")?;
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
     raise_descriptor_limit();
@@ -44,8 +47,6 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
-    let mut config = cli.server();
-    config.tls = certificate(&cli.tls).context("cannot use TLS")?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;

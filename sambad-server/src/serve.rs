@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Auth, AuthConfig, Origins};
 use crate::config::ServerConfig;
 use crate::connection::Entrance;
 use crate::drain::Drain;
@@ -40,6 +41,9 @@ pub enum ServeError {
     /// The listener is not usable.
     #[error("listener has no local address")]
     Listener(#[source] io::Error),
+    /// What callers authenticate by cannot be had.
+    #[error("cannot authenticate anybody")]
+    Auth(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves REST and WebSocket on `listener` until `shutdown` resolves, then drains and closes `sambad`.
@@ -48,7 +52,7 @@ pub enum ServeError {
 /// what was accepted, and commits what is queued; every step has a time limit, and after the delay they stay below 10 s.
 ///
 /// # Errors
-/// [`ServeError::Listener`] when the listener has no local address.
+/// [`ServeError::Listener`] when the listener has no local address, [`ServeError::Auth`] when keys or revocations cannot be read.
 ///
 /// # Cancel safety
 /// Dropping the future stops accepting and leaves open connections to the runtime: let `shutdown` resolve instead.
@@ -59,10 +63,25 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
+    let stop_upkeep = CancellationToken::new();
+    let _stop_upkeep = stop_upkeep.clone().drop_guard();
+    let auth = match config.auth.clone() {
+        AuthConfig::None => None,
+        AuthConfig::Token(tokens) => {
+            let opened = Auth::open(tokens, sambad.clone(), stop_upkeep).await;
+            let (auth, upkeep) = opened.map_err(|error| ServeError::Auth(error.into()))?;
+            tokio::spawn(upkeep);
+            Some(auth)
+        }
+    };
+    let origins = Origins { allowed: config.allowed_origins.clone() };
+    let open = auth.is_none() && origins.allowed.is_empty() && address.ip().is_loopback();
     let shard_tasks = TaskTracker::new();
     let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
     let state = AppState::new(Shared {
         sambad: sambad.clone(),
+        auth,
+        origins,
         sessions: Sessions::new(config.sessions_max),
         doorkeeper: Doorkeeper::new(&config.clients),
         shards,
@@ -71,9 +90,9 @@ pub async fn serve(
         config: Arc::new(config),
         started: Instant::now(),
     });
-    warn_if_reachable(address);
+    warn_if_open(&state, address);
     let entrance = Arc::new(Entrance {
-        router: router(state.clone(), address.ip().is_loopback()),
+        router: router(state.clone(), open),
         state: state.clone(),
         tasks: TaskTracker::new(),
         closing: CancellationToken::new(),
@@ -99,9 +118,9 @@ pub async fn serve(
     Ok(())
 }
 
-/// Nobody is authenticated: whoever reaches the port may write.
-fn warn_if_reachable(address: SocketAddr) {
-    if !address.ip().is_loopback() {
+/// Where nobody is authenticated, whoever reaches the port may do everything.
+fn warn_if_open(state: &AppState, address: SocketAddr) {
+    if state.auth.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "listening beyond this machine, and nobody is authenticated: put it behind a proxy that does");
     }
 }

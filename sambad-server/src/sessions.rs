@@ -12,6 +12,7 @@ use axum::http::Extensions;
 use sambad_core::{Filter, Seq, Timestamp};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
@@ -88,11 +89,22 @@ impl Sessions {
 
     /// A place for an event stream or a poll that waits, which begins after `cursor`.
     pub(crate) fn place(&self, permit: Permit, transport: Transport, about: About, filter: Filter, cursor: Seq) -> Place {
-        let seat =
-            Arc::new(Seat { transport, about, filter, cursor: AtomicU64::new(cursor.0), replaying: AtomicBool::new(false) });
+        let seat = Arc::new(Seat {
+            transport,
+            about,
+            filter,
+            cursor: AtomicU64::new(cursor.0),
+            replaying: AtomicBool::new(false),
+            closed: CancellationToken::new(),
+        });
         let seats = Arc::clone(&self.seats);
         lock(&seats).insert(about.id, Arc::clone(&seat));
         Place { seat, seats, _permit: permit, _counted: self.streams.token() }
+    }
+
+    /// Ends an event stream or a poll; `false` if there is none with that id.
+    pub(crate) fn close(&self, id: Uuid) -> bool {
+        lock(&self.seats).get(&id).map(|seat| seat.closed.cancel()).is_some()
     }
 
     /// Where event streams and polls stand: those furthest behind, at most `limit`, and how they get their events.
@@ -124,6 +136,8 @@ struct Seat {
     // Relaxed, both: figures to show, which nothing is decided by.
     cursor: AtomicU64,
     replaying: AtomicBool,
+    /// Cancelled when an admin closes it.
+    closed: CancellationToken,
 }
 
 impl Seat {
@@ -151,6 +165,13 @@ impl Place {
     pub(crate) fn stands_at(&self, cursor: Seq, replaying: bool) {
         self.seat.cursor.store(cursor.0, Ordering::Relaxed);
         self.seat.replaying.store(replaying, Ordering::Relaxed);
+    }
+}
+
+impl Place {
+    /// Waits until an admin closes the session.
+    pub(crate) async fn closed(&self) {
+        self.seat.closed.cancelled().await;
     }
 }
 

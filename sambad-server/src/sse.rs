@@ -17,6 +17,7 @@ use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::auth::Pass;
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
@@ -46,7 +47,8 @@ pub(crate) async fn stream(
         // Not a 503, after which a browser's EventSource never comes back.
         return Ok((HEADERS, Body::from(goodbye(state.drain.reconnect_after()))).into_response());
     }
-    let (asked, filter) = (query.after()?, query.filter()?);
+    let pass = Pass::new(state.auth.as_ref(), extensions.get().cloned());
+    let (asked, filter) = (query.after()?, query.filter_within(pass.user())?);
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
@@ -61,6 +63,7 @@ pub(crate) async fn stream(
         subscription,
         state,
         ended: false,
+        pass,
         place,
     };
     feed.note();
@@ -89,6 +92,7 @@ struct Feed {
     replaying: bool,
     state: AppState,
     ended: bool,
+    pass: Pass,
     /// Given back when hyper lets go of the body.
     place: Place,
 }
@@ -115,6 +119,8 @@ impl Feed {
             // heartbeat is needed.
             biased;
             () = self.state.drain.begins() => Input::Drain(self.state.drain.reconnect_after()),
+            () = self.pass.ended() => return None,
+            () = self.place.closed() => return None,
             delivery = self.subscription.next() => Input::Delivery(delivery),
             () = sleep(self.state.config.heartbeat) => Input::Heartbeat,
         };

@@ -9,6 +9,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{LogBounds, Seq};
@@ -145,7 +146,9 @@ macro_rules! dispatch_rows {
         match $self {
             Self::Sqlite($store) => $call.await,
             #[cfg(feature = "simulation")]
-            Self::Simulated(_) => Err(Error::Internal { what: "a simulated store has no lists".into(), source: None }),
+            Self::Simulated(_) => {
+                Err(Error::Internal { what: "a simulated store has no lists and no accounts".into(), source: None })
+            }
         }
     };
 }
@@ -192,6 +195,14 @@ pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> 
     sqlite::restore(file, &sqlite::path(url)?).await
 }
 
+pub(crate) async fn change_access(url: &str, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+    sqlite::change(&sqlite::path(url)?, change, actor).await
+}
+
+pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
+    sqlite::admins(&sqlite::path(url)?).await
+}
+
 impl Writer {
     /// Carries out `requests` in one transaction.
     ///
@@ -203,6 +214,14 @@ impl Writer {
 
     async fn commit_at(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
         dispatch!(self, writer => writer.commit(requests, clock))
+    }
+
+    /// Changes who may come in, with its entry in the audit log.
+    ///
+    /// # Errors
+    /// As [`Writer::commit`].
+    pub(crate) async fn change_access(&mut self, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+        dispatch_rows!(self, writer => writer.change_access(change, actor, Timestamp::now()))
     }
 
     /// Deletes a portion of the oldest events that `retention` does not keep; `None` when it keeps all that are stored.
@@ -289,6 +308,29 @@ impl Store {
 
     pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {
         dispatch_rows!(self, store => store.analytics(now))
+    }
+
+    pub(crate) async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
+        dispatch_rows!(self, store => store.admin(email))
+    }
+
+    /// The account of the session whose cookie has this digest, and when it ends.
+    pub(crate) async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
+        dispatch_rows!(self, store => store.admin_session(digest, Timestamp::now()))
+    }
+
+    /// Reads revocations after `n`, in their order.
+    pub(crate) async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
+        match self {
+            Self::Sqlite(store) => store.revocations(n, limit).await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads entries of the audit log before `n`, the newest first.
+    pub(crate) async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
+        dispatch_rows!(self, store => store.audit(n, limit))
     }
 
     pub(crate) async fn close(&self) {

@@ -42,7 +42,7 @@ impl Lookups {
                     lookups.add(a);
                     lookups.add(b);
                 }
-                Command::RemoveContact { id } => {
+                Command::RemoveContact { id, .. } => {
                     lookups.contact_ids.insert(*id);
                 }
             }
@@ -240,7 +240,7 @@ impl Plan {
         match command {
             Command::Login { phone, name } => Ok(self.login(phone, name.as_deref(), ids)),
             Command::AddContact { user, contact, name } => self.add_contact(user, contact, name.as_deref(), ids),
-            Command::RemoveContact { id } => self.remove_contact(*id),
+            Command::RemoveContact { id, owner } => self.remove_contact(*id, *owner),
             Command::SendMessage { from, to, content, message_type } => self.send_message(from, to, content, message_type, ids),
         }
     }
@@ -304,8 +304,12 @@ impl Plan {
         Ok((Outcome::ContactAdded { contact, created: true }, Some(seq)))
     }
 
-    fn remove_contact(&mut self, id: ContactId) -> Result<(Outcome, Option<Seq>), Error> {
-        let contact = self.loaded.contacts.remove(&id).ok_or(Error::ContactNotFound { id })?;
+    fn remove_contact(&mut self, id: ContactId, owner: Option<UserId>) -> Result<(Outcome, Option<Seq>), Error> {
+        // Somebody else's is not there, as far as they can tell.
+        let is_theirs = |contact: &Contact| owner.is_none_or(|owner| owner == contact.user_id);
+        let found = self.loaded.contacts.get(&id).cloned().filter(is_theirs);
+        let contact = found.ok_or(Error::ContactNotFound { id })?;
+        self.loaded.contacts.remove(&id);
         self.loaded.by_pair.remove(&(contact.user_id, contact.contact_user_id));
         // What this batch added is not in the store yet: taking it out of the plan removes it.
         match self.new_contacts.iter().position(|new| *new == id) {

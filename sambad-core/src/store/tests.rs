@@ -120,7 +120,8 @@ async fn a_batch_is_carried_out_in_order() {
 async fn refused_commands_leave_their_neighbours_alone() {
     let mut fixture = Fixture::new().await;
     let nobody: ContactId = "00000000-0000-7000-8000-000000000000".parse().unwrap();
-    let commands = vec![login(A), add(A, A), add(A, C), message(C, A, "x"), Command::RemoveContact { id: nobody }, login(B)];
+    let commands =
+        vec![login(A), add(A, A), add(A, C), message(C, A, "x"), Command::RemoveContact { id: nobody, owner: None }, login(B)];
     let results = fixture.commit(commands).await.results;
     let codes: Vec<_> = results.iter().map(|result| result.as_ref().map_err(Error::code).err()).collect();
     let expected = [None, Some("self_contact"), Some("user_not_found"), Some("user_not_found"), Some("contact_not_found"), None];
@@ -134,7 +135,7 @@ async fn refused_commands_leave_their_neighbours_alone() {
 async fn contacts_can_be_removed_and_added_again_in_one_batch() {
     let mut fixture = Fixture::new().await;
     let stored = contact(&fixture.commit(vec![login(A), login(B), add(A, B)]).await.results[2]);
-    let remove = Command::RemoveContact { id: stored.id };
+    let remove = Command::RemoveContact { id: stored.id, owner: None };
     let results = fixture.commit(vec![remove.clone(), remove, add(A, B)]).await.results;
     assert_eq!(contact(&results[0]), stored);
     assert_eq!(results[1].as_ref().map_err(Error::code), Err("contact_not_found"));

@@ -27,7 +27,7 @@ async fn lived_in(retention: Retention) -> TempDir {
         core.sambad.execute(message, None).await.unwrap();
         let Outcome::ContactAdded { contact, .. } = added.outcome else { panic!("{added:?}") };
         if pair[0] < ids[20] {
-            core.sambad.execute(Command::RemoveContact { id: contact.id }, None).await.unwrap();
+            core.sambad.execute(Command::RemoveContact { id: contact.id, owner: None }, None).await.unwrap();
         }
     }
     if retention != Retention::Forever {

@@ -152,6 +152,6 @@ async fn churn(core: &Core, one: UserId, two: UserId, pairs: u32) {
         let (user, contact) = (UserRef::Id(one), UserRef::Id(two));
         let added = core.sambad.execute(Command::AddContact { user, contact, name: None }, None).await.unwrap();
         let Receipt { outcome: Outcome::ContactAdded { contact, .. }, .. } = added else { panic!("{added:?}") };
-        core.sambad.execute(Command::RemoveContact { id: contact.id }, None).await.unwrap();
+        core.sambad.execute(Command::RemoveContact { id: contact.id, owner: None }, None).await.unwrap();
     }
 }

@@ -1,12 +1,20 @@
 //! On whose behalf a request is made.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use sambad_core::{Timestamp, UserId};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use clap::ValueEnum;
+use sambad_core::access::Actor;
+use sambad_core::{Phone, Sambad, Timestamp, UserId, UserRef};
 use serde::{Deserialize, Serialize};
 
-/// What a principal may do; the policy says which routes that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+use crate::error::ApiError;
+use crate::sessions::Remote;
+
+/// What a principal may do; the route table says which routes that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// One user: their own contacts, messages and events.
@@ -17,27 +25,82 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
-    /// The name that tokens and the audit log have for it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Service => "service",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// On whose behalf a request is made; authentication puts it into the request's extensions, unless nobody is authenticated.
+/// On whose behalf a request is made; authentication puts it into the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Principal {
-    pub(crate) role: Role,
+    pub(crate) roles: Vec<Role>,
     /// Who: a user's id, an account's address, a service's name.
     pub(crate) subject: Arc<str>,
     /// The user that all is confined to, of a principal with that role.
     pub(crate) user: Option<UserId>,
-    /// The ids by which it can be revoked: the token's own, that of its family.
+    /// The phone that an outside issuer vouches for: whoever has it may log in.
+    pub(crate) verified_phone: Option<Phone>,
+    /// The ids by which it can be revoked: the token's own and its family's, or the digest of the cookie.
     pub(crate) ids: Vec<Arc<str>>,
     /// When it ends.
     pub(crate) expires_at: Timestamp,
+}
+
+impl Principal {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether a session may go on as this one: the same person with the same rights.
+    pub(crate) fn continues(&self, before: &Self) -> bool {
+        self.subject == before.subject && self.user == before.user && self.roles == before.roles
+    }
+}
+
+/// Who asks: nobody in particular while authentication is off.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Option<Principal>,
+    remote: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let remote = parts.extensions.get::<Remote>().map_or_else(String::new, |remote| remote.0.ip().to_string());
+        Ok(Self { principal: parts.extensions.get().cloned(), remote })
+    }
+}
+
+impl Caller {
+    /// The user that everything is confined to, if it is.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.principal.as_ref().and_then(|principal| principal.user)
+    }
+
+    /// What a list is about: a user sees their own, and is refused what is another's.
+    pub(crate) fn confine(&self, asked: Option<UserId>) -> Result<Option<UserId>, ApiError> {
+        match (self.user(), asked) {
+            (Some(own), Some(other)) if own != other => Err(ApiError::Forbidden("that is another user's")),
+            (own, asked) => Ok(own.or(asked)),
+        }
+    }
+
+    /// Refuses to act for anybody but themselves.
+    pub(crate) async fn must_be(&self, user: &UserRef, sambad: &Sambad) -> Result<(), ApiError> {
+        let Some(own) = self.user() else { return Ok(()) };
+        let id = match user {
+            UserRef::Id(id) => Some(*id),
+            // A phone that is nobody's is not theirs either, and they are not told which it is.
+            other => sambad.user(other).await?.value.map(|user| user.id),
+        };
+        if id == Some(own) { Ok(()) } else { Err(ApiError::Forbidden("that is another user's")) }
+    }
+
+    /// Whether it reads as an operator, which the audit log tells of.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.principal.as_ref().is_some_and(|principal| principal.user.is_none() && principal.has(Role::Admin))
+    }
+
+    /// As the audit log names it.
+    pub(crate) fn actor(&self) -> Actor {
+        let name = self.principal.as_ref().map_or("anonymous", |principal| &principal.subject);
+        Actor { name: name.to_owned(), remote: self.remote.clone() }
+    }
 }

@@ -1,11 +1,16 @@
 //! What the binary does beside serving: one verb a file.
 
+mod admin;
 mod backup;
 mod check;
+mod key;
 mod machine;
 mod restore;
+mod token;
 
 use std::io::{self, Write as _};
+
+use sambad_core::access::Actor;
 
 use crate::config::{Cli, Command};
 
@@ -15,7 +20,15 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
         Command::Check { repair } => check::run(cli, *repair).await,
         Command::Backup { file } => backup::run(cli, file).await,
         Command::Restore { file } => restore::run(cli, file).await,
+        Command::Key(command) => key::run(command),
+        Command::Token(command) => token::run(cli, command).await,
+        Command::Admin(command) => admin::run(cli, command).await,
     }
+}
+
+/// Who acts at the command line, as the audit log names them.
+fn operator() -> Actor {
+    Actor { name: "operator".into(), remote: String::new() }
 }
 
 /// Writes a line of data to stdout.

@@ -1,6 +1,8 @@
 //! What the person who starts the server decides: flags, then environment, then defaults.
 
+mod auth;
 mod clients;
+mod commands;
 mod limits;
 mod tls;
 
@@ -12,11 +14,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
 
+pub use auth::{AuthArgs, AuthMode};
 pub use clients::{ClientLimitArgs, ClientLimits};
+pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
 pub use tls::TlsArgs;
 
 use crate::tls::Tls;
+
+pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
 /// Real-time sync backend: REST in, gap-free WebSocket events out, one binary with an embedded database.
 ///
@@ -53,6 +59,9 @@ pub struct Cli {
     /// At shutdown, how long /readyz fails while everything is still served, so that a load balancer notices
     #[arg(long, env = "SAMBAD_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
     pub drain_delay: Duration,
+    /// Who may come in.
+    #[command(flatten)]
+    pub access: AuthArgs,
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -87,6 +96,15 @@ pub enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Make the keys that tokens are signed with
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make and revoke tokens, also while a server runs
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Manage the accounts that may see the dashboard, also while a server runs
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 /// How a log line looks.
@@ -113,9 +131,13 @@ impl Cli {
     }
 
     /// What the server is to be run with.
-    #[must_use]
-    pub fn server(&self) -> ServerConfig {
-        ServerConfig {
+    ///
+    /// # Errors
+    /// When what callers authenticate by is not complete.
+    pub fn server(&self) -> anyhow::Result<ServerConfig> {
+        Ok(ServerConfig {
+            auth: self.access.config()?,
+            allowed_origins: self.access.allowed_origin.clone(),
             default_country_code: self.default_country_code.clone(),
             sessions_max: self.limits.sessions_max,
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
@@ -124,13 +146,18 @@ impl Cli {
             body_timeout: self.clients.body_timeout,
             clients: self.clients.limits(),
             ..ServerConfig::default()
-        }
+        })
     }
 }
 
 /// How the server translates; everything has a default.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
+    /// Whether callers have to say who they are. Default: nobody has to.
+    pub auth: AuthConfig,
+    /// Origins whose pages may use the server, beside its own. Default none; while nobody has to authenticate and it listens
+    /// on loopback, none means any.
+    pub allowed_origins: Vec<String>,
     /// Country code of numbers that come without one. Default `+91`.
     pub default_country_code: CountryCode,
     /// Sessions, WebSocket or event stream, at a time. Default 100,000; more are refused as overloaded.
@@ -157,6 +184,8 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            auth: AuthConfig::None,
+            allowed_origins: Vec::new(),
             default_country_code: CountryCode::default(),
             sessions_max: 100_000,
             heartbeat: Duration::from_secs(25),

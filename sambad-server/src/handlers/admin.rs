@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::model::Snapshot;
 use sambad_core::{Activity, Cursor, EventKind, Sambad, Seq, Timestamp, UserId, UserOrder, limits};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::users;
+use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Query, limit_param};
+use crate::extract::{Query, Segment, limit_param};
 use crate::reply;
 use crate::router::AppState;
 use crate::sessions::Transport;
@@ -74,6 +76,29 @@ pub(crate) async fn sessions(State(state): State<AppState>, Query(query): Query<
     let total = state.open_sessions();
     let connected = Connected { total, head: bounds.head, sessions: sessions.collect() };
     Ok(reply::at(bounds.head_cursor(), Json(connected)))
+}
+
+#[derive(Serialize)]
+struct Closed {
+    message: &'static str,
+    session: Uuid,
+}
+
+/// `DELETE /api/admin/sessions/{id}`: its client is told not to come back.
+pub(crate) async fn close_session(
+    State(state): State<AppState>,
+    caller: Caller,
+    Segment(id): Segment,
+) -> Result<Response, ApiError> {
+    let id: Uuid = id.parse().map_err(|_| sambad_core::Error::InvalidId { field: "id" })?;
+    if !state.sessions.close(id) && !state.shards.expel(id).await {
+        return Err(ApiError::NoSuchSession);
+    }
+    if state.auth.is_some() {
+        let note = AccessChange::Note { action: AuditAction::SessionClosed, subject: id.to_string() };
+        state.sambad.change_access(note, caller.actor()).await?;
+    }
+    Ok(Json(Closed { message: "Session closed", session: id }).into_response())
 }
 
 /// `GET /api/admin/users`

@@ -8,6 +8,7 @@ use sambad_core::{Command, ContactQuery, CountryCode, Error, Outcome, Receipt, S
 use serde::{Deserialize, Serialize};
 
 use super::unexpected_outcome;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, required, user_ref};
 use crate::reply;
@@ -45,8 +46,15 @@ struct ContactReply<'a> {
 }
 
 /// `POST /api/contacts`
-pub(crate) async fn add(State(state): State<AppState>, payload: Payload<AddContact>) -> Result<Response, ApiError> {
+pub(crate) async fn add(
+    State(state): State<AppState>,
+    caller: Caller,
+    payload: Payload<AddContact>,
+) -> Result<Response, ApiError> {
     let command = payload.body.into_command(&state.config.default_country_code)?;
+    if let Command::AddContact { user, .. } = &command {
+        caller.must_be(user, &state.sambad).await?;
+    }
     let receipt = state.sambad.execute(command, payload.key).await?;
     let Outcome::ContactAdded { contact, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let (status, message) =
@@ -63,17 +71,22 @@ pub(crate) struct ListQuery {
 }
 
 /// `GET /api/contacts`
-pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn list(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    uri: Uri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
-    let user = id_param("userId", query.user_id.as_deref())?;
+    let user = caller.confine(id_param("userId", query.user_id.as_deref())?)?;
     let query = ContactQuery { user, after: id_param("after", query.after.as_deref())? };
     Ok(reply::page(&uri, &sambad.contacts(&query, limit).await?))
 }
 
 /// `DELETE /api/contacts/{id}`
-pub(crate) async fn remove(State(sambad): State<Sambad>, Segment(id): Segment) -> Result<Response, ApiError> {
+pub(crate) async fn remove(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| Error::InvalidId { field: "id" })?;
-    let receipt = sambad.execute(Command::RemoveContact { id }, None).await?;
+    let receipt = sambad.execute(Command::RemoveContact { id, owner: caller.user() }, None).await?;
     let Outcome::ContactRemoved { contact } = &receipt.outcome else { return Err(unexpected_outcome()) };
     Ok(answer(&receipt, StatusCode::OK, "Contact removed", contact))
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::Extensions;
 use axum::response::Response;
-use sambad_core::{After, Cursor, Error, EventPage, Filter, Seq, limits};
+use sambad_core::{After, Cursor, Error, EventPage, Filter, Seq, UserId, limits};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::auth::Pass;
 use crate::error::ApiError;
 use crate::extract::{Query, id_param, limit_param, param};
 use crate::reply;
@@ -44,6 +45,12 @@ impl StreamQuery {
         Ok(Filter { kinds, user: id_param("user", self.user.as_deref())? })
     }
 
+    /// What the reader gets: a user nothing but what is theirs, whatever the query says.
+    pub(crate) fn filter_within(&self, confined: Option<UserId>) -> Result<Filter, Error> {
+        let filter = self.filter()?;
+        Ok(Filter { user: confined.or(filter.user), ..filter })
+    }
+
     /// How many events a page may have.
     pub(crate) fn limit(&self) -> Result<u32, Error> {
         limit_param(self.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_EVENTS_MAX)
@@ -68,14 +75,20 @@ pub(crate) async fn list(
     extensions: Extensions,
 ) -> Result<Response, ApiError> {
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
-    let filter = query.filter()?;
+    let mut pass = Pass::new(state.auth.as_ref(), extensions.get().cloned());
+    let filter = query.filter_within(pass.user())?;
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
     let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
     let permit = (!wait.is_zero()).then(|| state.session_permit(&extensions)).transpose()?;
     let about = About::begin(&extensions);
     let place = permit.map(|permit| state.sessions.place(permit, Transport::Poll, about, filter, begins));
-    match read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()).await {
+    let answer = tokio::select! {
+        answer = read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()) => answer,
+        () = pass.ended() => return Err(ApiError::Unauthorized("token has ended")),
+        () = closed(place.as_ref()) => return Err(ApiError::Forbidden("an admin closed this session")),
+    };
+    match answer {
         Ok(page) => {
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
             let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));
@@ -88,6 +101,14 @@ pub(crate) async fn list(
         // With the refusal comes where to go on once the reader has reloaded its state.
         Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until an admin closes the session that a poll is while it waits.
+async fn closed(place: Option<&Place>) {
+    match place {
+        Some(place) => place.closed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,11 +3,13 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::model::Message;
 use sambad_core::{Command, Error, MessageQuery, Outcome, Sambad, Seq};
 use serde::{Deserialize, Serialize};
 
 use super::unexpected_outcome;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, recipient_ref, required, user_ref};
 use crate::reply;
@@ -51,8 +53,16 @@ struct Sent<'a> {
 }
 
 /// `POST /api/messages`
-pub(crate) async fn send(State(sambad): State<Sambad>, payload: Payload<SendMessage>) -> Result<Response, ApiError> {
-    let receipt = sambad.execute(payload.body.into_command()?, payload.key).await?;
+pub(crate) async fn send(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    payload: Payload<SendMessage>,
+) -> Result<Response, ApiError> {
+    let command = payload.body.into_command()?;
+    if let Command::SendMessage { from, .. } = &command {
+        caller.must_be(from, &sambad).await?;
+    }
+    let receipt = sambad.execute(command, payload.key).await?;
     let Outcome::MessageSent { message } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let body = Sent { fields: message, message: "Message sent successfully", seq: receipt.seq };
     Ok(reply::receipt(&receipt, StatusCode::CREATED, body))
@@ -68,12 +78,23 @@ pub(crate) struct ListQuery {
 }
 
 /// `GET /api/messages`
-pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn list(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    uri: Uri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
     let query = MessageQuery {
-        user: id_param("userId", query.user_id.as_deref())?,
+        user: caller.confine(id_param("userId", query.user_id.as_deref())?)?,
         with: id_param("withUserId", query.with_user_id.as_deref())?,
         after: id_param("after", query.after.as_deref())?,
     };
+    if caller.is_admin() {
+        // Before they are handed out: what cannot be told afterwards is not read.
+        let subject = query.user.map_or_else(|| "all users".to_owned(), |user| user.to_string());
+        let note = AccessChange::Note { action: AuditAction::MessagesRead, subject };
+        sambad.change_access(note, caller.actor()).await?;
+    }
     Ok(reply::page(&uri, &sambad.messages(&query, limit).await?))
 }

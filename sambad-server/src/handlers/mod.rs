@@ -1,6 +1,8 @@
 //! One resource a file: extract, one call to the core, wire type.
 
+pub(crate) mod access;
 pub(crate) mod admin;
+pub(crate) mod audit;
 pub(crate) mod contacts;
 pub(crate) mod events;
 pub(crate) mod health;

@@ -1,13 +1,16 @@
 //! `/api/users`: log in, list, show.
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use sambad_core::model::User;
 use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery};
 use serde::{Deserialize, Serialize};
 
+use super::access::UserTokens;
 use super::unexpected_outcome;
+use crate::auth::{Caller, Role};
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
 use crate::reply;
@@ -49,14 +52,32 @@ struct LoggedIn<'a> {
     created: bool,
     seq: Option<Seq>,
     user: &'a User,
+    /// Where callers have to say who they are.
+    #[serde(flatten)]
+    tokens: Option<UserTokens>,
 }
 
 /// `POST /api/users/login`
-pub(crate) async fn login(State(state): State<AppState>, payload: Payload<Login>) -> Result<Response, ApiError> {
+pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload: Payload<Login>) -> Result<Response, ApiError> {
     let command = payload.body.into_command(&state.config.default_country_code)?;
+    if let (Some(principal), Command::Login { phone, .. }) = (&caller.principal, &command)
+        && !principal.has(Role::Service)
+        && principal.verified_phone.as_ref() != Some(phone)
+    {
+        return Err(ApiError::Forbidden("token does not vouch for this phone"));
+    }
     let receipt = state.sambad.execute(command, payload.key).await?;
     let Outcome::LoggedIn { user, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
-    Ok(reply::receipt(&receipt, StatusCode::OK, LoggedIn { fields: user, created: *created, seq: receipt.seq, user }))
+    let tokens = match &state.auth {
+        Some(auth) => Some(auth.begin_family(user.id, &caller, &state).await?),
+        None => None,
+    };
+    let body = LoggedIn { fields: user, created: *created, seq: receipt.seq, user, tokens };
+    let mut response = reply::receipt(&receipt, StatusCode::OK, body);
+    if state.auth.is_some() {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,8 +115,10 @@ fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
 }
 
 /// `GET /api/users/{id}`
-pub(crate) async fn show(State(sambad): State<Sambad>, Segment(id): Segment) -> Result<Response, ApiError> {
-    let found = sambad.user(&extract::user_ref("id", &id)?).await?;
+pub(crate) async fn show(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
+    let user = extract::user_ref("id", &id)?;
+    caller.must_be(&user, &sambad).await?;
+    let found = sambad.user(&user).await?;
     let user = found.value.ok_or(Error::UserNotFound { role: "user" })?;
     Ok(reply::at(found.cursor, axum::Json(user)))
 }

@@ -16,6 +16,7 @@ use axum::extract::{Request, State};
 use axum::http::{Extensions, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use sambad_core::UserId;
 
 use crate::auth::{Principal, Role};
 use crate::config::ClientLimits;
@@ -33,13 +34,13 @@ pub(crate) const FORGET_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a principal is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct PrincipalKey(Role, Arc<str>);
+pub(crate) struct PrincipalKey(Arc<str>, Option<UserId>);
 
 impl PrincipalKey {
     /// `None` without authentication, and for services: those act for everybody, and their own operator bounds them.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
-        let principal = extensions.get::<Principal>().filter(|principal| principal.role != Role::Service)?;
-        Some(Self(principal.role, Arc::clone(&principal.subject)))
+        let principal = extensions.get::<Principal>().filter(|principal| !principal.has(Role::Service))?;
+        Some(Self(Arc::clone(&principal.subject), principal.user))
     }
 }
 
@@ -157,9 +158,10 @@ mod tests {
     use super::*;
 
     fn acting(role: Role, subject: &str) -> Extensions {
-        let principal = Principal { role, subject: subject.into(), user: None, ids: Vec::new(), expires_at: Timestamp::now() };
+        let (ids, expires_at) = (Vec::new(), Timestamp::now());
+        let (user, verified_phone) = (None, None);
         let mut extensions = Extensions::new();
-        extensions.insert(principal);
+        extensions.insert(Principal { roles: vec![role], subject: subject.into(), user, verified_phone, ids, expires_at });
         extensions
     }
 
@@ -169,7 +171,7 @@ mod tests {
     fn a_principal_has_bounds_wherever_it_comes_from() {
         let limits = ClientLimits { principal_requests_per_s: 1, principal_sessions_max: 1, ..ClientLimits::default() };
         let doorkeeper = Doorkeeper::new(&limits);
-        let (asha, ravi, admin) = (acting(Role::User, "asha"), acting(Role::User, "ravi"), acting(Role::Admin, "asha"));
+        let (asha, ravi, admin) = (acting(Role::User, "asha"), acting(Role::User, "ravi"), acting(Role::Admin, "admin"));
         let sessions: Vec<_> = [&asha, &ravi, &admin].map(|who| doorkeeper.session(who).unwrap()).into();
         for who in [&asha, &ravi, &admin] {
             assert!(doorkeeper.principal(who).is_ok());

@@ -18,6 +18,10 @@ pub(crate) enum CloseReason {
     RateLimited,
     /// The client sent too much that is no frame of the contract.
     BadFrames,
+    /// The token has ended or was revoked.
+    Unauthorized,
+    /// An admin closed the session.
+    Forbidden,
 }
 
 impl CloseReason {
@@ -28,6 +32,8 @@ impl CloseReason {
             Self::Stalled => 4009,
             Self::RateLimited => 4029,
             Self::BadFrames => 4500,
+            Self::Unauthorized => 4501,
+            Self::Forbidden => 4503,
         }
     }
 
@@ -39,6 +45,8 @@ impl CloseReason {
             Self::Stalled => "stalled".into(),
             Self::RateLimited => "rate_limited".into(),
             Self::BadFrames => "bad_frames".into(),
+            Self::Unauthorized => "unauthorized".into(),
+            Self::Forbidden => "forbidden".into(),
         }
     }
 
@@ -61,6 +69,8 @@ mod tests {
             (CloseReason::Stalled, 4009, "stalled"),
             (CloseReason::RateLimited, 4029, "rate_limited"),
             (CloseReason::BadFrames, 4500, "bad_frames"),
+            (CloseReason::Unauthorized, 4501, "unauthorized"),
+            (CloseReason::Forbidden, 4503, "forbidden"),
         ] {
             assert_eq!((reason.code(), reason.reason().as_str()), (code, text));
             assert!(reason.reason().len() <= 123);

@@ -15,6 +15,8 @@ pub(crate) enum ClientFrame {
     Ping,
     /// Replaces the filter.
     Subscribe(Filter),
+    /// Goes on by a new token.
+    Auth(String),
 }
 
 /// Why a frame is refused; the session goes on.
@@ -36,6 +38,7 @@ struct Incoming {
     kind: String,
     types: Option<Vec<String>>,
     user: Option<String>,
+    token: Option<String>,
 }
 
 impl ClientFrame {
@@ -48,7 +51,8 @@ impl ClientFrame {
         match incoming.kind.as_str() {
             "ping" => Ok(Self::Ping),
             "subscribe" => incoming.filter().map(Self::Subscribe),
-            _ => Err(BadFrame::new("unknown_type", "expected type ping or subscribe")),
+            "auth" => incoming.token.map(Self::Auth).ok_or_else(|| BadFrame::new("invalid_field", "token: missing")),
+            _ => Err(BadFrame::new("unknown_type", "expected type ping, subscribe or auth")),
         }
     }
 }
@@ -78,6 +82,8 @@ pub(crate) enum ServerFrame {
     Resync { data: Resync },
     Pong,
     Subscribed { data: Subscribed },
+    TokenExpiring { data: Until },
+    Authenticated { data: Until },
     Error { code: &'static str, message: String },
 }
 
@@ -108,6 +114,11 @@ pub(crate) struct Subscribed {
     cursor: Cursor,
 }
 
+#[derive(Debug, Serialize)]
+pub(crate) struct Until {
+    expires_at: Option<Timestamp>,
+}
+
 impl ServerFrame {
     pub(crate) fn connected(message: &'static str, session: Uuid, cursor: Cursor, bounds: LogBounds, heartbeat_s: u64) -> Self {
         let data = Connected { session, cursor, head: bounds.head, first: bounds.first, heartbeat_s };
@@ -125,6 +136,15 @@ impl ServerFrame {
     pub(crate) fn subscribed(filter: &Filter, cursor: Cursor) -> Self {
         let types = filter.kinds.iter().map(sambad_core::EventKind::as_str).collect();
         Self::Subscribed { data: Subscribed { types, user: filter.user, cursor } }
+    }
+
+    pub(crate) fn token_expiring(expires_at: Timestamp) -> Self {
+        Self::TokenExpiring { data: Until { expires_at: Some(expires_at) } }
+    }
+
+    /// Without end while nobody has to say who they are.
+    pub(crate) fn authenticated(expires_at: Option<Timestamp>) -> Self {
+        Self::Authenticated { data: Until { expires_at } }
     }
 
     pub(crate) fn error(bad: BadFrame) -> Self {

@@ -9,7 +9,9 @@ pub(crate) mod shard;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use axum::http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{Parts, Upgraded};
@@ -18,6 +20,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::auth::{Pass, chosen_subprotocol};
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
@@ -52,7 +55,10 @@ pub(crate) async fn upgrade(
     if state.drain.has_begun() {
         return Err(ApiError::Draining);
     }
-    let (after, filter) = (query.after()?, query.filter()?);
+    let principal = request.extensions().get().cloned();
+    let pass = Pass::new(state.auth.as_ref(), principal);
+    let (after, filter) = (query.after()?, query.filter_within(pass.user())?);
+    let protocol = chosen_subprotocol(request.headers());
     let permit = state.session_permit(request.extensions())?;
     let about = About::begin(request.extensions());
     let upgraded = hyper::upgrade::on(&mut request);
@@ -64,7 +70,7 @@ pub(crate) async fn upgrade(
             (Ok(bounds.head), bounds)
         }
     };
-    let start = Start { about, at, bounds, filter, replaying: after.is_some() };
+    let start = Start { about, at, bounds, filter, pass, replaying: after.is_some() };
     let (config, shard) = (state.config.clone(), state.shards.pick());
     let tasks = state.sessions.tasks.clone();
     tasks.spawn(async move {
@@ -75,7 +81,7 @@ pub(crate) async fn upgrade(
         let Some(mut session) = Session::begin(socket, write, start, config, shard).await else { return };
         session.run(&state.drain).await;
     });
-    Ok(switching_protocols(&accept))
+    Ok(switching_protocols(&accept, protocol))
 }
 
 /// Takes the stream out of hyper and parts it: tungstenite reads the one half, a shard writes the other.
@@ -128,11 +134,12 @@ fn handshake(headers: &HeaderMap) -> Result<String, ApiError> {
     Ok(derive_accept_key(key.as_bytes()))
 }
 
-fn switching_protocols(accept: &str) -> Response {
+fn switching_protocols(accept: &str, protocol: Option<HeaderValue>) -> Response {
     let mut response = (StatusCode::SWITCHING_PROTOCOLS, Body::empty()).into_response();
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64 is ASCII"));
+    headers.extend(protocol.map(|protocol| (SEC_WEBSOCKET_PROTOCOL, protocol)));
     response
 }

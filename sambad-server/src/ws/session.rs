@@ -21,6 +21,7 @@ use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
 use super::shard::{Opening, ShardHandle, SocketWriteHalf, WriteHalf};
+use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::limits::Pace;
@@ -43,6 +44,8 @@ pub(super) struct Start {
     pub(super) at: Result<Seq, ResyncReason>,
     pub(super) bounds: LogBounds,
     pub(super) filter: Filter,
+    /// By what right it goes on.
+    pub(super) pass: Pass,
     /// Whether a position was asked for.
     pub(super) replaying: bool,
 }
@@ -55,6 +58,7 @@ pub(super) struct Session {
     /// Resolves when the shard gives the session up.
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
+    pass: Pass,
     bad_frames: u32,
     /// How often it may still speak.
     pace: Pace,
@@ -69,6 +73,7 @@ enum Input {
     /// The shard gave the session up, for a reason that the client is told, or because the socket broke.
     GivenUp(Option<CloseReason>),
     Timer,
+    Pass(Notice),
     /// The server goes: come back after this time.
     Drain(Duration),
 }
@@ -115,7 +120,8 @@ impl Session {
         let write = shard.open(opening).await?;
         let next_ping = Instant::now() + config.heartbeat;
         let pace = Pace::per_second(config.clients.session_frames_per_s);
-        Some(Self { id, socket, write, given_up, config, bad_frames: 0, pace, next_ping, heard_by: None })
+        let pass = start.pass;
+        Some(Self { id, socket, write, given_up, config, pass, bad_frames: 0, pace, next_ping, heard_by: None })
     }
 
     /// Serves the socket until either side ends it.
@@ -144,6 +150,7 @@ impl Session {
                 message = self.socket.next() => Input::Heard(message.map_or(Heard::Gone, Heard::from)),
                 reason = &mut self.given_up => Input::GivenUp(reason.ok()),
                 () = sleep_until(timer) => Input::Timer,
+                notice = self.pass.notice() => Input::Pass(notice),
                 () = drain.begins() => Input::Drain(drain.reconnect_after()),
             };
             if let Err(end) = self.handle(input).await {
@@ -158,6 +165,8 @@ impl Session {
             Input::GivenUp(Some(reason)) => Err(End::Close(reason)),
             Input::Heard(heard) => self.receive(heard).await,
             Input::Timer => self.tick().await,
+            Input::Pass(Notice::Expiring(at)) => self.send(&ServerFrame::token_expiring(at)).await,
+            Input::Pass(Notice::Ended) => Err(End::Close(CloseReason::Unauthorized)),
             Input::Drain(reconnect_after) => Err(End::Close(CloseReason::Drain { reconnect_after })),
         }
     }
@@ -186,14 +195,15 @@ impl Session {
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {
-                self.write.filter(filter).await;
+                // A user is confined to what is theirs, whatever they ask for.
+                self.write.filter(Filter { user: self.pass.user().or(filter.user), ..filter }).await;
                 Ok(())
             }
-            Heard::Bad(bad) => {
-                self.bad_frames += 1;
-                self.refuse(bad).await?;
-                if self.bad_frames >= BAD_FRAMES_MAX { Err(End::Close(CloseReason::BadFrames)) } else { Ok(()) }
-            }
+            Heard::Frame(ClientFrame::Auth(token)) => match self.pass.renew(&token).await {
+                Ok(expires_at) => self.send(&ServerFrame::authenticated(expires_at)).await,
+                Err(error) => self.bad_frame(BadFrame::new(error.code(), error.message())).await,
+            },
+            Heard::Bad(bad) => self.bad_frame(bad).await,
             Heard::Ping => {
                 // tungstenite would write the pong with its next read, which ends when the client says something else.
                 self.socket.flush().await.map_err(|_| End::Gone)?;
@@ -208,6 +218,13 @@ impl Session {
             }
             Heard::Gone => Err(End::Gone),
         }
+    }
+
+    /// Refuses a frame; too many end the session.
+    async fn bad_frame(&mut self, bad: BadFrame) -> Result<(), End> {
+        self.bad_frames += 1;
+        self.refuse(bad).await?;
+        if self.bad_frames >= BAD_FRAMES_MAX { Err(End::Close(CloseReason::BadFrames)) } else { Ok(()) }
     }
 
     async fn refuse(&mut self, bad: BadFrame) -> Result<(), End> {

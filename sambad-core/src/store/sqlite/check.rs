@@ -8,6 +8,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
+use super::access::check_audit;
 use super::{MIGRATIONS, failed, identity, lock, rows};
 use crate::check::{COUNTERS, Finding, Severity};
 use crate::cursor::LogBounds;
@@ -21,6 +22,8 @@ const TOLD_EVENTS_MAX: i64 = 5;
 const TOLD_DAYS_MAX: usize = 5;
 
 const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the last backup.";
+const INVESTIGATE: &str =
+    "Somebody wrote to the file past Sambad: compare it with the server's logs, which have each entry's hash.";
 const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
 
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations";
@@ -174,6 +177,7 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
     }
     findings.push(pragmas(&mut tx).await?);
     findings.push(foreign_keys(&mut tx).await?);
+    findings.push(audit(&mut tx).await?);
     let extent = extent(&mut tx).await?;
     findings.push(dense(&mut tx, &extent).await?);
     findings.push(time(&mut tx).await?);
@@ -219,6 +223,16 @@ async fn schema(connection: &mut SqliteConnection) -> Result<(Finding, bool), sq
             (Finding::fault(subject, detail, "Use the version of Sambad that wrote it, or a newer one."), false)
         }
     })
+}
+
+/// Whether the schema is the one this version writes.
+pub(super) async fn has_current_schema(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    schema(connection).await.map(|(_, current)| current)
+}
+
+async fn audit(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
+    let (faults, entries) = check_audit(connection).await?;
+    Ok(Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing"), INVESTIGATE))
 }
 
 async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {

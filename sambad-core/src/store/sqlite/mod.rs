@@ -1,5 +1,6 @@
 //! SQLite: one writer, a few readers, WAL with an fsync per COMMIT.
 
+mod access;
 mod backup;
 mod check;
 mod identity;
@@ -19,6 +20,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub(super) use self::access::{admins, change};
 pub(super) use self::backup::{backup, restore};
 pub(super) use self::check::{check, repair};
 use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::{failed, rows};
+use super::{access, failed, rows};
+use crate::access::{Admin, AuditEntry, Revocation};
 use crate::command::UserRef;
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
@@ -131,6 +132,29 @@ impl Reader {
         let mut tx = self.pool.begin().await.map_err(failed)?;
         let row = sqlx::query(BOUNDS).fetch_one(&mut *tx).await.map_err(failed)?;
         Ok(Reading { bounds: rows::bounds(&row).map_err(failed)?, tx })
+    }
+
+    pub(crate) async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
+        let found = sqlx::query(access::ADMIN).bind(email).fetch_optional(&self.pool).await.map_err(failed)?;
+        found.as_ref().map(access::admin).transpose().map_err(failed)
+    }
+
+    pub(crate) async fn admin_session(&self, digest: &str, now: Timestamp) -> Result<Option<(String, Timestamp)>, Error> {
+        let query = sqlx::query(access::SESSION).bind(digest).bind(now.as_micros());
+        let found = query.fetch_optional(&self.pool).await.map_err(failed)?;
+        found.map(|row| Ok((row.try_get(0)?, rows::timestamp(&row, 1)?))).transpose().map_err(failed)
+    }
+
+    pub(crate) async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
+        let found = sqlx::query(access::REVOCATIONS).bind(n).bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
+        found.iter().map(access::revocation).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    pub(crate) async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
+        let mut reading = self.begin().await?;
+        let query = sqlx::query(access::AUDIT).bind(n).bind(limit);
+        let found = query.fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        reading.done(found.iter().map(access::entry).collect::<Result<_, _>>().map_err(failed)?).await
     }
 
     pub(crate) async fn bounds(&self) -> Result<LogBounds, Error> {

@@ -14,7 +14,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Row as _
 use uuid::ContextV7;
 
 use super::write_back::{self, Wal};
-use super::{failed, outcome_unknown, rows};
+use super::{access, failed, outcome_unknown, rows};
+use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, to_json};
@@ -65,6 +66,20 @@ impl Writer {
         self.keep_connection(connection);
         self.wal = wal;
         Ok(committed)
+    }
+
+    /// Changes who may come in, with its entry in the audit log.
+    pub(crate) async fn change_access(
+        &mut self,
+        change: &AccessChange,
+        actor: &Actor,
+        clock: Timestamp,
+    ) -> Result<AccessOutcome, Error> {
+        let mut connection = self.take_connection().await?;
+        let outcome = access::apply(&mut connection, change, actor, clock).await.map_err(failed)?;
+        self.wal = write_back::commit(&mut connection).await.map_err(outcome_unknown)?;
+        self.keep_connection(connection);
+        Ok(outcome)
     }
 
     /// Writes a page that stays as it is.

@@ -26,6 +26,7 @@ use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use audience::SessionKey;
 use socket::Socket;
@@ -69,6 +70,8 @@ enum Request<S> {
     Silence { key: SessionKey },
     /// End now.
     Gone { key: SessionKey },
+    /// Close the session with this id, and say whether it was here.
+    Expel { session: Uuid, reply: oneshot::Sender<bool> },
     /// Tell where the sessions furthest behind stand.
     Standings { limit: usize, reply: oneshot::Sender<Vec<Standing>> },
 }
@@ -116,6 +119,12 @@ impl Shards {
         futures_util::future::join_all(shards).await.concat()
     }
 
+    /// Closes a session as an admin asks; `false` if there is none with that id.
+    pub(crate) async fn expel(&self, session: Uuid) -> bool {
+        let shards = self.shards.iter().map(|shard| shard.expel(session));
+        futures_util::future::join_all(shards).await.contains(&true)
+    }
+
     /// The shards in turn.
     pub(super) fn pick(&self) -> ShardHandle {
         // Relaxed: any order of turns spreads sessions evenly.
@@ -146,6 +155,12 @@ impl<S: Socket> ShardHandle<S> {
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
         Some(WriteHalf { requests: self.requests, key })
+    }
+
+    async fn expel(&self, session: Uuid) -> bool {
+        let (reply, expelled) = oneshot::channel();
+        let asked = self.requests.send(Request::Expel { session, reply }).await;
+        asked.is_ok() && expelled.await.unwrap_or(false)
     }
 
     /// Nothing when the server is gone.

@@ -189,6 +189,14 @@ impl<S: Socket> Shard<S> {
                 }
             }
             Request::Gone { key } => self.remove(key),
+            Request::Expel { session, reply } => {
+                let key = self.sessions.iter().find(|(_, outbound)| outbound.about.id == session).map(|(key, _)| key);
+                if let Some(key) = key {
+                    self.give_up(key, CloseReason::Forbidden);
+                }
+                // Whoever asked may have gone away.
+                let _ = reply.send(key.is_some());
+            }
             Request::Standings { limit, reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.standings(limit));

@@ -62,7 +62,9 @@ fn wanted(world: &World, kind: u64, number: usize, contacts: &mut Vec<ContactId>
             let [user, contact] = [first, second].map(|index| UserRef::Id(world.users[index]));
             Command::AddContact { user, contact, name: None }
         }
-        12..14 if !contacts.is_empty() => Command::RemoveContact { id: contacts.swap_remove(chance.index(contacts.len())) },
+        12..14 if !contacts.is_empty() => {
+            Command::RemoveContact { id: contacts.swap_remove(chance.index(contacts.len())), owner: None }
+        }
         14 => message(somebody(), nobody()),
         15 => {
             let user = somebody();

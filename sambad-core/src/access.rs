@@ -1,0 +1,264 @@
+//! Who may come in: admins' accounts, refresh tokens, revocations, and the audit log of all that.
+//!
+//! **Invariant:** a change and its entry in the audit log are one transaction. Secrets never come here: passwords as argon2id
+//! hashes, cookies and refresh tokens as digests.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::id::UserId;
+use crate::time::Timestamp;
+
+/// Failed logins in a row after which an account is locked.
+pub const LOGIN_FAILURES_MAX: i64 = 5;
+/// How long an account is locked first; each further failure doubles it.
+pub const LOCK_MIN: Duration = Duration::from_secs(30);
+/// How long an account is locked at most.
+pub const LOCK_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Who asks for a change, as the audit log names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// An admin's address, a user's id, a service's name; `operator` at the command line, `anonymous` before a login.
+    pub name: String,
+    /// The client's address; empty at the command line.
+    pub remote: String,
+}
+
+/// A change of who may come in, or something that the audit log keeps.
+#[derive(Debug, Clone)]
+pub enum AccessChange {
+    /// Make an account, or give it a new password and end its sessions.
+    AddAdmin {
+        /// The account.
+        email: String,
+        /// In PHC form.
+        password_hash: String,
+    },
+    /// Delete an account and end its sessions.
+    RemoveAdmin {
+        /// The account.
+        email: String,
+    },
+    /// The password was right: begin a session, unless the account is locked or has another password by now.
+    LoginAdmin {
+        /// The account.
+        email: String,
+        /// The hash that the password was compared with.
+        password_hash: String,
+        /// Of the cookie.
+        digest: String,
+        /// When the session ends.
+        expires_at: Timestamp,
+    },
+    /// The password was wrong, the account locked or unknown.
+    FailLogin {
+        /// What was given as the account.
+        email: String,
+    },
+    /// End an admin's session.
+    LogoutAdmin {
+        /// Of the cookie.
+        digest: String,
+    },
+    /// A user has logged in: begin a family of refresh tokens.
+    StartFamily {
+        /// The user.
+        user: UserId,
+        /// The family's id.
+        family: String,
+        /// Of its first token.
+        digest: String,
+        /// When that token ends.
+        expires_at: Timestamp,
+    },
+    /// Use up a refresh token; one that was used before revokes its family.
+    Refresh {
+        /// Of the token.
+        digest: String,
+        /// Of the token that follows it.
+        next: String,
+        /// When that one ends.
+        expires_at: Timestamp,
+        /// Until when access tokens of the family may live, if it is revoked.
+        revoked_until: Timestamp,
+    },
+    /// Refuse a token or a family from now on.
+    Revoke {
+        /// The id of the token or of its family.
+        id: String,
+        /// When it would have ended by itself.
+        expires_at: Timestamp,
+    },
+    /// Nothing but an entry in the audit log.
+    Note {
+        /// What was done.
+        action: AuditAction,
+        /// To what.
+        subject: String,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessOutcome {
+    /// It was made.
+    Done,
+    /// There is no such account, session or token, or it has ended.
+    Unknown,
+    /// The account refuses logins for now.
+    Locked,
+    /// The token was used up; the next one stands.
+    Refreshed {
+        /// Whose it is.
+        user: UserId,
+        /// The family's id.
+        family: String,
+    },
+    /// The token had been used before: its family is revoked.
+    Reused {
+        /// Whose it was.
+        user: UserId,
+        /// The family's id.
+        family: String,
+    },
+}
+
+/// What the audit log tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditAction {
+    /// An account was made, or got a new password.
+    AdminAdded,
+    /// An account was deleted.
+    AdminRemoved,
+    /// An admin logged in.
+    AdminLoggedIn,
+    /// An admin logged out.
+    AdminLoggedOut,
+    /// A login failed.
+    LoginFailed,
+    /// A login failed since its account is locked.
+    LoginLocked,
+    /// A user logged in.
+    UserLoggedIn,
+    /// A user logged out.
+    UserLoggedOut,
+    /// A refresh token came twice, and its family was revoked.
+    RefreshTokenReused,
+    /// A token was made at the command line.
+    TokenCreated,
+    /// A token or a family was revoked.
+    TokenRevoked,
+    /// An admin read messages.
+    MessagesRead,
+    /// An admin closed a session.
+    SessionClosed,
+}
+
+impl AuditAction {
+    /// The name that is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AdminAdded => "admin_added",
+            Self::AdminRemoved => "admin_removed",
+            Self::AdminLoggedIn => "admin_logged_in",
+            Self::AdminLoggedOut => "admin_logged_out",
+            Self::LoginFailed => "login_failed",
+            Self::LoginLocked => "login_locked",
+            Self::UserLoggedIn => "user_logged_in",
+            Self::UserLoggedOut => "user_logged_out",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::TokenCreated => "token_created",
+            Self::TokenRevoked => "token_revoked",
+            Self::MessagesRead => "messages_read",
+            Self::SessionClosed => "session_closed",
+        }
+    }
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// 1, 2, 3, … without holes.
+    pub n: i64,
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what or whom.
+    pub subject: String,
+    /// From where; empty at the command line.
+    pub remote: String,
+    /// SHA-256 over the hash before and these fields, in hex.
+    pub hash: String,
+}
+
+impl AuditEntry {
+    /// The hash that the entry must have after one with the hash `before`; the first follows the empty text.
+    #[must_use]
+    pub fn hash_after(&self, before: &str) -> String {
+        let fields = (self.n, self.time.as_micros(), &self.actor, &self.action, &self.subject, &self.remote);
+        let json = serde_json::to_string(&fields).unwrap_or_default();
+        hex(&Sha256::new().chain_update(before).chain_update([b'\n']).chain_update(json).finalize())
+    }
+}
+
+/// Bytes in hex, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// An admin's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Its address, lower case.
+    pub email: String,
+    /// In PHC form.
+    pub password_hash: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it refuses every login.
+    pub locked_until: Timestamp,
+}
+
+/// An id that is refused from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its place among all; read on from here.
+    pub n: i64,
+    /// A token, a family, or the digest of a cookie.
+    pub id: String,
+    /// After that nothing with it is valid anyway.
+    pub expires_at: Timestamp,
+}
+
+/// How long an account is locked after so many failures in a row.
+#[must_use]
+pub fn lock_time(failures: i64) -> Duration {
+    let Ok(beyond) = u32::try_from(failures - LOGIN_FAILURES_MAX) else { return Duration::ZERO };
+    LOCK_MIN.saturating_mul(1 << beyond.min(16)).min(LOCK_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a few slips cost nothing, guessing costs ever more, and nobody is locked out for long. Method: a table.
+    #[test]
+    fn locks_grow_to_a_bound() {
+        for (failures, seconds) in [(0, 0), (4, 0), (5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (1_000_000, 900)] {
+            assert_eq!(lock_time(failures), Duration::from_secs(seconds), "{failures}");
+        }
+    }
+}

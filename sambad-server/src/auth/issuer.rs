@@ -1,0 +1,227 @@
+//! Tokens of an outside issuer, by its published keys.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use sambad_core::{CountryCode, Phone, Timestamp, UserId};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::principal::{Principal, Role};
+
+/// How rarely an unknown key makes the set be read again.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How old the set may be before it is read again all the same: a key that the issuer withdrew must go.
+const AGE_MAX: Duration = Duration::from_secs(600);
+/// How long the issuer may take to answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a set of keys, at most.
+const SET_BYTES_MAX: usize = 1 << 20;
+/// Seconds by which the issuer's clock may differ from ours.
+const LEEWAY_S: u64 = 30;
+
+/// Where the issuer's keys are, and what its tokens must say.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// A file, or an address: `https://…`, on loopback also `http://…`.
+    pub jwks: String,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The `aud` that says that a token is meant for this server.
+    pub audience: String,
+}
+
+type Keys = HashMap<String, (Algorithm, DecodingKey)>;
+
+/// An outside issuer.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    source: Source,
+    issuer: String,
+    audience: String,
+    keys: RwLock<Arc<Keys>>,
+    /// When the set was last asked for; held while it is.
+    asked: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    Address(reqwest::Client, reqwest::Url),
+}
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    jti: Option<String>,
+    phone_number: Option<String>,
+    phone_number_verified: Option<bool>,
+    firebase: Option<Firebase>,
+    sambad_user: Option<UserId>,
+    #[serde(default)]
+    sambad_roles: Vec<Role>,
+}
+
+/// Firebase has no `phone_number_verified`, and says instead how somebody signed in.
+#[derive(Debug, Deserialize)]
+struct Firebase {
+    sign_in_provider: Option<String>,
+}
+
+impl Issuer {
+    /// Reads the keys; of an address that does not answer now, later.
+    pub(super) async fn open(config: &IssuerConfig) -> anyhow::Result<Self> {
+        let source = source(&config.jwks)?;
+        let mut asked = Some(Instant::now());
+        let keys = match (source.read().await, &source) {
+            (Ok(keys), _) => keys,
+            (Err(error), Source::File(_)) => return Err(error),
+            (Err(error), Source::Address(..)) => {
+                tracing::warn!(error = format!("{error:#}"), "issuer's keys cannot be read; tried again with the first token");
+                asked = None;
+                Keys::new()
+            }
+        };
+        let (issuer, audience) = (config.issuer.clone(), config.audience.clone());
+        Ok(Self { source, issuer, audience, keys: RwLock::new(Arc::new(keys)), asked: Mutex::new(asked) })
+    }
+
+    /// Verifies a token that names the key `kid`; `None` if there is no such key.
+    pub(super) async fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        kid: &str,
+    ) -> Option<Result<Principal, jsonwebtoken::errors::Error>> {
+        let (algorithm, key) = match self.key(kid) {
+            Some(found) => {
+                // Nobody with a good key waits for an issuer that answers slowly.
+                if self.is_old() {
+                    let issuer = Arc::clone(self);
+                    tokio::spawn(async move { issuer.refresh(AGE_MAX).await });
+                }
+                found
+            }
+            None => {
+                self.refresh(REFRESH_PAUSE).await;
+                self.key(kid)?
+            }
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY_S;
+        Some(decode::<Claims>(token, &key, &validation).map(|decoded| decoded.claims.into_principal(token)))
+    }
+
+    fn key(&self, kid: &str) -> Option<(Algorithm, DecodingKey)> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
+    }
+
+    fn is_old(&self) -> bool {
+        self.asked.try_lock().is_ok_and(|asked| asked.is_none_or(|at| at.elapsed() >= AGE_MAX))
+    }
+
+    /// Reads the set again unless that was tried within `pause`; what cannot be read leaves the last good set.
+    async fn refresh(&self, pause: Duration) {
+        // Whoever comes while it is read waits for it, and then need not read it again.
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|at| at.elapsed() < pause) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        match self.source.read().await {
+            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "issuer's keys cannot be read; the last ones stay"),
+        }
+    }
+}
+
+impl Claims {
+    fn into_principal(self, token: &str) -> Principal {
+        let by_phone = self.firebase.and_then(|firebase| firebase.sign_in_provider).is_some_and(|provider| provider == "phone");
+        let verified = self.phone_number_verified.unwrap_or(by_phone);
+        let phone = self.phone_number.filter(|_| verified).and_then(|phone| Phone::parse(&phone, &CountryCode::default()).ok());
+        let mut roles = self.sambad_roles;
+        // Without the user it is about, that role would not be confined.
+        roles.retain(|role| *role != Role::User);
+        if self.sambad_user.is_some() {
+            roles.push(Role::User);
+        }
+        Principal {
+            roles,
+            subject: self.sub.into(),
+            user: self.sambad_user,
+            verified_phone: phone,
+            ids: vec![self.jti.unwrap_or_else(|| super::digest(token)).into()],
+            expires_at: Timestamp::from_micros(self.exp.saturating_mul(1_000_000)),
+        }
+    }
+}
+
+fn source(jwks: &str) -> anyhow::Result<Source> {
+    if !jwks.contains("://") {
+        return Ok(Source::File(jwks.into()));
+    }
+    let url: reqwest::Url = jwks.parse().with_context(|| format!("{jwks} is no address"))?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+        bail!("{jwks}: an issuer's keys must come by https");
+    }
+    let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
+    Ok(Source::Address(client.context("no client for the issuer's keys")?, url))
+}
+
+impl Source {
+    async fn read(&self) -> anyhow::Result<Keys> {
+        let bytes = match self {
+            Self::File(path) => tokio::fs::read(path).await.with_context(|| format!("cannot read {}", path.display()))?,
+            Self::Address(client, url) => fetch(client, url).await.with_context(|| format!("cannot get {url}"))?,
+        };
+        let set: JwkSet = serde_json::from_slice(&bytes).context("not a set of keys (RFC 7517)")?;
+        Ok(set.keys.iter().filter_map(usable).collect())
+    }
+}
+
+async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> anyhow::Result<Vec<u8>> {
+    let mut response = client.get(url.clone()).send().await?.error_for_status()?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > SET_BYTES_MAX {
+            bail!("the set is larger than {SET_BYTES_MAX} bytes");
+        }
+    }
+    Ok(bytes)
+}
+
+/// A key with the one algorithm that it is for; others in the set are left out.
+fn usable(jwk: &Jwk) -> Option<(String, (Algorithm, DecodingKey))> {
+    let kid = jwk.common.key_id.clone()?;
+    if jwk.common.public_key_use.as_ref().is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
+        return None;
+    }
+    let (algorithm, name) = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        _ => return None,
+    };
+    if jwk.common.key_algorithm.is_some_and(|stated| stated != name) {
+        return None;
+    }
+    Some((kid, (algorithm, DecodingKey::from_jwk(jwk).ok()?)))
+}

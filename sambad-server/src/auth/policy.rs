@@ -1,0 +1,62 @@
+//! Who may ask for a route: decided before the handler, by what the route table says.
+
+use axum::extract::{Request, State};
+use axum::http::header::UPGRADE;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::{Credentials, Principal, Role};
+use crate::error::ApiError;
+use crate::router::AppState;
+
+/// Who may ask for a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Whoever reaches the server.
+    Anyone,
+    /// A principal with one of these roles.
+    Roles(&'static [Role]),
+    /// A principal with one of these roles, or somebody whose phone an outside issuer vouches for.
+    RolesOrVerifiedPhone(&'static [Role]),
+}
+
+impl Who {
+    fn includes(self, principal: &Principal) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Roles(roles) => roles.iter().any(|role| principal.has(*role)),
+            Self::RolesOrVerifiedPhone(roles) => {
+                principal.verified_phone.is_some() || roles.iter().any(|role| principal.has(*role))
+            }
+        }
+    }
+}
+
+/// Lets a request through to its handler if it may, with its principal.
+pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&state, who, &parts).await {
+        Ok(principal) => {
+            if let Some(principal) = principal {
+                parts.extensions.insert(principal);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+async fn admit(state: &AppState, who: Who, request: &Parts) -> Result<Option<Principal>, ApiError> {
+    let headers = &request.headers;
+    let credentials = Credentials::of(headers);
+    // A browser sends a cookie along by itself, and so it does with what a proxy authenticates by. It is looked at before
+    // anything else: a foreign page learns nothing, not even whether somebody is logged in.
+    let by_token = matches!(credentials, Some(Credentials::Token(_)));
+    if headers.contains_key(UPGRADE) || !request.method.is_safe() && !by_token {
+        state.origins.check(headers, &request.uri)?;
+    }
+    let Some(auth) = state.auth.as_ref().filter(|_| who != Who::Anyone) else { return Ok(None) };
+    let principal = auth.authenticate(credentials).await?;
+    if who.includes(&principal) { Ok(Some(principal)) } else { Err(ApiError::Forbidden("not with these rights")) }
+}

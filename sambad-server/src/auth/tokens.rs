@@ -1,0 +1,122 @@
+//! The server's own tokens: made and verified here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, Header, Validation, decode, encode};
+use sambad_core::{Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::keys::{self, Key};
+use super::principal::{Principal, Role};
+
+/// Who issues them, and for whom.
+const ISSUER: &str = "sambad";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    roles: Vec<Role>,
+    jti: String,
+    /// The family of a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fam: Option<String>,
+    iat: i64,
+    exp: i64,
+}
+
+/// What a token is to say.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) roles: Vec<Role>,
+    pub(crate) subject: String,
+    pub(crate) family: Option<String>,
+    pub(crate) lives: Duration,
+}
+
+/// A token that was made.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) token: String,
+    pub(crate) id: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Makes and verifies the server's own tokens.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    keys: Vec<Key>,
+    validation: Validation,
+}
+
+impl Tokens {
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        Ok(Self { keys: keys::load(path)?, validation })
+    }
+
+    /// Signs a token.
+    pub(crate) fn issue(&self, grant: Grant) -> Result<Issued, sambad_core::Error> {
+        let now = Timestamp::now().as_micros().div_euclid(1_000_000);
+        let exp = now.saturating_add(i64::try_from(grant.lives.as_secs()).unwrap_or(i64::MAX));
+        let id = Uuid::now_v7().to_string();
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: ISSUER.into(),
+            sub: grant.subject,
+            roles: grant.roles,
+            jti: id.clone(),
+            fam: grant.family,
+            iat: now,
+            exp,
+        };
+        let key = &self.keys[0];
+        let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        let token = encode(&header, &claims, &key.signs).map_err(|error| sambad_core::Error::Internal {
+            what: "token cannot be signed".into(),
+            source: Some(error.into()),
+        })?;
+        Ok(Issued { token, id, expires_at: Timestamp::from_micros(exp.saturating_mul(1_000_000)) })
+    }
+
+    /// The key that a token names, if it is one of these.
+    pub(crate) fn key(&self, kid: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+
+    /// Verifies a token that names `key`.
+    pub(crate) fn verify(&self, token: &str, key: &Key) -> Result<Principal, jsonwebtoken::errors::Error> {
+        let claims = decode::<Claims>(token, &key.verifies, &self.validation)?.claims;
+        let user = claims.roles.contains(&Role::User).then(|| claims.sub.parse::<UserId>()).transpose();
+        let user = user.map_err(|_| jsonwebtoken::errors::ErrorKind::InvalidSubject)?;
+        Ok(Principal {
+            roles: claims.roles,
+            subject: claims.sub.into(),
+            user,
+            verified_phone: None,
+            ids: std::iter::once(claims.jti).chain(claims.fam).map(Arc::from).collect(),
+            expires_at: Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)),
+        })
+    }
+}
+
+/// The id under which a token is revoked and when it ends, read without verifying it.
+pub(crate) fn id_and_end(token: &str) -> Option<(String, Timestamp)> {
+    #[derive(Deserialize)]
+    struct Named {
+        jti: Option<String>,
+        exp: i64,
+    }
+    let claims: Named = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
+    let id = claims.jti.unwrap_or_else(|| super::digest(token));
+    Some((id, Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))))
+}

@@ -1,0 +1,99 @@
+//! Who may come in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use sambad_core::time::duration;
+
+use crate::auth::{AuthConfig, IssuerConfig, TokenConfig};
+
+/// Whether callers have to say who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// Nobody has to: whoever reaches the server may do everything. Allowed on loopback only
+    None,
+    /// By a token, or by an admin's cookie
+    Token,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AuthArgs {
+    /// Whether callers have to say who they are
+    #[arg(long, env = "SAMBAD_AUTH", value_enum, default_value_t = AuthMode::None)]
+    pub auth: AuthMode,
+    /// Let whoever reaches the server do everything, also when it listens beyond this machine
+    #[arg(long, env = "SAMBAD_INSECURE_NO_AUTH")]
+    pub insecure_no_auth: bool,
+    /// Keys that tokens are signed with; `sambad-server key generate FILE` makes it
+    #[arg(long, global = true, env = "SAMBAD_AUTH_KEY", value_name = "FILE")]
+    pub auth_key: Option<PathBuf>,
+    /// Published keys of an outside issuer whose tokens are taken as well
+    #[arg(long, env = "SAMBAD_AUTH_JWKS", value_name = "URL|FILE", requires = "auth_issuer", requires = "auth_audience")]
+    pub auth_jwks: Option<String>,
+    /// The `iss` of that issuer's tokens
+    #[arg(long, env = "SAMBAD_AUTH_ISSUER", value_name = "TEXT")]
+    pub auth_issuer: Option<String>,
+    /// The `aud` by which that issuer's tokens are meant for this server
+    #[arg(long, env = "SAMBAD_AUTH_AUDIENCE", value_name = "TEXT")]
+    pub auth_audience: Option<String>,
+    /// Origin whose pages may use this server, such as https://admin.example; repeatable. Its own always may
+    #[arg(long, env = "SAMBAD_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
+    pub allowed_origin: Vec<String>,
+    /// How long a user's token lives
+    #[arg(long, env = "SAMBAD_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = duration)]
+    pub token_ttl: Duration,
+    /// How long a refresh token lives unused
+    #[arg(long, env = "SAMBAD_REFRESH_TTL", default_value = "30d", value_name = "TIME", value_parser = duration)]
+    pub refresh_ttl: Duration,
+    /// How long an admin's session lives
+    #[arg(long, env = "SAMBAD_ADMIN_SESSION_TTL", default_value = "12h", value_name = "TIME", value_parser = duration)]
+    pub admin_session_ttl: Duration,
+}
+
+impl AuthArgs {
+    /// What the server is to be run with.
+    ///
+    /// # Errors
+    /// When the key file is missing.
+    pub fn config(&self) -> anyhow::Result<AuthConfig> {
+        if self.auth == AuthMode::None {
+            return Ok(AuthConfig::None);
+        }
+        let key_file =
+            self.auth_key.clone().context("--auth token needs --auth-key FILE: `sambad-server key generate FILE` makes it")?;
+        let issuer = match (&self.auth_jwks, &self.auth_issuer, &self.auth_audience) {
+            (Some(jwks), Some(issuer), Some(audience)) => {
+                Some(IssuerConfig { jwks: jwks.clone(), issuer: issuer.clone(), audience: audience.clone() })
+            }
+            (None, None, None) => None,
+            _ => bail!("--auth-jwks, --auth-issuer and --auth-audience go together"),
+        };
+        let Self { token_ttl, refresh_ttl, admin_session_ttl, .. } = *self;
+        Ok(AuthConfig::Token(TokenConfig { key_file, issuer, token_ttl, refresh_ttl, admin_session_ttl }))
+    }
+
+    /// Refuses to let everybody in on a network by accident.
+    ///
+    /// # Errors
+    /// When callers need not say who they are, `listen` is not loopback, and nobody said that this is meant.
+    pub fn refuse_to_be_open(&self, listen: std::net::SocketAddr) -> anyhow::Result<()> {
+        if self.auth == AuthMode::None && !listen.ip().is_loopback() && !self.insecure_no_auth {
+            bail!(
+                "{listen} is not a loopback address, and --auth none lets whoever reaches it do everything: use --auth token, or \
+                 say --insecure-no-auth if a proxy authenticates"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let expected = "expected an origin such as https://admin.example, without a path";
+    let (scheme, host) = text.split_once("://").ok_or(expected)?;
+    let well_formed = matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']);
+    if well_formed { Ok(text.to_ascii_lowercase()) } else { Err(expected.into()) }
+}

@@ -1,0 +1,217 @@
+//! Logging in and out: users by refresh tokens, admins by a cookie.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse as _, Response};
+use sambad_core::access::{AccessChange, AccessOutcome};
+use sambad_core::{Error, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::auth::tokens::Grant;
+use crate::auth::{Auth, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
+use crate::error::ApiError;
+use crate::extract::{JsonBody, Payload, required};
+use crate::router::AppState;
+
+/// Bytes of an account's address, at most.
+///
+/// Source: RFC 5321, 4.5.3.1.3.
+const EMAIL_BYTES_MAX: usize = 254;
+/// What a failed login is told, whatever was wrong.
+const WRONG: ApiError = ApiError::Unauthorized("wrong address or password, or too many attempts");
+
+/// What a user goes on with after a login or a refresh.
+#[derive(Debug, Serialize)]
+pub(crate) struct UserTokens {
+    token: String,
+    token_expires_at: Timestamp,
+    refresh_token: String,
+}
+
+impl Auth {
+    /// Begins a family of tokens for a user who has logged in.
+    pub(crate) async fn begin_family(&self, user: UserId, caller: &Caller, state: &AppState) -> Result<UserTokens, ApiError> {
+        let (family, refresh_token) = (Uuid::now_v7().to_string(), new_secret()?);
+        let change = AccessChange::StartFamily {
+            user,
+            family: family.clone(),
+            digest: digest(&refresh_token),
+            expires_at: Timestamp::now().plus(self.config.refresh_ttl),
+        };
+        state.sambad.change_access(change, caller.actor()).await?;
+        self.user_tokens(user, family, refresh_token)
+    }
+
+    fn user_tokens(&self, user: UserId, family: String, refresh_token: String) -> Result<UserTokens, ApiError> {
+        let lives = self.config.token_ttl;
+        let grant = Grant { roles: vec![Role::User], subject: user.to_string(), family: Some(family), lives };
+        let issued = self.tokens.issue(grant)?;
+        Ok(UserTokens { token: issued.token, token_expires_at: issued.expires_at, refresh_token })
+    }
+}
+
+/// What nobody on the way may keep.
+fn secret(body: impl Serialize) -> Response {
+    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response()
+}
+
+/// While callers need not say who they are, there is nothing to log in to.
+fn auth(state: &AppState) -> Result<&Auth, ApiError> {
+    state.auth.as_deref().ok_or(ApiError::NoSuchPath)
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RefreshBody {
+    refresh_token: Option<String>,
+}
+
+impl JsonBody for RefreshBody {}
+
+/// `POST /api/users/refresh`
+pub(crate) async fn refresh(
+    State(state): State<AppState>,
+    caller: Caller,
+    payload: Payload<RefreshBody>,
+) -> Result<Response, ApiError> {
+    let auth = auth(&state)?;
+    let old = required("refresh_token", payload.body.refresh_token.as_deref())?;
+    let (next, now) = (new_secret()?, Timestamp::now());
+    let change = AccessChange::Refresh {
+        digest: digest(old),
+        next: digest(&next),
+        expires_at: now.plus(auth.config.refresh_ttl),
+        revoked_until: now.plus(auth.config.token_ttl.max(auth.config.refresh_ttl)),
+    };
+    match state.sambad.change_access(change, caller.actor()).await? {
+        AccessOutcome::Refreshed { user, family } => Ok(secret(auth.user_tokens(user, family, next)?)),
+        AccessOutcome::Reused { .. } => {
+            auth.revocations.read_on(&state.sambad).await?;
+            Err(ApiError::Unauthorized("refresh token was used before: log in again"))
+        }
+        _ => Err(ApiError::Unauthorized("refresh token is not valid")),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct LoggedOut {
+    message: &'static str,
+}
+
+/// `POST /api/users/logout`: ends the family of the caller's token, with its sessions.
+pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
+    let auth = auth(&state)?;
+    let ids = caller.principal.as_ref().map(|principal| principal.ids.clone()).unwrap_or_default();
+    let until = Timestamp::now().plus(auth.config.refresh_ttl);
+    for id in ids {
+        let change = AccessChange::Revoke { id: id.to_string(), expires_at: until };
+        state.sambad.change_access(change, caller.actor()).await?;
+    }
+    auth.revocations.read_on(&state.sambad).await?;
+    Ok(secret(LoggedOut { message: "Logged out" }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct AdminLogin {
+    email: Option<String>,
+    password: Option<String>,
+}
+
+// By hand: a password is in no log.
+impl std::fmt::Debug for AdminLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminLogin").field("email", &self.email).finish_non_exhaustive()
+    }
+}
+
+impl JsonBody for AdminLogin {}
+
+#[derive(Debug, Serialize)]
+struct LoggedIn {
+    email: String,
+    expires_at: Timestamp,
+}
+
+/// `POST /api/admin/login`: the same answer, after the same time, whatever is wrong.
+pub(crate) async fn login_admin(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    payload: Payload<AdminLogin>,
+) -> Result<Response, ApiError> {
+    let auth = auth(&state)?;
+    let AdminLogin { email, password } = payload.body;
+    let email = required("email", email.as_deref())?.trim().to_lowercase();
+    let password = password.ok_or_else(|| Error::field("password", "missing"))?;
+    if email.len() > EMAIL_BYTES_MAX || password.len() > passwords::BYTES_MAX {
+        return Err(WRONG);
+    }
+    let account = state.sambad.admin(&email).await?;
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let right = auth.passwords.are_equal(password, hash.clone()).await?;
+    let is_locked = account.is_some_and(|account| account.locked_until > Timestamp::now());
+    let (Some(password_hash), true, false) = (hash, right, is_locked) else {
+        state.sambad.change_access(AccessChange::FailLogin { email }, caller.actor()).await?;
+        return Err(WRONG);
+    };
+    let (cookie, expires_at) = (new_secret()?, Timestamp::now().plus(auth.config.admin_session_ttl));
+    let change = AccessChange::LoginAdmin { email: email.clone(), password_hash, digest: digest(&cookie), expires_at };
+    if state.sambad.change_access(change, caller.actor()).await? != AccessOutcome::Done {
+        return Err(WRONG);
+    }
+    let mut response = secret(LoggedIn { email, expires_at });
+    let lives = auth.config.admin_session_ttl.as_secs();
+    response.headers_mut().insert(SET_COOKIE, set_cookie(&cookie, lives, &headers, &uri));
+    Ok(response)
+}
+
+/// `POST /api/admin/logout`: ends the session of the cookie.
+pub(crate) async fn logout_admin(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let auth = auth(&state)?;
+    if let Some(Credentials::Cookie(cookie)) = Credentials::of(&headers) {
+        state.sambad.change_access(AccessChange::LogoutAdmin { digest: digest(cookie) }, caller.actor()).await?;
+        auth.revocations.read_on(&state.sambad).await?;
+    }
+    let mut response = secret(LoggedOut { message: "Logged out" });
+    response.headers_mut().insert(SET_COOKIE, set_cookie("", 0, &headers, &uri));
+    Ok(response)
+}
+
+/// The cookie that a browser keeps. It goes over TLS only, unless the server was asked by a loopback name.
+fn set_cookie(value: &str, lives_s: u64, headers: &HeaderMap, uri: &Uri) -> HeaderValue {
+    let secure = if is_loopback_name(host(headers, uri).unwrap_or_default()) { "" } else { "; Secure" };
+    let text = format!("{COOKIE_NAME}={value}; Path=/; Max-Age={lives_s}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::try_from(text).expect("a secret is base64")
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or_else(|| host.rsplit_once(':').map_or(host, |(name, _)| name), |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a cookie without `Secure` never goes to a name that a network can see. Method: a table of hosts.
+    #[test]
+    fn only_loopback_names_go_without_tls() {
+        for host in ["localhost", "localhost:4000", "127.0.0.1:4000", "127.9.9.9", "[::1]:4000"] {
+            assert!(is_loopback_name(host), "{host}");
+        }
+        for host in ["", "sambad.example", "localhost.example", "10.0.0.1:4000", "[fe80::1]:4000", "127.0.0.1.example"] {
+            assert!(!is_loopback_name(host), "{host}");
+        }
+    }
+}

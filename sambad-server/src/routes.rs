@@ -1,0 +1,59 @@
+//! Every route there is, with who may ask for it.
+
+use axum::http::Method;
+use axum::routing::{MethodRouter, delete, get, post};
+
+use crate::auth::Role::{Admin, Service, User};
+use crate::auth::Who::{self, Anyone, Roles, RolesOrVerifiedPhone};
+use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
+use crate::router::AppState;
+use crate::{sse, ws};
+
+/// A method of a path.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) who: Who,
+    pub(crate) handler: fn() -> MethodRouter<AppState>,
+}
+
+const fn route(method: Method, path: &'static str, who: Who, handler: fn() -> MethodRouter<AppState>) -> Route {
+    Route { method, path, who, handler }
+}
+
+/// A user's own, and everything for an operator.
+const READERS: Who = Roles(&[User, Admin]);
+/// A user for themselves, and an app's backend for any.
+const WRITERS: Who = Roles(&[User, Service]);
+const ADMINS: Who = Roles(&[Admin]);
+
+/// The table. Files of the dashboard and the like, which are the same for everybody, are `assets`.
+pub(crate) static ROUTES: &[Route] = &[
+    route(Method::GET, "/", Anyone, || get(health::root)),
+    route(Method::GET, "/livez", Anyone, || get(health::livez)),
+    route(Method::GET, "/readyz", Anyone, || get(health::readyz)),
+    route(Method::GET, "/ws", READERS, || get(ws::upgrade)),
+    route(Method::GET, "/api/health", Anyone, || get(health::health)),
+    route(Method::POST, "/api/users/login", RolesOrVerifiedPhone(&[Service]), || post(users::login)),
+    // The refresh token in the body says who asks.
+    route(Method::POST, "/api/users/refresh", Anyone, || post(access::refresh)),
+    route(Method::POST, "/api/users/logout", Roles(&[User]), || post(access::logout_user)),
+    route(Method::GET, "/api/users", ADMINS, || get(users::list)),
+    route(Method::GET, "/api/users/{id}", READERS, || get(users::show)),
+    route(Method::POST, "/api/contacts", WRITERS, || post(contacts::add)),
+    route(Method::GET, "/api/contacts", READERS, || get(contacts::list)),
+    route(Method::DELETE, "/api/contacts/{id}", WRITERS, || delete(contacts::remove)),
+    route(Method::POST, "/api/messages", WRITERS, || post(messages::send)),
+    route(Method::GET, "/api/messages", READERS, || get(messages::list)),
+    route(Method::POST, "/api/sync-contacts", WRITERS, || post(sync_contacts::sync)),
+    route(Method::POST, "/api/admin/login", Anyone, || post(access::login_admin)),
+    route(Method::POST, "/api/admin/logout", ADMINS, || post(access::logout_admin)),
+    route(Method::GET, "/api/admin/analytics", ADMINS, || get(admin::analytics)),
+    route(Method::GET, "/api/admin/activity", ADMINS, || get(admin::activity)),
+    route(Method::GET, "/api/admin/users", ADMINS, || get(admin::users)),
+    route(Method::GET, "/api/admin/sessions", ADMINS, || get(admin::sessions)),
+    route(Method::DELETE, "/api/admin/sessions/{id}", ADMINS, || delete(admin::close_session)),
+    route(Method::GET, "/api/admin/audit", ADMINS, || get(audit::list)),
+    route(Method::GET, "/api/events", READERS, || get(events::list)),
+    route(Method::GET, "/api/events/stream", READERS, || get(sse::stream)),
+];
