@@ -131,7 +131,10 @@ fn warn_if_open(state: &AppState, address: SocketAddr) {
 async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
     shutdown.await;
     state.drain.announce();
-    tokio::time::sleep(state.config.drain_delay).await;
+    if !state.config.drain_delay.is_zero() {
+        // Not for no time at all, which would still be a moment in which the server is neither ready nor draining.
+        tokio::time::sleep(state.config.drain_delay).await;
+    }
     let Sessions { tasks, streams, .. } = &state.sessions;
     tracing::info!(sessions = tasks.len(), streams = streams.len(), "draining");
     state.drain.begin(tasks.len() + streams.len());

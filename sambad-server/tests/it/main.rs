@@ -26,6 +26,8 @@ mod slow_readers;
 mod sse;
 mod sse_ends;
 mod sync_contacts;
+mod tls;
+mod tls_sockets;
 mod transports;
 mod unavailable;
 mod users;
