@@ -178,3 +178,114 @@ impl Drop for TlsWriteHalf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+
+    use super::*;
+
+    const SMALL_BUFFER: u32 = 4096;
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Both halves of a server's end, and a client, over a connection whose buffers hold little.
+    async fn small_connection() -> (TlsReadHalf, TlsWriteHalf, client::TlsStream<TcpStream>) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let server = server.with_no_client_auth().with_single_cert(vec![cert.der().clone()], signing_key.into()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpSocket::new_v4().unwrap();
+        listener.set_send_buffer_size(SMALL_BUFFER).unwrap();
+        listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener: TcpListener = listener.listen(1).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+        let stream = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let (client, server) = tokio::join!(
+            TlsConnector::from(Arc::new(client)).connect(name, stream),
+            TlsAcceptor::from(Arc::new(server)).accept(accepted),
+        );
+        let (read, write) = split(server.unwrap());
+        (read, write, client.unwrap())
+    }
+
+    /// Writes until the socket takes no more; adds what was taken.
+    fn fill(write: &TlsWriteHalf, chunk: usize, taken: &mut Vec<u8>) {
+        loop {
+            let bytes: Vec<u8> = (taken.len()..taken.len() + chunk).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
+            match write.try_write(&bytes) {
+                Ok(n) => taken.extend_from_slice(&bytes[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Goal: the last bytes arrive although nobody writes after them, be the write half still there or not. Method: a full
+    /// socket with encrypted bytes left behind, and then nothing but a task that waits to read.
+    #[tokio::test]
+    async fn what_is_left_behind_is_sent_by_whoever_reads() {
+        for chunk in [1, 1_000, 16 << 10, 100_000] {
+            for dropped in [false, true] {
+                let (mut read, write, mut client) = small_connection().await;
+                let reading = tokio::spawn(async move { read.read(&mut [0; 16]).await });
+                tokio::task::yield_now().await;
+                let mut taken = Vec::new();
+                fill(&write, chunk, &mut taken);
+                assert!(write.0.lock().wants_write(), "something is left behind");
+                let write = Some(write).filter(|_| !dropped);
+                let mut got = vec![0; taken.len()];
+                timeout(PATIENCE, client.read_exact(&mut got)).await.expect("all bytes arrive").unwrap();
+                assert!(got == taken, "{chunk} {dropped}");
+                if dropped {
+                    let end = timeout(PATIENCE, client.read(&mut got)).await.expect("the end is said");
+                    assert_eq!(end.unwrap(), 0);
+                }
+                drop((write, client));
+                // A reset is an end as well.
+                let _ = timeout(PATIENCE, reading).await.expect("the end is seen").unwrap();
+            }
+        }
+    }
+
+    /// Goal: a writer that waits is woken once there is room, and only then. Method: a full socket, on which a wait
+    /// takes longer than the kernel needs; then it is read.
+    #[tokio::test]
+    async fn a_full_socket_is_writable_once_it_is_read() {
+        let (read, write, mut client) = small_connection().await;
+        let mut total = 0;
+        for _ in 0..5 {
+            let mut taken = Vec::new();
+            // The kernel moves bytes to the other end for a while.
+            while timeout(Duration::from_millis(50), write.writable()).await.is_ok() {
+                fill(&write, 5_000, &mut taken);
+            }
+            let mut got = vec![0; taken.len()];
+            let (writable, read) = tokio::join!(timeout(PATIENCE, write.writable()), async {
+                timeout(PATIENCE, client.read_exact(&mut got)).await.expect("bytes arrive")
+            });
+            writable.expect("there is room").unwrap();
+            read.unwrap();
+            assert!(got == taken);
+            total += taken.len();
+        }
+        assert!(total > 5 * 5_000);
+        drop(client);
+        drop(read);
+    }
+}
