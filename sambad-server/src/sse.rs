@@ -63,7 +63,8 @@ pub(crate) async fn stream(
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
-    let place = state.sessions.place(Transport::Sse, about, filter, state.sambad.bounds().head)?;
+    let permit = state.session_permit(&extensions)?;
+    let place = state.sessions.place(permit, Transport::Sse, about, filter, state.sambad.bounds().head);
     let subscription = state.sambad.subscribe(after, filter).await?;
     let cursor = subscription.cursor();
     let feed = Feed {

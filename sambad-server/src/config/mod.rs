@@ -1,6 +1,7 @@
 //! What the person who starts the server decides: flags, then environment, then the file, then defaults.
 
 mod auth;
+mod clients;
 mod commands;
 mod file;
 mod limits;
@@ -8,6 +9,7 @@ mod load;
 mod logs;
 mod metrics;
 mod settings;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,11 +22,15 @@ use sambad_core::{CountryCode, Limits, Retention};
 use tokio::net::TcpListener;
 
 pub use auth::{AuthArgs, AuthMode};
+pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
 pub use logs::{LogArgs, LogRequests};
 pub use metrics::MetricsArgs;
 pub use settings::Settings;
+pub use tls::TlsArgs;
+
+use crate::tls::Tls;
 
 pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
@@ -72,6 +78,12 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Bounds on single clients.
+    #[command(flatten)]
+    pub clients: ClientLimitArgs,
+    /// The certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// What is logged of requests.
     #[command(flatten)]
     pub logs: LogArgs,
@@ -158,6 +170,8 @@ impl Cli {
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
             log_requests: self.logs.log_requests,
+            body_timeout: self.clients.body_timeout,
+            clients: self.clients.limits(),
             ..ServerConfig::default()
         })
     }
@@ -192,6 +206,10 @@ pub struct ServerConfig {
     pub log_requests: LogRequests,
     /// Where metrics are served. Default: at `/metrics` among everything else.
     pub metrics_listener: Option<Arc<TcpListener>>,
+    /// How much one client may take.
+    pub clients: ClientLimits,
+    /// The certificate to show. Default none: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerConfig {
@@ -209,6 +227,8 @@ impl Default for ServerConfig {
             drain_delay: Duration::ZERO,
             log_requests: LogRequests::Failed,
             metrics_listener: None,
+            clients: ClientLimits::default(),
+            tls: None,
         }
     }
 }

@@ -102,8 +102,9 @@ pub(crate) async fn list(
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
     let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
-    let seat = || state.sessions.place(Transport::Poll, About::begin(&extensions), filter, begins);
-    let place = (!wait.is_zero()).then(seat).transpose()?;
+    let permit = (!wait.is_zero()).then(|| state.session_permit(&extensions)).transpose()?;
+    let about = About::begin(&extensions);
+    let place = permit.map(|permit| state.sessions.place(permit, Transport::Poll, about, filter, begins));
     let answer = tokio::select! {
         answer = read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()) => answer,
         () = pass.ended() => return Err(ApiError::Unauthorized("token has ended")),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use sambad_core::{Cursor, Epoch, Filter, LogBounds, ResyncReason, Seq};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -20,10 +19,11 @@ use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
-use super::shard::{Farewell, Opening, ShardHandle, WriteHalf};
+use super::shard::{Farewell, Opening, ShardHandle, SocketWriteHalf, WriteHalf};
 use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
+use crate::limits::Pace;
 use crate::metrics::{SESSION, SessionEnd};
 use crate::router::AppState;
 use crate::sessions::{About, Transport};
@@ -63,6 +63,8 @@ pub(super) struct Session {
     config: Arc<ServerConfig>,
     pass: Pass,
     bad_frames: u32,
+    /// How often it may still speak.
+    pace: Pace,
     next_ping: Instant,
     /// Set by a ping, cleared by anything that arrives.
     heard_by: Option<Instant>,
@@ -93,7 +95,7 @@ impl Session {
     /// Greets the client and hands the write half to the shard; `None` when the server is gone.
     pub(super) async fn begin(
         mut socket: WebSocketStream<Inbound>,
-        write: OwnedWriteHalf,
+        write: SocketWriteHalf,
         start: Start,
         config: Arc<ServerConfig>,
         shard: ShardHandle,
@@ -121,6 +123,7 @@ impl Session {
         let write = shard.open(opening).await?;
         let begun = Instant::now();
         let (epoch, next_ping) = (start.bounds.epoch, begun + config.heartbeat);
+        let pace = Pace::per_second(config.clients.session_frames_per_s);
         Some(Self {
             about,
             epoch,
@@ -131,6 +134,7 @@ impl Session {
             config,
             pass: start.pass,
             bad_frames: 0,
+            pace,
             next_ping,
             heard_by: None,
         })
@@ -213,6 +217,10 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
+        self.socket.get_mut().heard();
+        if !self.pace.take() {
+            return Err(End::Close(CloseReason::RateLimited));
+        }
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {

@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -35,6 +34,7 @@ use audience::SessionKey;
 use census::Census;
 pub(super) use farewell::Farewell;
 use socket::Socket;
+pub(in crate::ws) use socket::SocketWriteHalf;
 use standing::Standing;
 use turn::{Shard, TurnBounds};
 
@@ -56,7 +56,7 @@ pub(crate) struct Shards {
 
 /// How sessions speak to their shard.
 #[derive(Debug)]
-pub(super) struct ShardHandle<S = OwnedWriteHalf> {
+pub(super) struct ShardHandle<S = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
 }
 
@@ -85,7 +85,7 @@ enum Request<S> {
 
 /// A write half with what it is to carry.
 #[derive(Debug)]
-pub(super) struct Opening<S = OwnedWriteHalf> {
+pub(super) struct Opening<S = SocketWriteHalf> {
     pub(super) about: About,
     pub(super) socket: S,
     /// Whole frames that go first.
@@ -148,7 +148,7 @@ impl Shards {
 }
 
 /// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
-async fn run_or_abort(shard: Shard<OwnedWriteHalf>) {
+async fn run_or_abort(shard: Shard<SocketWriteHalf>) {
     if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
         tracing::error!("shard panicked: the process ends");
         std::process::abort();
@@ -201,7 +201,7 @@ impl<S: Socket> ShardHandle<S> {
 /// A request waits when the shard has much to do. A shard ends after its sessions: if it is gone, so is the socket that a
 /// request is about.
 #[derive(Debug)]
-pub(super) struct WriteHalf<S: Socket = OwnedWriteHalf> {
+pub(super) struct WriteHalf<S: Socket = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
     key: SessionKey,
 }
