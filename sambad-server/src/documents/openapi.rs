@@ -105,8 +105,8 @@ fn document(open: bool) -> Value {
         });
     }
     for route in ROUTES {
-        let operation = &mut document["paths"][route.path][route.method.as_str().to_lowercase()];
-        if operation.is_object() {
+        let pointer = format!("/paths/{}/{}", route.path.replace('/', "~1"), route.method.as_str().to_lowercase());
+        if let Some(operation) = document.pointer_mut(&pointer) {
             complete(operation, route, open);
         }
     }
@@ -144,14 +144,21 @@ fn error_schema() -> Value {
     })
 }
 
-/// Where one field or another has to be there, which a derive has no words for.
+/// An E.164 number, with spaces, dashes and brackets as one likes.
+const E164: &str = r"^[ ()-]*\+[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){7,14}$";
+/// A national number of whatever country: with each code it has a length that E.164 allows.
+const NATIONAL: &str = r"^[ ()-]*([0-9][ ()-]*){7,11}$";
+
+/// Where one field is looked at only if another is not there, which a derive has no words for.
 fn alternatives(schemas: &mut Value) {
-    let either = |one: &str, other: &str| {
-        let said = |name: &str| json!({ "required": [name], "properties": { name: { "not": { "type": "null" } } } });
-        json!([said(one), said(other)])
+    let either = |first: &str, other: &str, pattern: &str| {
+        json!([
+            { "required": [first], "properties": { first: { "type": "string" } } },
+            { "required": [other], "properties": { first: { "type": "null" }, other: { "type": "string", "pattern": pattern } } },
+        ])
     };
-    schemas["Login"]["anyOf"] = either("phone", "mobileNumber");
-    schemas["AddContact"]["anyOf"] = either("contactUserId", "phone");
+    schemas["Login"]["anyOf"] = either("phone", "mobileNumber", NATIONAL);
+    schemas["AddContact"]["anyOf"] = either("contactUserId", "phone", E164);
 }
 
 fn refusal((status, codes, told): &(u16, &[&str], &str)) -> (String, Value) {
@@ -209,7 +216,7 @@ fn complete(operation: &mut Value, route: &Route, open: bool) {
     } else if let Some(operation) = operation.as_object_mut() {
         operation.remove("description");
     }
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
+    if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         let is_stream = matches!(route.path, "/ws" | "/api/events/stream");
         parameters.retain(|parameter| !is_stream || parameter["name"] != "limit" && parameter["name"] != "wait");
         parameters.iter_mut().for_each(|parameter| not_null(&mut parameter["schema"]));
@@ -217,10 +224,16 @@ fn complete(operation: &mut Value, route: &Route, open: bool) {
     let refused = refused(operation, route);
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, response) in responses.iter_mut() {
-        let names = response_headers(route, status.as_str(), response["headers"].get("Link").is_some());
+        let names = response_headers(route, status, response.pointer("/headers/Link").is_some());
         for name in names {
             response["headers"][name] = header(name);
         }
+    }
+    if route.path == "/api/contacts" && route.method == Method::POST {
+        // So that machines, too, see that what was added can be removed.
+        let id = json!({ "id": "$response.body#/contact/id" });
+        let links = json!({ "removeContact": { "operationId": "removeContact", "parameters": id } });
+        responses.values_mut().for_each(|response| response["links"] = links.clone());
     }
     for status in refused {
         let reference = json!({ "$ref": format!("#/components/responses/Refusal{status}") });

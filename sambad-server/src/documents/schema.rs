@@ -31,12 +31,16 @@ macro_rules! texts {
 texts! {
     /// A UUID.
     Uuid r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$";
+    /// A UUID; one that is there but empty counts as not there.
+    UuidOrNothing r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
+    /// Opaque, from the `Link` of the page before.
+    PageToken r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})?$";
     /// A user: a UUID, or an E.164 phone.
     UserName r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})$";
     /// A retry with the same key within 24 h gets the first answer again.
     Key r"^[!-~]{1,255}$";
-    /// A cursor, or a seq without leading zeros.
-    After r"^([0-9a-f]{8}-)?(0|[1-9][0-9]{0,17})$";
+    /// A cursor, or a seq without leading zeros; nothing is the beginning, or now on a stream.
+    After r"^(([0-9a-f]{8}-)?(0|[1-9][0-9]{0,17}))?$";
 }
 
 /// A page of the log, as [`sambad_core::EventPage`] is written.

@@ -26,7 +26,6 @@ pub(crate) struct AddContact {
     #[schema(value_type = Option<schema::UserName>)]
     contact_user_id: Option<String>,
     /// The phone of who is added, where `contactUserId` is not said.
-    #[schema(pattern = r"^[ ()-]*\+[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){7,14}$")]
     phone: Option<String>,
     /// What the one calls the other.
     #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
@@ -87,13 +86,13 @@ pub(crate) async fn add(
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Who added; nothing is everybody.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
     /// Rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
     /// Where the page before ended, from its `Link`.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     after: Option<String>,
 }
 

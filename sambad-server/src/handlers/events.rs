@@ -32,7 +32,7 @@ pub(crate) struct StreamQuery {
     #[param(value_type = Option<Vec<EventKind>>, style = Form, explode = false)]
     types: Option<String>,
     /// Events that involve this user; nothing is all.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user: Option<String>,
     /// Events of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]

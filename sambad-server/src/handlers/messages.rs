@@ -93,16 +93,16 @@ pub(crate) async fn send(
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Who sent or got; nothing is everybody.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
     /// The other of the two.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     with_user_id: Option<String>,
     /// Rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
     /// Where the page before ended, from its `Link`.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     after: Option<String>,
 }
 

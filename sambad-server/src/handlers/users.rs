@@ -22,7 +22,6 @@ use crate::router::AppState;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
     /// A national number, with spaces, dashes and brackets as one likes.
-    #[schema(pattern = r"^[ ()-]*([0-9][ ()-]*){7,11}$")]
     mobile_number: Option<String>,
     /// Of the number, where it has none: the server's default otherwise.
     #[schema(pattern = r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$")]
@@ -108,7 +107,7 @@ pub(crate) struct ListQuery {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
     /// Where the page before ended, from its `Link`.
-    #[param(value_type = Option<schema::Uuid>)]
+    #[param(value_type = Option<schema::PageToken>)]
     after: Option<String>,
     /// How the phone begins, if it is digits, else how the name does.
     q: Option<String>,
