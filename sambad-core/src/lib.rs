@@ -29,6 +29,8 @@ pub mod maintenance;
 mod outage;
 #[cfg(feature = "store")]
 mod retention;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[cfg(feature = "store")]
 mod service;
 #[cfg(feature = "store")]

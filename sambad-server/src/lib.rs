@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 mod commands;
 pub mod config;
+mod documents;
 mod drain;
 mod error;
 mod extract;

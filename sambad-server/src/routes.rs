@@ -7,7 +7,7 @@ use crate::auth::Role::{Admin, Service, User};
 use crate::auth::Who::{self, Anyone, Roles, RolesOrVerifiedPhone};
 use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
 use crate::router::AppState;
-use crate::{sse, ws};
+use crate::{documents, sse, ws};
 
 /// A method of a path.
 pub(crate) struct Route {
@@ -33,6 +33,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route(Method::GET, "/livez", Anyone, || get(health::livez)),
     route(Method::GET, "/readyz", Anyone, || get(health::readyz)),
     route(Method::GET, "/ws", READERS, || get(ws::upgrade)),
+    route(Method::GET, "/api/asyncapi.json", Anyone, || get(documents::asyncapi::show)),
     route(Method::GET, "/api/health", Anyone, || get(health::health)),
     route(Method::POST, "/api/users/login", RolesOrVerifiedPhone(&[Service]), || post(users::login)),
     // The refresh token in the body says who asks.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sambad_core::Sambad;
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::{commands, serve, telemetry};
 /// that ends in ` listening on http://ADDRESS:PORT`. It raises the process's limit of descriptors as far as that is allowed.
 ///
 /// # Errors
-/// When the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
+/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
 ///
 /// # Panics
 /// When a logger is installed already.
@@ -27,6 +27,8 @@ use crate::{commands, serve, telemetry};
 /// # Cancel safety
 /// Dropping the future leaves the core's tasks to the runtime: send a signal instead.
 pub async fn run(cli: &Cli) -> anyhow::Result<()> {
+    // A program that starts a server of its own parses flags only: a file in its folder is none of its business.
+    ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
     match &cli.command {
         Some(command) => commands::run(cli, command).await,
         None => serve_until_signal(cli).await,

@@ -22,6 +22,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
+    /// As the documentation writes it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let of = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>();
+        match self {
+            Self::Anyone => vec!["anyone"],
+            Self::Roles(roles) => of(roles),
+            Self::RolesOrVerifiedPhone(roles) => [of(roles), vec!["verified phone"]].concat(),
+        }
+    }
+
     fn includes(self, principal: &Principal) -> bool {
         match self {
             Self::Anyone => true,

@@ -1,8 +1,11 @@
-//! What the person who starts the server decides: flags, then environment, then defaults.
+//! What the person who starts the server decides: flags, then environment, then the file, then defaults.
 
 mod auth;
 mod commands;
+mod file;
 mod limits;
+mod load;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +18,7 @@ use sambad_core::{CountryCode, Limits, Retention};
 pub use auth::{AuthArgs, AuthMode};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
+pub use settings::Settings;
 
 pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
@@ -27,6 +31,9 @@ pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// File of settings, each under its flag's name; without this, sambad.toml where the server is started, if it is there
+    #[arg(long, global = true, env = "SAMBAD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
@@ -59,11 +66,18 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Every setting and where it came from; empty unless read by [`Cli::load`].
+    #[arg(skip)]
+    pub settings: Settings,
 }
 
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Print the settings that a server would run with, and where each came from
+    ///
+    /// Secrets are left out. What is printed can be used as a file of settings.
+    Config,
     /// Examine the database and this machine; exits 1 if anything is wrong
     ///
     /// A server may run on the database meanwhile.

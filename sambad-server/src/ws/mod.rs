@@ -1,6 +1,6 @@
 //! `/ws`: from an HTTP request to a session.
 
-mod close;
+pub(crate) mod close;
 mod frames;
 mod heard;
 mod inbound;
@@ -31,7 +31,7 @@ use crate::stall::StallGuard;
 use inbound::Inbound;
 use session::{Session, Start};
 
-pub(crate) use frames::ServerFrame;
+pub(crate) use frames::{BAD_FRAME_CODES, ServerFrame};
 #[cfg(feature = "testing")]
 pub(crate) use {
     frames::{BadFrame, ClientFrame},

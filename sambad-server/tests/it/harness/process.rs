@@ -33,6 +33,13 @@ pub(crate) async fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
     soon("end of the process", command().args(args).envs(env.iter().copied()).output()).await.expect("the binary runs")
 }
 
+/// As `run`, started in `directory`.
+pub(crate) async fn run_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = command();
+    command.current_dir(directory).args(args).envs(env.iter().copied());
+    soon("end of the process", command.output()).await.expect("the binary runs")
+}
+
 /// The flag's value for a database in `directory`.
 pub(crate) fn database(directory: &Path) -> String {
     format!("sqlite:{}", directory.join("sambad.db").display())
@@ -54,6 +61,13 @@ impl Process {
         let mut command = command();
         command.args(args).envs(env.iter().copied());
         Self::spawn(command).await
+    }
+
+    /// As `start_with`, started in `directory`.
+    pub(crate) async fn start_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.current_dir(directory).args(args).envs(env.iter().copied());
+        Self::spawn(command).await.unwrap_or_else(|printed| panic!("the server ended; it printed {printed:?}"))
     }
 
     /// Starts the binary with a limit of descriptors.

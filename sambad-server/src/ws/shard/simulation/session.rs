@@ -170,7 +170,8 @@ impl Life {
             Some(CloseReason::Idle) => ("given up: idle", self.silent),
             Some(CloseReason::Stalled) => ("given up: stalled", self.link.is_stalled()),
             Some(CloseReason::Drain { .. }) => ("given up: drain", self.world.conditions.read_failed()),
-            Some(CloseReason::BadFrames) => panic!("a shard does not read"),
+            Some(CloseReason::BadFrames | CloseReason::Unauthorized) => panic!("a shard does not read"),
+            Some(CloseReason::Forbidden) => panic!("nobody expels anybody here"),
         };
         self.world.conditions.note(what, self.link.number, 0);
         assert!(is_true, "{what}, without a cause");
