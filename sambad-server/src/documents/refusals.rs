@@ -14,7 +14,7 @@ pub(super) const REFUSALS: [(u16, &[&str], &str); 14] = [
     (408, &["request_timeout"], "The body did not arrive in time."),
     (410, &["cursor_gone"], "The position cannot be served: reload state, then go on from `Sambad-Cursor`."),
     (413, &["body_too_large"], "The body is too large."),
-    (415, &["unsupported_media_type"], "The body is not application/json."),
+    (415, &["unsupported_media_type"], "The body is not application/json, or is compressed."),
     (422, &["idempotency_key_reused"], "The key came before with another request."),
     (426, &["upgrade_required"], "This is for WebSockets."),
     (429, &["rate_limited"], "Too much at once; come back after `Retry-After`."),
@@ -63,6 +63,8 @@ mod tests {
             ApiError::Unauthorized("x"),
             ApiError::Forbidden("x"),
             ApiError::RateLimited { retry_after: Duration::ZERO },
+            ApiError::TooManyHandshakes { retry_after: Duration::ZERO },
+            ApiError::Compressed,
         ];
         for error in &own {
             match error {
@@ -79,6 +81,8 @@ mod tests {
                 | ApiError::Draining
                 | ApiError::Unauthorized(_)
                 | ApiError::Forbidden(_)
+                | ApiError::TooManyHandshakes { .. }
+                | ApiError::Compressed
                 | ApiError::RateLimited { .. } => {}
             }
         }

@@ -102,8 +102,9 @@ pub(crate) async fn list(
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
     let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
-    let seat = || state.sessions.place(Transport::Poll, About::begin(&extensions), filter, begins);
-    let place = (!wait.is_zero()).then(seat).transpose()?;
+    let permit = (!wait.is_zero()).then(|| state.session_permit(&extensions)).transpose()?;
+    let about = About::begin(&extensions);
+    let place = permit.map(|permit| state.sessions.place(permit, Transport::Poll, about, filter, begins));
     let answer = tokio::select! {
         answer = read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()) => answer,
         () = pass.ended() => return Err(ApiError::Unauthorized("token has ended")),
@@ -111,6 +112,7 @@ pub(crate) async fn list(
     };
     match answer {
         Ok(page) => {
+            state.metrics.deliveries.add(Transport::Poll, page.events.len() as u64);
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
             let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));
             if told {
@@ -120,7 +122,10 @@ pub(crate) async fn list(
             Ok(answer)
         }
         // With the refusal comes where to go on once the reader has reloaded its state.
-        Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),
+        Err(gone @ Error::CursorGone { reason }) => {
+            state.metrics.deliveries.resync(Transport::Poll, reason);
+            Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone)))
+        }
         Err(error) => Err(error.into()),
     }
 }
