@@ -14,6 +14,7 @@ use utoipa::OpenApi;
 use super::refusals::REFUSALS;
 use crate::auth::{COOKIE_NAME, Role, Who};
 use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
+use crate::metrics::scrape;
 use crate::reply;
 use crate::router::AppState;
 use crate::routes::{ROUTES, Route};
@@ -29,6 +30,7 @@ use crate::{sse, ws};
         events::list, sse::stream, ws::upgrade,
         admin::analytics, admin::activity, admin::users, admin::sessions, admin::close_session,
         access::login_admin, access::logout_admin, audit::list,
+        scrape::scrape,
         super::asyncapi::show, show,
     )
 )]
