@@ -43,9 +43,24 @@ need() {
     apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2"
 }
 
+# need_subcommand NAME VERSION [OPTION...]: builds this version of a subcommand of cargo where it is missing.
+need_subcommand() {
+    local name=$1 version=$2
+    shift 2
+    [ "$(cargo "$name" --version 2>/dev/null)" = "cargo-$name $version" ] ||
+        cargo install "cargo-$name" --version "$version" --locked --force "$@"
+}
+
 # What the tests use beside Rust: curl for the flow, Chromium for the dashboard, Node for the client of web pages.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
+    # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
+    need_subcommand deny 0.20.2 --no-default-features
+}
+
+# The policy is deny.toml. Advisories are apart, in scripts/advisories.sh: their database has to be fetched.
+dependencies() {
+    cargo deny --all-features check --deny unmatched-skip --deny unnecessary-skip bans licenses sources
 }
 
 binaries() {
@@ -87,7 +102,8 @@ stop_server() {
     [ "$status" -eq 0 ] || { cat "$work/stderr" >&2 && return 1; }
 }
 
-step 'curl, Chromium and Node are there' needs
+step 'what tests use is there' needs
+step 'dependencies: licences, bans, sources' dependencies
 step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps

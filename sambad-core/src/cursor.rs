@@ -177,6 +177,7 @@ pub struct LogBounds {
 
 /// Why a position cannot be served; the reader reloads its state and goes on from the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ResyncReason {
     /// Events right after the cursor are no longer stored.

@@ -112,16 +112,18 @@ fn push_text_header(out: &mut Vec<u8>, len: usize) {
 
 /// `data` of `user_created`.
 #[derive(Serialize)]
-struct UserData<'a> {
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub(crate) struct UserData<'a> {
     id: UserId,
     username: &'a Phone,
     email: &'a str,
     created_at: Timestamp,
 }
 
-/// `data` of `contact_added` and `contact_removed`: the seed's fields and no others.
+/// `data` of `contact_added` and `contact_removed`: the contract's fields and no others.
 #[derive(Serialize)]
-struct ContactData<'a> {
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub(crate) struct ContactData<'a> {
     id: ContactId,
     user_id: UserId,
     user_username: &'a Phone,

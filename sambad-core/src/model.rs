@@ -9,6 +9,7 @@ use crate::time::{Day, Timestamp};
 
 /// Whether a user may take part; every user may, so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UserStatus {
     /// Takes part.
@@ -18,6 +19,7 @@ pub enum UserStatus {
 
 /// A person, known by phone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct User {
     /// Identity, made at the first login.
     pub id: UserId,
@@ -28,6 +30,7 @@ pub struct User {
     /// E.164 phone number, unique.
     pub phone: Phone,
     /// What the user wants to be called, if the first login said so.
+    #[cfg_attr(feature = "schema", schema(max_length = 100))]
     pub name: Option<String>,
     /// Whether the user may take part.
     pub status: UserStatus,
@@ -39,6 +42,7 @@ pub struct User {
 
 /// One user's link to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Contact {
     /// Identity.
     pub id: ContactId,
@@ -53,11 +57,13 @@ pub struct Contact {
     /// When it was committed.
     pub created_at: Timestamp,
     /// What the adding user calls the other, if said.
+    #[cfg_attr(feature = "schema", schema(max_length = 100))]
     pub name: Option<String>,
 }
 
 /// A contact with both its users in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContactWithUsers {
     /// The contact.
     #[serde(flatten)]
@@ -70,6 +76,7 @@ pub struct ContactWithUsers {
 
 /// A message from one user to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Identity; newer messages have higher ids.
     pub id: MessageId,
@@ -82,8 +89,10 @@ pub struct Message {
     /// Phone of whom.
     pub to_username: Phone,
     /// 1 to 4,096 characters.
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 4096))]
     pub content: String,
     /// What kind of content: `[a-z][a-z0-9_]{0,31}`.
+    #[cfg_attr(feature = "schema", schema(pattern = "^[a-z][a-z0-9_]{0,31}$"))]
     #[serde(rename = "type")]
     pub message_type: String,
     /// When it was committed.
@@ -92,6 +101,7 @@ pub struct Message {
 
 /// Counts of one UTC day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DailyCounts {
     /// The day.
     pub date: Day,
@@ -105,6 +115,7 @@ pub struct DailyCounts {
 
 /// The dashboard's figures, read from counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Analytics {
     /// Users in all.
@@ -127,6 +138,7 @@ pub struct Analytics {
 
 /// An entry of an address book, matched by phone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KnownUser {
     /// The user with that phone.
     pub id: UserId,

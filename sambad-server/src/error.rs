@@ -105,6 +105,23 @@ impl ApiError {
         }
     }
 
+    /// Why a request was not let in or was shed, as figures have it; `None` of one that was served, however that ended.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::TooManySessions => Some("too_many_sessions"),
+            Self::Draining => Some("draining"),
+            other => match other.status() {
+                StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::PAYLOAD_TOO_LARGE => Some(other.code()),
+                _ => None,
+            },
+        }
+    }
+
     /// Of a position that cannot be served: why, by the stable name that `resync` has for it.
     fn reason(&self) -> Option<&'static str> {
         match self {

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sambad_core::Sambad;
 use tokio::net::TcpListener;
@@ -21,7 +22,7 @@ use crate::{commands, serve, telemetry};
 /// that ends in ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that is allowed.
 ///
 /// # Errors
-/// When the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
+/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
 ///
 /// # Panics
 /// When a logger is installed already.
@@ -29,6 +30,8 @@ use crate::{commands, serve, telemetry};
 /// # Cancel safety
 /// Dropping the future leaves the core's tasks to the runtime: send a signal instead.
 pub async fn run(cli: &Cli) -> anyhow::Result<()> {
+    // A program that starts a server of its own parses flags only: a file in its folder is none of its business.
+    ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
     match &cli.command {
         Some(command) => commands::run(cli, command).await,
         None => serve_until_signal(cli).await,
@@ -48,6 +51,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
+    config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
@@ -93,6 +97,14 @@ fn watch_hangup(tls: Option<Tls>) -> io::Result<impl Future<Output = Infallible>
         }
         std::future::pending().await
     })
+}
+
+/// Listens for those who read metrics; which port a `0` came to is told in the log.
+async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
+    Ok(Some(Arc::new(listener)))
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

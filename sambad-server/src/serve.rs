@@ -19,6 +19,8 @@ use crate::connection::Entrance;
 use crate::drain::Drain;
 use crate::extract::BODIES_BYTES_MAX;
 use crate::limits::{Doorkeeper, FORGET_INTERVAL};
+use crate::metrics::{Metrics, serve_metrics};
+use crate::request_log::Lines;
 use crate::router::{AppState, Shared, router};
 use crate::sessions::Sessions;
 use crate::ws::shard::Shards;
@@ -77,7 +79,8 @@ pub async fn serve(
     let origins = Origins { allowed: config.allowed_origins.clone() };
     let open = auth.is_none() && origins.allowed.is_empty() && address.ip().is_loopback();
     let shard_tasks = TaskTracker::new();
-    let shards = Shards::start(sambad.log(), config.stall_timeout, &shard_tasks);
+    let metrics = Metrics::new(&sambad);
+    let shards = Shards::start(sambad.log(), config.stall_timeout, &metrics.deliveries, &shard_tasks);
     let state = AppState::new(Shared {
         sambad: sambad.clone(),
         auth,
@@ -86,6 +89,8 @@ pub async fn serve(
         doorkeeper: Doorkeeper::new(&config.clients),
         shards,
         drain: Drain::new(config.drain_window),
+        metrics,
+        lines: Lines::new(),
         bodies: Semaphore::new(BODIES_BYTES_MAX),
         config: Arc::new(config),
         started: Instant::now(),
@@ -97,6 +102,9 @@ pub async fn serve(
         tasks: TaskTracker::new(),
         closing: CancellationToken::new(),
     });
+    if let Some(listener) = state.config.metrics_listener.clone() {
+        entrance.tasks.spawn(serve_metrics(listener, state.clone(), entrance.closing.clone()));
+    }
     accept_until(leave(shutdown, &state), listener, &entrance).await;
 
     entrance.closing.cancel();

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::limits::CountedSession;
+use crate::ws::shard::census::Census;
 use crate::ws::shard::standing::Standing;
 
 /// How a session gets its events.
@@ -31,6 +32,17 @@ pub(crate) enum Transport {
     Sse,
     /// `/api/events` with a `wait`
     Poll,
+}
+
+impl Transport {
+    /// The name that people have for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// The client's address, which every request carries: of the other end of its connection, or what trusted proxies say is
@@ -112,6 +124,18 @@ impl Sessions {
         let seats: HashMap<Uuid, Arc<Seat>> = lock(&self.seats).clone();
         let standings = Standing::furthest_behind(seats.values().map(|seat| seat.standing()).collect(), limit);
         standings.into_iter().filter_map(|standing| Some((standing, seats.get(&standing.about.id)?.transport))).collect()
+    }
+
+    /// How many sessions of that kind there are, and how far they are behind `head`. What hyper holds back for a socket that
+    /// takes nothing is not seen here: none counts as parked.
+    pub(crate) fn census(&self, transport: Transport, head: Seq) -> Census {
+        let mut census = Census::default();
+        for seat in lock(&self.seats).values().filter(|seat| seat.transport == transport) {
+            let standing = seat.standing();
+            *(if standing.replaying { &mut census.replaying } else { &mut census.live }) += 1;
+            census.lags(head, standing.cursor);
+        }
+        census
     }
 }
 

@@ -20,8 +20,19 @@ use tokio::task::JoinHandle;
 use crate::config::ServerConfig;
 use crate::serve::{ServeError, serve};
 
+mod keys;
 #[doc(hidden)]
 pub mod parsers;
+
+pub use keys::TestKeys;
+
+/// Every route with a handler of its own: its method, its path, and the roles that may ask for it; `anyone` is one of them
+/// where nobody need say who they are, `verified phone` where an outside issuer's word for a phone will do.
+#[must_use]
+pub fn routes() -> Vec<(String, &'static str, Vec<&'static str>)> {
+    let routes = crate::routes::ROUTES.iter();
+    routes.map(|route| (route.method.to_string(), route.path, route.who.names())).collect()
+}
 
 /// A server on a free port of the loopback interface, with a database of its own that goes when it goes.
 #[derive(Debug)]
@@ -88,6 +99,16 @@ impl TestServer {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The name of the server's database, as `--database` takes it.
+    ///
+    /// # Panics
+    /// Never: the directory is there as long as the server is.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let directory = self.directory.as_ref().expect("the directory is taken by stop alone");
+        format!("sqlite:{}", directory.path().join("sambad.db").display())
     }
 
     /// The core behind the server.

@@ -65,7 +65,7 @@ async fn a_sound_database_has_no_fault() {
         let directory = lived_in(retention).await;
         let findings = check(&directory).await;
         assert!(findings.iter().all(|finding| finding.severity == Severity::Fine), "{findings:#?}");
-        assert_eq!(findings.len(), 8);
+        assert_eq!(findings.len(), 9);
         let core = Core::start_in(directory, Limits::default()).await;
         let findings = maintenance::check(&url(&core.path())).await.unwrap();
         assert_eq!(faults(&findings), [""; 0]);

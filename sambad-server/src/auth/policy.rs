@@ -22,6 +22,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
+    /// As the documentation writes it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let of = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>();
+        match self {
+            Self::Anyone => vec!["anyone"],
+            Self::Roles(roles) => of(roles),
+            Self::RolesOrVerifiedPhone(roles) => [of(roles), vec!["verified phone"]].concat(),
+        }
+    }
+
     fn includes(self, principal: &Principal) -> bool {
         match self {
             Self::Anyone => true,
@@ -38,10 +49,15 @@ pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, reque
     let (mut parts, body) = request.into_parts();
     match admit(&state, who, &parts).await {
         Ok(principal) => {
-            if let Some(principal) = principal {
-                parts.extensions.insert(principal);
+            if let Some(principal) = &principal {
+                parts.extensions.insert(principal.clone());
             }
-            next.run(Request::from_parts(parts, body)).await
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            // For the line that is logged of the request.
+            if let Some(principal) = principal {
+                response.extensions_mut().insert(principal);
+            }
+            response
         }
         Err(refused) => refused.into_response(),
     }

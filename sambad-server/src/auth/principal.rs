@@ -25,6 +25,18 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The name that tokens have for it.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// On whose behalf a request is made; authentication puts it into the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Principal {

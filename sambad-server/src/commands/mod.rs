@@ -10,6 +10,7 @@ mod token;
 
 use std::io::{self, Write as _};
 
+use anyhow::Context as _;
 use sambad_core::access::Actor;
 
 use crate::config::{Cli, Command};
@@ -17,6 +18,7 @@ use crate::config::{Cli, Command};
 /// Carries out `command`.
 pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     match command {
+        Command::Config => write!(io::stdout(), "{}", cli.settings).context("cannot write to stdout"),
         Command::Check { repair } => check::run(cli, *repair).await,
         Command::Backup { file } => backup::run(cli, file).await,
         Command::Restore { file } => restore::run(cli, file).await,

@@ -1,23 +1,33 @@
-//! What the person who starts the server decides: flags, then environment, then defaults.
+//! What the person who starts the server decides: flags, then environment, then the file, then defaults.
 
 mod auth;
 mod clients;
 mod commands;
+mod file;
 mod limits;
+mod load;
+mod logs;
+mod metrics;
+mod settings;
 mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
+use tokio::net::TcpListener;
 
 pub use auth::{AuthArgs, AuthMode};
 pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
+pub use logs::{LogArgs, LogRequests};
+pub use metrics::MetricsArgs;
+pub use settings::Settings;
 pub use tls::TlsArgs;
 
 use crate::tls::Tls;
@@ -33,6 +43,9 @@ pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// File of settings, each under its flag's name; without this, sambad.toml where the server is started, if it is there
+    #[arg(long, global = true, env = "SAMBAD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
@@ -71,11 +84,24 @@ pub struct Cli {
     /// The certificate.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// What is logged of requests.
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// Where metrics are to be had.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+    /// Every setting and where it came from; empty unless read by [`Cli::load`].
+    #[arg(skip)]
+    pub settings: Settings,
 }
 
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Print the settings that a server would run with, and where each came from
+    ///
+    /// Secrets are left out. What is printed can be used as a file of settings.
+    Config,
     /// Examine the database and this machine; exits 1 if anything is wrong
     ///
     /// A server may run on the database meanwhile.
@@ -145,6 +171,7 @@ impl Cli {
             drain_delay: self.drain_delay,
             body_timeout: self.clients.body_timeout,
             clients: self.clients.limits(),
+            log_requests: self.logs.log_requests,
             ..ServerConfig::default()
         })
     }
@@ -179,6 +206,10 @@ pub struct ServerConfig {
     pub clients: ClientLimits,
     /// The certificate to show. Default none: plain HTTP.
     pub tls: Option<Tls>,
+    /// Requests that get a line in the log. Default: those that fail.
+    pub log_requests: LogRequests,
+    /// Where metrics are served. Default: at `/metrics` among everything else.
+    pub metrics_listener: Option<Arc<TcpListener>>,
 }
 
 impl Default for ServerConfig {
@@ -196,6 +227,8 @@ impl Default for ServerConfig {
             drain_delay: Duration::ZERO,
             clients: ClientLimits::default(),
             tls: None,
+            log_requests: LogRequests::Failed,
+            metrics_listener: None,
         }
     }
 }

@@ -90,6 +90,7 @@ pub(crate) async fn list(
     };
     match answer {
         Ok(page) => {
+            state.metrics.deliveries.add(Transport::Poll, page.events.len() as u64);
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
             let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));
             if told {
@@ -99,7 +100,10 @@ pub(crate) async fn list(
             Ok(answer)
         }
         // With the refusal comes where to go on once the reader has reloaded its state.
-        Err(gone @ Error::CursorGone { .. }) => Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone))),
+        Err(gone @ Error::CursorGone { reason }) => {
+            state.metrics.deliveries.resync(Transport::Poll, reason);
+            Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone)))
+        }
         Err(error) => Err(error.into()),
     }
 }

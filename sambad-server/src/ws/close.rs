@@ -37,16 +37,24 @@ impl CloseReason {
         }
     }
 
+    /// What stands for it in logs and figures, and begins the reason.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Drain { .. } => "drain",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::RateLimited => "rate_limited",
+            Self::BadFrames => "bad_frames",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+        }
+    }
+
     /// `key` or `key key=value`, at most 123 bytes.
     pub(crate) fn reason(self) -> String {
         match self {
             Self::Drain { reconnect_after } => format!("drain reconnect_after_ms={}", reconnect_after.as_millis()),
-            Self::Idle => "idle".into(),
-            Self::Stalled => "stalled".into(),
-            Self::RateLimited => "rate_limited".into(),
-            Self::BadFrames => "bad_frames".into(),
-            Self::Unauthorized => "unauthorized".into(),
-            Self::Forbidden => "forbidden".into(),
+            other => other.key().into(),
         }
     }
 

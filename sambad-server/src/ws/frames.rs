@@ -19,6 +19,20 @@ pub(crate) enum ClientFrame {
     Auth(String),
 }
 
+/// Every code with which a frame can be refused.
+pub(crate) const BAD_FRAME_CODES: [&str; 10] = [
+    "invalid_json",
+    "invalid_field",
+    "invalid_id",
+    "unknown_type",
+    "binary_frame",
+    "invalid_utf8",
+    "invalid_frame",
+    "frame_too_large",
+    "unauthorized",
+    "forbidden",
+];
+
 /// Why a frame is refused; the session goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadFrame {
@@ -28,6 +42,7 @@ pub(crate) struct BadFrame {
 
 impl BadFrame {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(BAD_FRAME_CODES.contains(&code), "{code} is in no document");
         Self { code, message: message.into() }
     }
 }
@@ -200,6 +215,9 @@ mod tests {
             r#"{"type":"resync","data":{"reason":"epoch_changed","cursor":"9f3a01c7-1042"}}"#
         );
         assert_eq!(ServerFrame::Pong.to_json(), r#"{"type":"pong"}"#);
-        assert_eq!(ServerFrame::error(BadFrame::new("x", "y")).to_json(), r#"{"type":"error","code":"x","message":"y"}"#);
+        assert_eq!(
+            ServerFrame::error(BadFrame::new("invalid_id", "y")).to_json(),
+            r#"{"type":"error","code":"invalid_id","message":"y"}"#
+        );
     }
 }

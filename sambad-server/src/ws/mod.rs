@@ -1,6 +1,6 @@
 //! `/ws`: from an HTTP request to a session.
 
-mod close;
+pub(crate) mod close;
 mod frames;
 mod heard;
 mod inbound;
@@ -26,14 +26,14 @@ use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
 use crate::limits::CountedConnection;
 use crate::router::AppState;
-use crate::sessions::About;
+use crate::sessions::{About, Transport};
 use crate::stall::{StallGuard, Stream};
 use crate::tls;
 use inbound::{Inbound, SocketReadHalf};
 use session::{Session, Start};
 use shard::SocketWriteHalf;
 
-pub(crate) use frames::ServerFrame;
+pub(crate) use frames::{BAD_FRAME_CODES, ServerFrame};
 #[cfg(feature = "testing")]
 pub(crate) use {
     frames::{BadFrame, ClientFrame},
@@ -78,8 +78,12 @@ pub(crate) async fn upgrade(
         // An error here means that the client went away before the upgrade.
         let Ok(upgraded) = upgraded.await else { return };
         let Some((socket, write, _counted)) = take_over(upgraded).await else { return };
-        let Some(mut session) = Session::begin(socket, write, start, config, shard).await else { return };
-        session.run(&state.drain).await;
+        if let Err(reason) = start.at {
+            state.metrics.deliveries.resync(Transport::WebSocket, reason);
+        }
+        let Some(session) = Session::begin(socket, write, start, config, shard).await else { return };
+        state.metrics.sessions.opened(Transport::WebSocket, after.is_some());
+        session.run(&state).await;
     });
     Ok(switching_protocols(&accept, protocol))
 }

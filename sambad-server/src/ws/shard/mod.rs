@@ -8,6 +8,7 @@
 //! **Invariant:** no queue a session; nobody waits for a slow one; reading the store happens outside the shard's turn.
 
 mod audience;
+pub(crate) mod census;
 mod fan_out;
 mod outbound;
 mod run;
@@ -29,12 +30,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use audience::SessionKey;
+use census::Census;
 use socket::Socket;
 pub(in crate::ws) use socket::SocketWriteHalf;
 use standing::Standing;
 use turn::{Shard, TurnBounds};
 
 use super::close::CloseReason;
+use crate::metrics::Deliveries;
 use crate::sessions::About;
 
 /// Requests that may wait for a shard; a session whose request does not fit waits, and reads nothing meanwhile.
@@ -74,6 +77,8 @@ enum Request<S> {
     Expel { session: Uuid, reply: oneshot::Sender<bool> },
     /// Tell where the sessions furthest behind stand.
     Standings { limit: usize, reply: oneshot::Sender<Vec<Standing>> },
+    /// Count the sessions.
+    Census { reply: oneshot::Sender<Census> },
 }
 
 /// A write half with what it is to carry.
@@ -90,17 +95,31 @@ pub(super) struct Opening<S = SocketWriteHalf> {
     pub(super) replaying: bool,
     /// Resolves when the shard has given the session up: with the reason, if the client is to be told one.
     pub(super) notice: oneshot::Sender<CloseReason>,
+    /// Resolves when the session is over.
+    pub(super) farewell: oneshot::Sender<Farewell>,
+}
+
+/// What a session came to, as its shard knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Farewell {
+    /// What it asked for last.
+    pub(super) filter: Filter,
+    /// Where it stood.
+    pub(super) cursor: Seq,
+    /// Events that were handed to its socket.
+    pub(super) events: u64,
 }
 
 impl Shards {
     /// Starts one shard a core; each ends when this and every handle is gone.
-    pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, tasks: &TaskTracker) -> Self {
+    pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, deliveries: &Deliveries, tasks: &TaskTracker) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let open = Arc::new(AtomicUsize::new(0));
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
             let bounds = TurnBounds::default();
-            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, Arc::clone(&open));
+            let told = (Arc::clone(&open), deliveries.clone());
+            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, told);
             tasks.spawn(run_or_abort(shard));
             ShardHandle { requests }
         };
@@ -123,6 +142,12 @@ impl Shards {
     pub(crate) async fn expel(&self, session: Uuid) -> bool {
         let shards = self.shards.iter().map(|shard| shard.expel(session));
         futures_util::future::join_all(shards).await.contains(&true)
+    }
+
+    /// How many sessions all shards have, and how far they are behind.
+    pub(crate) async fn census(&self) -> Census {
+        let shards = self.shards.iter().map(ShardHandle::census);
+        futures_util::future::join_all(shards).await.into_iter().fold(Census::default(), Census::with)
     }
 
     /// The shards in turn.
@@ -170,6 +195,15 @@ impl<S: Socket> ShardHandle<S> {
             return Vec::new();
         }
         standings.await.unwrap_or_default()
+    }
+
+    /// Nobody when the server is gone.
+    async fn census(&self) -> Census {
+        let (reply, census) = oneshot::channel();
+        if self.requests.send(Request::Census { reply }).await.is_err() {
+            return Census::default();
+        }
+        census.await.unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ use sambad_core::{Filter, Seq};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::Farewell;
 use super::run::Run;
 use super::socket::Socket;
 use crate::sessions::About;
@@ -70,6 +71,10 @@ pub(super) struct Outbound<S> {
     pub(super) stuck_since: Option<Instant>,
     /// Tells the reading half how the session ends; dropping it tells that it is over.
     pub(super) notice: Option<oneshot::Sender<CloseReason>>,
+    /// Tells the reading half what the session came to.
+    pub(super) farewell: oneshot::Sender<Farewell>,
+    /// Events that were handed over, be it only their first byte.
+    pub(super) events: u64,
 }
 
 impl<S: Socket> Outbound<S> {
@@ -79,7 +84,7 @@ impl<S: Socket> Outbound<S> {
         cursor: Seq,
         filter: Filter,
         replaying: bool,
-        notice: oneshot::Sender<CloseReason>,
+        (notice, farewell): (oneshot::Sender<CloseReason>, oneshot::Sender<Farewell>),
     ) -> Self {
         Self {
             about,
@@ -94,6 +99,8 @@ impl<S: Socket> Outbound<S> {
             waiting: None,
             stuck_since: None,
             notice: Some(notice),
+            farewell,
+            events: 0,
         }
     }
 
@@ -133,9 +140,13 @@ impl<S: Socket> Outbound<S> {
     /// Writes a run of events that follow `before`; nothing may be left from earlier writes.
     pub(super) fn send(&mut self, run: &Run, before: Seq) -> Sent {
         match self.write(run.bytes()) {
-            Ok(written) if written == run.bytes().len() => Sent::All,
+            Ok(written) if written == run.bytes().len() => {
+                self.events += run.events();
+                Sent::All
+            }
             Ok(written) => {
                 let cut = run.cut(written);
+                self.events += cut.events;
                 self.cursor = cut.seq.unwrap_or(before);
                 self.rest = cut.rest;
                 Sent::Blocked
@@ -207,8 +218,9 @@ mod tests {
                 break;
             }
             let (write_half, mut reader) = small_connection().await;
-            let (notice, _ended) = oneshot::channel();
-            let mut session = Outbound::new(About::nobody(), write_half, Seq(10), Filter::default(), false, notice);
+            let ((notice, _ended), (farewell, _over)) = (oneshot::channel(), oneshot::channel());
+            let told = (notice, farewell);
+            let mut session = Outbound::new(About::nobody(), write_half, Seq(10), Filter::default(), false, told);
             let mut lengths = vec![FRAME; 2_000];
             lengths[0] = first;
             let run = run(&lengths);
@@ -217,6 +229,7 @@ mod tests {
             assert!(session.answer(b"answer"));
 
             let begun = usize::try_from(session.cursor.0).unwrap() - 10;
+            assert_eq!(session.events, begun as u64, "events are counted once they have begun");
             let handed_over: usize = lengths[..begun].iter().sum();
             let expected: Vec<u8> = run.bytes()[..handed_over].iter().copied().chain(*b"answer").collect();
             let mut received = vec![0; expected.len()];

@@ -16,7 +16,9 @@ use super::audience::{Audience, SessionKey, Sessions};
 use super::outbound::{Outbound, Phase, Sent};
 use super::run::Run;
 use super::socket::Socket;
-use super::{Opening, Request};
+use super::{Farewell, Opening, Request};
+use crate::metrics::Deliveries;
+use crate::sessions::Transport;
 use crate::ws::close::CloseReason;
 use crate::ws::frames::ServerFrame;
 
@@ -55,6 +57,7 @@ pub(super) struct Shard<S> {
     pub(super) bounds: TurnBounds,
     /// Write halves that all shards own together.
     open: Arc<AtomicUsize>,
+    pub(super) deliveries: Deliveries,
     /// Everything up to here has been fanned out to the live sessions.
     pub(super) position: Seq,
     pub(super) sessions: Sessions<S>,
@@ -84,7 +87,7 @@ impl<S: Socket> Shard<S> {
         requests: mpsc::Receiver<Request<S>>,
         stall_timeout: Duration,
         bounds: TurnBounds,
-        open: Arc<AtomicUsize>,
+        (open, deliveries): (Arc<AtomicUsize>, Deliveries),
     ) -> Self {
         let head = log.watch();
         let position = log.bounds().head;
@@ -95,6 +98,7 @@ impl<S: Socket> Shard<S> {
             stall_timeout,
             bounds,
             open,
+            deliveries,
             position,
             sessions: Sessions::with_key(),
             audience: Audience::default(),
@@ -201,12 +205,15 @@ impl<S: Socket> Shard<S> {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.standings(limit));
             }
+            Request::Census { reply } => {
+                let _ = reply.send(self.census());
+            }
         }
     }
 
     fn open(&mut self, opening: Opening<S>, opened: oneshot::Sender<SessionKey>) {
-        let Opening { about, socket, greeting, cursor, filter, replaying, notice } = opening;
-        let mut session = Outbound::new(about, socket, cursor, filter, replaying, notice);
+        let Opening { about, socket, greeting, cursor, filter, replaying, notice, farewell } = opening;
+        let mut session = Outbound::new(about, socket, cursor, filter, replaying, (notice, farewell));
         // The greeting is far below the bound of what may wait.
         let _ = session.answer(&greeting);
         let key = self.sessions.insert(session);
@@ -267,7 +274,9 @@ impl<S: Socket> Shard<S> {
     fn send_slice(&mut self, key: SessionKey, slice: &LogSlice) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let before = session.cursor;
+        let handed_over = session.events;
         let sent = Run::of(&slice.events).map_or(Sent::All, |run| session.send(&run, before));
+        self.deliveries.add(Transport::WebSocket, session.events - handed_over);
         match sent {
             Sent::All => {
                 session.cursor = slice.through;
@@ -316,6 +325,7 @@ impl<S: Socket> Shard<S> {
             Ok(slice) => self.send_slice(key, &slice),
             Err(Error::CursorGone { reason }) => {
                 let bounds = self.log.bounds();
+                self.deliveries.resync(Transport::WebSocket, reason);
                 session.cursor = bounds.head;
                 session.replaying = false;
                 let _ = session.answer(&event::text_frame(&ServerFrame::resync(reason, bounds.head_cursor()).to_json()));
@@ -332,6 +342,7 @@ impl<S: Socket> Shard<S> {
     pub(super) fn wait_for_socket(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(socket) = session.socket.take() else { return };
+        self.deliveries.blocked();
         let deadline = *session.stuck_since.get_or_insert_with(Instant::now) + self.stall_timeout;
         let (unblocked, abort) = abortable(async move {
             let in_time = timeout_at(deadline, socket.writable()).await.is_ok();
@@ -361,6 +372,9 @@ impl<S: Socket> Shard<S> {
     pub(super) fn remove(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.remove(key) {
             self.audience.remove(key, session.filter);
+            let cursor = if session.phase == Phase::Live { self.position } else { session.cursor };
+            // Whoever reads from it may be gone, with its task.
+            let _ = session.farewell.send(Farewell { filter: session.filter, cursor, events: session.events });
             if let Some(waiting) = session.waiting {
                 waiting.abort();
             }

@@ -4,6 +4,7 @@ pub(crate) mod http;
 pub(crate) mod mask;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod scrape;
 pub(crate) mod socket;
 pub(crate) mod source;
 pub(crate) mod tls;

@@ -1,0 +1,93 @@
+//! The audit log: what was done, by whom, in a chain that shows where it was tampered with.
+
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::harness::{ADMIN, PASSWORD, PASSWORD_HASH, World};
+
+fn actions(entries: &Value) -> Vec<(&str, &str)> {
+    let entries = entries.as_array().expect("a list").iter().rev();
+    entries.map(|entry| (entry["action"].as_str().unwrap(), entry["actor"].as_str().unwrap())).collect()
+}
+
+/// Goal: everything that matters is in the log with who did it and from where, newest first, page by page. Method: one of
+/// each, then the list; secrets must be nowhere in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_matters_is_kept() {
+    let world = World::start().await;
+    world.add_admin(PASSWORD_HASH).await;
+    world.log_in_as_admin("wrong horse battery").await;
+    let cookie = world.log_in_as_admin(PASSWORD).await.cookie();
+    let user = world.login("+919876543210").await;
+    let by_cookie = [("cookie", cookie.as_str())];
+    let path = format!("/api/messages?userId={}", user["id"].as_str().unwrap());
+    assert_eq!(world.send("GET", &path, &by_cookie, None).await.status, 200);
+    for expected in [200, 401] {
+        let again = world.post_as_nobody("/api/users/refresh", &json!({ "refresh_token": user["refresh_token"] })).await;
+        assert_eq!(again.status, expected);
+    }
+    assert_eq!(world.send("POST", "/api/admin/logout", &by_cookie, None).await.status, 200);
+    let answer = world.get("/api/admin/audit", &world.admin()).await;
+    let entries = answer.json();
+    let expected = [
+        ("admin_added", "test"),
+        ("login_failed", "anonymous"),
+        ("admin_logged_in", "anonymous"),
+        ("user_logged_in", "backend"),
+        ("messages_read", ADMIN),
+        ("refresh_token_reused", "anonymous"),
+        ("admin_logged_out", ADMIN),
+    ];
+    assert_eq!(actions(&entries), expected);
+    let read = &entries[2];
+    assert_eq!((&read["subject"], &read["remote"]), (&user["id"], &json!("127.0.0.1")));
+    for secret in [PASSWORD, cookie.split_once('=').unwrap().1, user["refresh_token"].as_str().unwrap()] {
+        assert!(!answer.text.contains(secret), "{secret}");
+    }
+
+    let page = world.get("/api/admin/audit?limit=5", &world.admin()).await;
+    let next = page.headers["link"].to_str().unwrap().trim_start_matches('<').split('>').next().unwrap().to_owned();
+    let rest = world.get(&next, &world.admin()).await;
+    assert_eq!((page.json().as_array().unwrap().len(), actions(&rest.json()).len()), (5, 2));
+    assert!(rest.headers.get("link").is_none(), "{rest:?}");
+    world.stop().await;
+}
+
+/// Goal: whoever changes an entry, takes one out, or adds one of their own is found out. Method: the database of a server that
+/// has ended, tampered with in each way past the triggers, and the real `check`; untouched, it finds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn tampering_shows() {
+    for (statement, found) in [
+        ("select 1", None),
+        ("update audit set actor = 'somebody else' where n = 2", Some("2 was changed")),
+        ("delete from audit where n = 2", Some("2 is missing")),
+        ("delete from audit where n = 1", Some("1 is missing")),
+        (
+            "insert into audit select n + 1, at, actor, action, subject, remote, hash from audit where n = 3",
+            Some("4 was changed"),
+        ),
+    ] {
+        let world = World::start().await;
+        world.add_admin(PASSWORD_HASH).await;
+        for _ in 0..2 {
+            world.login("+919876543210").await;
+        }
+        let directory = world.server.stop().await;
+        let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
+        let mut connection = SqliteConnection::connect(&database).await.unwrap();
+        if found.is_some() && !statement.starts_with("insert") {
+            assert!(sqlx::raw_sql(statement).execute(&mut connection).await.is_err(), "the log is append-only: {statement}");
+        }
+        let past = "drop trigger audit_entries_stay; drop trigger audit_entries_stay_as_they_are";
+        sqlx::raw_sql(past).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"));
+        let output = command.args(["check", "--listen", "127.0.0.1:0", "--database", &database]).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let line = stdout.lines().find(|line| line.contains("audit chain holds")).expect("it is examined");
+        assert_eq!(line.starts_with("FAULT"), found.is_some(), "{statement}: {line}");
+        assert!(line.contains(found.unwrap_or("3 entries")), "{statement}: {line}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Who may come in, and who may do what: over real sockets, by every way to say who one is.
+
+mod accounts;
+mod audit;
+mod harness;
+mod issuer;
+mod origins;
+mod sessions;
+mod table;
+mod tokens;
+mod users;

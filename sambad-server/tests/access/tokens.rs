@@ -1,0 +1,138 @@
+//! What a token must be: signed by the right key in the right way, for this server, and now.
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use sambad_server::config::Role;
+use sambad_server::testing::TestKeys;
+use serde_json::{Value, json};
+
+use crate::harness::{World, now, sign};
+
+/// The key file's first key: its id, and its secret half.
+pub(crate) fn key_of(keys: &TestKeys) -> (String, Vec<u8>) {
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(keys.path()).unwrap()).unwrap();
+    let key = &file["keys"][0];
+    (key["kid"].as_str().unwrap().into(), BASE64_STANDARD.decode(key["pkcs8"].as_str().unwrap()).unwrap())
+}
+
+fn claims(change: &[(&str, Value)]) -> Value {
+    let mut claims = json!({ "iss": "sambad", "aud": "sambad", "sub": "x", "roles": ["admin"], "jti": "0123456789abcdef", "iat": now(), "exp": now() + 60 });
+    for (name, value) in change {
+        claims[*name] = value.clone();
+    }
+    claims
+}
+
+/// Tokens that look right, each wrong in one way.
+pub(crate) fn forged(keys: &TestKeys) -> Vec<(&'static str, String)> {
+    let (kid, secret) = key_of(keys);
+    let key = EncodingKey::from_ed_der(&secret);
+    let (other_kid, other_secret) = key_of(&TestKeys::new());
+    let other = EncodingKey::from_ed_der(&other_secret);
+    let good = claims(&[]);
+    let signed = |change: &[(&str, Value)]| sign(Algorithm::EdDSA, &kid, &key, &claims(change));
+    // What a confused server would check an HMAC with: the key that everybody may know.
+    let public = EncodingKey::from_secret(&secret[secret.len() - 32..]);
+    let none = |alg: &str| {
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.", part(&json!({ "alg": alg, "kid": kid, "typ": "JWT" })), part(&good))
+    };
+    let mut broken = signed(&[]);
+    let last = broken.pop().unwrap();
+    broken.insert(broken.rfind('.').unwrap() + 1, if last == 'A' { 'B' } else { 'A' });
+    vec![
+        ("empty", String::new()),
+        ("no token", "abc".into()),
+        ("another's key", sign(Algorithm::EdDSA, &kid, &other, &good)),
+        ("unknown key", sign(Algorithm::EdDSA, &other_kid, &other, &good)),
+        ("HMAC with the public key", sign(Algorithm::HS256, &kid, &public, &good)),
+        ("alg none", none("none")),
+        ("alg None", none("None")),
+        ("alg EdDSA without signature", none("EdDSA")),
+        ("broken signature", broken),
+        ("expired", signed(&[("exp", json!(now() - 1))])),
+        ("never expires", {
+            let mut claims = claims(&[]);
+            claims.as_object_mut().unwrap().remove("exp");
+            sign(Algorithm::EdDSA, &kid, &key, &claims)
+        }),
+        ("not valid yet", signed(&[("nbf", json!(now() + 600))])),
+        ("another audience", signed(&[("aud", json!("other"))])),
+        ("another issuer", signed(&[("iss", json!("other"))])),
+        ("unknown role", signed(&[("roles", json!(["root"]))])),
+        ("a user that is no id", signed(&[("roles", json!(["user"]))])),
+        ("too long", format!("{}{}", signed(&[]), "A".repeat(9000))),
+    ]
+}
+
+/// Goal: nothing but a token signed by our key, in its one way, for us, and valid now is let in. Method: one good token, and
+/// many that differ from it in one thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_good_tokens_are_let_in() {
+    let world = World::start().await;
+    let (kid, secret) = key_of(&world.keys);
+    let good = sign(Algorithm::EdDSA, &kid, &EncodingKey::from_ed_der(&secret), &claims(&[]));
+    assert_eq!(world.get("/api/users", &good).await.status, 200, "without this, what follows proves nothing");
+    for (what, token) in forged(&world.keys) {
+        let answer = world.get("/api/users", &token).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{what}: {answer:?}");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    }
+    let by_query = world.send("GET", &format!("/api/users?token={good}&access_token={good}"), &[], None).await;
+    assert_eq!(by_query.status, 401, "never by the address");
+    world.stop().await;
+}
+
+/// Goal: keys can be changed without anybody being logged out. Method: a token of the first key on a server whose file has a
+/// second one before it; and one of the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_older_keys_stay_valid() {
+    let keys = TestKeys::new();
+    let old = keys.token(&[Role::Admin], "operator");
+    let (first, _) = key_of(&keys);
+    let added = std::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"))
+        .args(["key", "generate", "--add"])
+        .arg(keys.path())
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    assert_ne!(key_of(&keys).0, first);
+    let auth = keys.config();
+    let world = World::start_with(|config| config.auth = auth).await;
+    for token in [&old, &keys.token(&[Role::Admin], "operator")] {
+        assert_eq!(world.get("/api/users", token).await.status, 200);
+    }
+    world.stop().await;
+}
+
+/// Goal: a key file that others may read is refused, in words that say what to do. Method: the real binary on such a file.
+#[tokio::test]
+async fn keys_that_others_may_read_are_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (keys, directory) = (TestKeys::new(), tempfile::tempdir().unwrap());
+    assert_eq!(std::fs::metadata(keys.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(keys.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"))
+        .args(["--listen", "127.0.0.1:0", "--database", &database, "--auth", "token", "--auth-key"])
+        .arg(keys.path())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("chmod 600"), "{stderr}");
+}
+
+/// Goal: nobody listens on a network and lets everybody in by accident. Method: the real binary, with and without the word.
+#[tokio::test]
+async fn an_open_server_on_a_network_must_be_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"))
+        .args(["--listen", "0.0.0.0:0", "--database", &database])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("--insecure-no-auth"), "{stderr}");
+    assert!(!directory.path().join("sambad.db").exists(), "nothing was opened");
+}

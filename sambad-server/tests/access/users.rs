@@ -1,0 +1,99 @@
+//! What users go on with: tokens that last minutes, and refresh tokens that are used once.
+
+use serde_json::{Value, json};
+
+use crate::harness::World;
+
+async fn refresh(world: &World, token: &Value) -> (u16, Value) {
+    let answer = world.post_as_nobody("/api/users/refresh", &json!({ "refresh_token": token })).await;
+    (answer.status, answer.json())
+}
+
+/// Goal: a refresh token works once; its second use ends whatever the login began, for thief and owner alike. Method: two
+/// refreshes in a row, then the first token once more; the newest tokens must have died with it. Another login lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_comes_twice_ends_its_family() {
+    let world = World::start().await;
+    let (login, other) = (world.login("+919876543210").await, world.login("+919876543210").await);
+    let own = format!("/api/contacts?userId={}", login["id"].as_str().unwrap());
+    let (status, second) = refresh(&world, &login["refresh_token"]).await;
+    assert_eq!(status, 200, "{second}");
+    let (status, third) = refresh(&world, &second["refresh_token"]).await;
+    assert_eq!(status, 200, "{third}");
+    let newest = third["token"].as_str().unwrap();
+    assert_eq!(world.get(&own, newest).await.status, 200);
+
+    assert_eq!(refresh(&world, &login["refresh_token"]).await.0, 401);
+    assert_eq!(world.get(&own, newest).await.status, 401, "access tokens of the family are refused at once");
+    assert_eq!(refresh(&world, &third["refresh_token"]).await.0, 401, "and it cannot go on");
+    assert_eq!(world.get(&own, other["token"].as_str().unwrap()).await.status, 200);
+    assert_eq!(refresh(&world, &other["refresh_token"]).await.0, 200);
+    world.stop().await;
+}
+
+/// Goal: of many refreshes at once with one token, one works at most. Method: twenty, in parallel.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_refreshes_once_however_many_ask() {
+    let world = World::start().await;
+    let login = world.login("+919876543210").await;
+    let all = futures_util::future::join_all((0..20).map(|_| refresh(&world, &login["refresh_token"]))).await;
+    assert_eq!(all.iter().filter(|(status, _)| *status == 200).count(), 1);
+    world.stop().await;
+}
+
+/// Goal: logging out ends the login's tokens and no other's. Method: two logins, one of which logs out.
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_ends_what_the_login_began() {
+    let world = World::start().await;
+    let (login, other) = (world.login("+919876543210").await, world.login("+919876543210").await);
+    let token = login["token"].as_str().unwrap();
+    assert_eq!(world.post("/api/users/logout", token, &json!({})).await.status, 200);
+    assert_eq!(world.get("/api/contacts", token).await.status, 401);
+    assert_eq!(refresh(&world, &login["refresh_token"]).await.0, 401);
+    assert_eq!(world.get("/api/contacts", other["token"].as_str().unwrap()).await.status, 200);
+    world.stop().await;
+}
+
+/// Goal: a user reads their own lists without naming themselves, and nothing of others. Method: messages among three users,
+/// read by each; and with a phone in the place of an id.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_see_what_is_theirs() {
+    let world = World::start().await;
+    let mut users = Vec::new();
+    for phone in ["+919876543210", "+919876543211", "+919876543212"] {
+        users.push(world.login(phone).await);
+    }
+    let token = |i: usize| users[i]["token"].as_str().unwrap();
+    for (from, to) in [(0, 1), (1, 2), (2, 1)] {
+        let message = json!({ "fromUserId": users[from]["phone"], "toUserId": users[to]["id"], "content": "x" });
+        assert_eq!(world.post("/api/messages", token(from), &message).await.status, 201);
+        assert_eq!(world.post("/api/messages", token((from + 1) % 3), &message).await.status, 403, "in another's name");
+    }
+    for (i, expected) in [(0, 1), (1, 3), (2, 2)] {
+        let messages = world.get("/api/messages", token(i)).await.json();
+        assert_eq!(messages.as_array().unwrap().len(), expected, "{messages}");
+        let events = world.get("/api/events", token(i)).await.json();
+        let events = events["events"].as_array().unwrap().clone();
+        assert_eq!(events.len(), expected + 1, "their own creation, and what they sent or got");
+        assert!(events.iter().all(|event| event.to_string().contains(users[i]["id"].as_str().unwrap())), "{events:?}");
+    }
+    world.stop().await;
+}
+
+/// Goal: two users who choose the same idempotency key neither get in each other's way nor learn of each other. Method: the
+/// same key for two messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn idempotency_keys_are_each_users_own() {
+    let world = World::start().await;
+    let (first, second) = (world.login("+919876543210").await, world.login("+919876543211").await);
+    for (from, to) in [(&first, &second), (&second, &first)] {
+        let message = json!({ "fromUserId": from["id"], "toUserId": to["id"], "content": "x" });
+        let bearer = format!("Bearer {}", from["token"].as_str().unwrap());
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "1")];
+        let sent = world.send("POST", "/api/messages", &headers, Some(&message)).await;
+        assert_eq!((sent.status, sent.headers.get("idempotent-replayed")), (201, None), "{sent:?}");
+        let again = world.send("POST", "/api/messages", &headers, Some(&message)).await;
+        assert_eq!(again.json()["id"], sent.json()["id"]);
+    }
+    world.stop().await;
+}
