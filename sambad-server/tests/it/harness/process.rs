@@ -112,14 +112,6 @@ impl Process {
         std::fs::read_dir(format!("/proc/{id}/fd")).expect("Linux tells").count()
     }
 
-    /// Bytes of memory that the process takes.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let id = self.child.id().expect("the process runs");
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux tells");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") << 10
-    }
-
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         self.signal("TERM").await;
