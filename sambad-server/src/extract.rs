@@ -2,16 +2,17 @@
 
 use std::str::FromStr;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, limits};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Principal;
 use crate::config::ClientLimits;
@@ -22,8 +23,9 @@ use crate::router::AppState;
 /// How deep arrays and objects of a body may nest: the contract's are two deep.
 const JSON_DEPTH_MAX: usize = 32;
 
-/// Bytes of all bodies that are being read at a time; beyond it a request is refused as overloaded.
-pub(crate) const BODIES_BYTES_MAX: usize = 128 << 20;
+/// Bytes that have arrived of all bodies that are being read; beyond it a request is refused as overloaded. What is only
+/// announced counts for nothing, or a few clients that send nothing could keep everybody from writing.
+pub(crate) const BODIES_BYTES_MAX: usize = 32 << 20;
 
 /// A JSON body that knows its own bound.
 pub(crate) trait JsonBody: DeserializeOwned {
@@ -67,12 +69,9 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
         if is_compressed(&parts.headers) {
             return Err(ApiError::Compressed);
         }
-        // Bodies that arrive slowly on many connections must not add up to all of the memory.
-        let room = announced(&parts.headers).map_or(max, |bytes| bytes.min(max));
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        let _room = state.bodies.try_acquire_many(room).map_err(|_| Error::Overloaded)?;
-        let arrival = read(&parts.headers, body, max);
-        let bytes = tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
+        let arrival = read(&parts.headers, body, max, &state.bodies);
+        let (bytes, _room) =
+            tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
         let key = idempotency_key(&parts, &bytes)?;
         Ok(Self { body: parse(&bytes)?, key })
     }
@@ -88,15 +87,38 @@ fn is_compressed(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Reads the whole body; one that announces too much is refused before a byte of it is read.
-async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, ApiError> {
+/// Reads the whole body, and keeps room for it among all bodies; one that announces too much is refused before a byte of it is
+/// read.
+async fn read<'a>(
+    headers: &HeaderMap,
+    mut body: Body,
+    max: usize,
+    bodies: &'a Semaphore,
+) -> Result<(Bytes, SemaphorePermit<'a>), ApiError> {
     if announced(headers).is_some_and(|bytes| bytes > max) {
         return Err(ApiError::BodyTooLarge { max });
     }
-    to_bytes(body, max).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
-        if too_large { ApiError::BodyTooLarge { max } } else { ApiError::InvalidJson("body ended early".into()) }
-    })
+    let mut room = bodies.try_acquire_many(0).map_err(|_| Error::Overloaded)?;
+    let mut read = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::InvalidJson("body ended early".into()))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        if read.len() + bytes.len() > max {
+            return Err(ApiError::BodyTooLarge { max });
+        }
+        let more = u32::try_from(bytes.len()).map_err(|_| ApiError::BodyTooLarge { max })?;
+        // Bodies that arrive on many connections must not add up to all of the memory.
+        room.merge(bodies.try_acquire_many(more).map_err(|_| Error::Overloaded)?);
+        // Most bodies are one piece, which is taken as it is; of others the buffer so far is nobody else's, and grows in place.
+        read = if read.is_empty() {
+            bytes
+        } else {
+            let mut whole = BytesMut::from(read);
+            whole.extend_from_slice(&bytes);
+            whole.freeze()
+        };
+    }
+    Ok((read, room))
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {

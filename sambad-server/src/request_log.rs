@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use sambad_core::{Receipt, Seq};
+use sambad_core::{Phone, Receipt, Seq};
 use uuid::Uuid;
 
 use crate::auth::Principal;
@@ -167,9 +167,12 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     (valid && whole).then_some(trace)
 }
 
-/// A path as it is logged: segments that look like a phone are masked, and a long path is cut.
+/// A path as it is logged: segments that look like a phone are masked, unless they are to be shown, and a long path is cut.
 fn path(path: &str) -> String {
     let brief: String = path.chars().take(PATH_CHARS_MAX).collect();
+    if Phone::is_shown_in_logs() {
+        return brief;
+    }
     brief.split('/').map(|segment| if is_phone(segment) { "***" } else { segment }).collect::<Vec<_>>().join("/")
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sambad_core::Sambad;
+use sambad_core::{Phone, Sambad};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,9 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     cli.access.refuse_to_be_open(cli.listen)?;
     let mut config = cli.server()?;
     config.tls = certificate(&cli.tls).context("cannot use TLS")?;
+    if cli.logs.log_pii {
+        Phone::show_in_logs();
+    }
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
     raise_descriptor_limit();

@@ -9,6 +9,9 @@ pub struct LogArgs {
     /// Requests that get a line in the log
     #[arg(long, env = "SAMBAD_LOG_REQUESTS", value_enum, default_value_t = LogRequests::Failed)]
     pub log_requests: LogRequests,
+    /// Show phones in the log in full; otherwise they are masked
+    #[arg(long, env = "SAMBAD_LOG_PII")]
+    pub log_pii: bool,
 }
 
 /// Requests that get a line in the log, as target `sambad_server::request` at level info.

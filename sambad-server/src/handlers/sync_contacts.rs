@@ -1,12 +1,14 @@
 //! `/api/sync-contacts`: which people of an address book are users.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use axum::extract::State;
 use axum::response::Response;
 use sambad_core::model::KnownUser;
 use sambad_core::{CountryCode, Error, Phone, limits};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::documents::schema;
@@ -19,7 +21,39 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct AddressBook {
     #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
-    contacts: Option<Vec<Object<Entry>>>,
+    contacts: Option<Entries>,
+}
+
+/// As many entries as a book may have: what is beyond is not read, as a million of the smallest would take a hundred times the
+/// memory of their text.
+#[derive(Debug)]
+struct Entries(Vec<Object<Entry>>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Entries, A::Error> {
+        let mut read = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            if read.len() == limits::SYNC_CONTACTS_MAX {
+                return Err(A::Error::custom(format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)));
+            }
+            read.push(entry);
+        }
+        Ok(Entries(read))
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,10 +79,7 @@ pub(crate) struct People {
 impl AddressBook {
     /// Who is in it; entries without a phone that can be read are left out.
     pub(crate) fn into_people(self, default: &CountryCode) -> Result<People, ApiError> {
-        let entries = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
-        if entries.len() > limits::SYNC_CONTACTS_MAX {
-            return Err(Error::field("contacts", format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)).into());
-        }
+        let Entries(entries) = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
         let total = entries.len();
         let mut people = People { total, phones: Vec::with_capacity(total), names: HashMap::with_capacity(total) };
         for Object(entry) in entries {

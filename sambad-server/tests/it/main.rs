@@ -14,6 +14,7 @@ mod events;
 mod fan_out;
 mod idempotency;
 mod limits;
+mod log_secrets;
 mod logs;
 mod long_poll;
 mod messages;

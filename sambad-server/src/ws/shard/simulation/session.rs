@@ -171,8 +171,10 @@ impl Life {
             Some(CloseReason::Idle) => ("given up: idle", self.silent),
             Some(CloseReason::Stalled) => ("given up: stalled", self.link.is_stalled()),
             Some(CloseReason::Drain { .. }) => ("given up: drain", self.world.conditions.read_failed()),
-            Some(CloseReason::BadFrames | CloseReason::RateLimited) => panic!("a shard does not read"),
-            Some(CloseReason::Unauthorized | CloseReason::Forbidden) => panic!("nobody has rights here, or closes a session"),
+            Some(CloseReason::BadFrames | CloseReason::RateLimited | CloseReason::Unauthorized) => {
+                panic!("a shard does not read")
+            }
+            Some(CloseReason::Forbidden) => panic!("nobody expels anybody here"),
         };
         self.world.conditions.note(what, self.link.number, 0);
         assert!(is_true, "{what}, without a cause");
