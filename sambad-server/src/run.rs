@@ -79,7 +79,11 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
 async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
-    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
+    let address = listener.local_addr().context("listener has no address")?;
+    tracing::info!(%address, "metrics are served");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are served beyond this machine, to whoever reaches them: choose a private address");
+    }
     Ok(Some(Arc::new(listener)))
 }
 

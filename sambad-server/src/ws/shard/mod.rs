@@ -73,7 +73,7 @@ enum Request<S> {
     Close { key: SessionKey, frames: Vec<u8> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
-    /// End now, if it has not ended already, and say what it came to. Once a session, or twice if somebody wants to know.
+    /// End now, if it has not ended already, and say what it came to. Once a session.
     Gone { key: SessionKey, reply: Option<oneshot::Sender<Farewell>> },
     /// Close the session with this id, and say whether it was here.
     Expel { session: Uuid, reply: oneshot::Sender<bool> },
@@ -168,7 +168,7 @@ impl<S: Socket> ShardHandle<S> {
         let (key, opened) = oneshot::channel();
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
-        Some(WriteHalf { requests: self.requests, key })
+        Some(WriteHalf { requests: self.requests, key, ended: false })
     }
 
     async fn expel(&self, session: Uuid) -> bool {
@@ -204,6 +204,8 @@ impl<S: Socket> ShardHandle<S> {
 pub(super) struct WriteHalf<S: Socket = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
     key: SessionKey,
+    /// Whether the shard has been told that this is over.
+    ended: bool,
 }
 
 impl<S: Socket> WriteHalf<S> {
@@ -232,15 +234,19 @@ impl<S: Socket> WriteHalf<S> {
 
 impl<S: Socket> WriteHalf<S> {
     /// Ends the session at once; what it came to, or nothing when the server is gone.
-    pub(super) async fn end(self) -> Option<Farewell> {
+    pub(super) async fn end(mut self) -> Option<Farewell> {
         let (reply, farewell) = oneshot::channel();
         self.requests.send(Request::Gone { key: self.key, reply: Some(reply) }).await.ok()?;
+        self.ended = true;
         farewell.await.ok()
     }
 }
 
 impl<S: Socket> Drop for WriteHalf<S> {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         let gone = Request::Gone { key: self.key, reply: None };
         if let Err(mpsc::error::TrySendError::Full(gone)) = self.requests.try_send(gone) {
             let requests = self.requests.clone();
