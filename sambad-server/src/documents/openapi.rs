@@ -50,6 +50,19 @@ const WITHOUT_CURSOR: [&str; 7] = [
     "/api/admin/sessions/{id}",
 ];
 
+/// What is sent to the server, or has fields that may be missing; of everything else, every field is there.
+const WITH_OPTIONAL_FIELDS: [&str; 9] = [
+    "AddContact",
+    "AddressBook",
+    "AddressBookEntry",
+    "AdminLogin",
+    "Error",
+    "Login",
+    "OptionalTokens",
+    "RefreshBody",
+    "SendMessage",
+];
+
 /// Parts of the document by the beginning of their paths, the first that fits.
 const TAGS: [(&str, &str); 7] = [
     ("/api/admin", "admin"),
@@ -98,6 +111,8 @@ fn document(open: bool) -> Value {
     schemas["Event"] = json!({ "oneOf": kinds });
     schemas["Error"] = error_schema();
     alternatives(schemas);
+    let answers = schemas.as_object_mut().into_iter().flatten();
+    answers.filter(|(name, _)| !WITH_OPTIONAL_FIELDS.contains(&name.as_str())).for_each(|(_, schema)| require_all(schema));
     document["components"]["responses"] = REFUSALS.iter().map(refusal).collect::<Map<_, _>>().into();
     document["components"]["headers"] = headers();
     if !open {
@@ -144,6 +159,14 @@ fn error_schema() -> Value {
         },
         "required": ["error", "code", "request_id"],
     })
+}
+
+/// A field that is null is there, which a derive takes for one that need not be.
+fn require_all(schema: &mut Value) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        schema["required"] = properties.keys().cloned().collect();
+    }
+    schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten().for_each(require_all);
 }
 
 /// An E.164 number, with spaces, dashes and brackets as one likes.
