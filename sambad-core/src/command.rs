@@ -197,6 +197,8 @@ pub struct Receipt {
     pub cursor: Cursor,
     /// Whether this is the stored answer to an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// The batch that it was committed, or answered, with: counted from 1 since the core was opened, and named in its log.
+    pub batch: u64,
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::outage::Outage;
 use crate::retention::Retention;
-use crate::store::{Request, Writer};
+use crate::stats::Stats;
+use crate::store::{Committed, Request, Writer};
 
 /// How often the log is looked at for what is to be trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,6 +67,9 @@ pub(crate) struct Committer {
     limits: Limits,
     retention: Retention,
     outage: Arc<Outage>,
+    stats: Stats,
+    /// Batches there were.
+    batches: u64,
     trim_due: Instant,
 }
 
@@ -95,9 +99,9 @@ impl Committer {
         log: Arc<Log>,
         limits: Limits,
         retention: Retention,
-        outage: Arc<Outage>,
+        (outage, stats): (Arc<Outage>, Stats),
     ) -> Self {
-        Self { jobs, next: None, writer, log, limits, retention, outage, trim_due: Instant::now() }
+        Self { jobs, next: None, writer, log, limits, retention, outage, stats, batches: 0, trim_due: Instant::now() }
     }
 
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
@@ -146,23 +150,44 @@ impl Committer {
 
     async fn commit_batch(&mut self, first: Write) {
         let (requests, replies) = self.batch(first);
+        self.batches += 1;
+        let begun = Instant::now();
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {
+                let took = begun.elapsed();
                 self.log.publish(&committed.events, committed.head);
                 if committed.written {
                     self.outage.over();
                 }
+                self.note(&committed, took);
                 committed.results
             }
             Err(error) => {
+                self.stats.commits_failed.add(1);
                 self.outage.noticed(&error, requests.len());
                 refuse_all(&error, requests.len())
             }
         };
-        for (reply, result) in replies.into_iter().zip(results) {
+        for (reply, mut result) in replies.into_iter().zip(results) {
+            if let Ok(receipt) = &mut result {
+                receipt.batch = self.batches;
+            }
             // Whoever asked may have gone away; the command is carried out all the same.
             let _ = reply.send(result);
         }
+    }
+
+    /// Counts a batch, and names it in the log: a host that logs its requests names the batch of each.
+    fn note(&self, committed: &Committed, took: Duration) {
+        let commands = committed.results.len();
+        if committed.written {
+            self.stats.commit_us.add_duration(took, 1);
+        }
+        self.stats.batch_commands.add(commands as u64, 1);
+        self.stats.events.add(committed.events.len() as u64);
+        let (events, head) = (committed.events.len(), committed.head.0);
+        let elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(batch = self.batches, commands, events, head, elapsed_us, "batch committed");
     }
 
     /// Adds what else is waiting, up to the bounds of a batch.
@@ -204,10 +229,12 @@ impl Committer {
 
     /// Does what is due. What fails is tried again a second later.
     async fn upkeep(&mut self) {
-        if self.writer.write_back_is_due()
-            && let Err(error) = self.writer.write_back().await
-        {
-            self.outage.noticed(&error, 0);
+        if self.writer.write_back_is_due() {
+            let begun = Instant::now();
+            match self.writer.write_back().await {
+                Ok(()) => self.stats.write_back_us.add_duration(begun.elapsed(), 1),
+                Err(error) => self.outage.noticed(&error, 0),
+            }
         }
         if self.trim_due <= Instant::now() {
             self.trim().await;
@@ -232,6 +259,7 @@ impl Committer {
             Ok(None) => false,
             Ok(Some(trimmed)) => {
                 self.log.trimmed(trimmed.first);
+                self.stats.trimmed.add(trimmed.events as u64);
                 trimmed.more
             }
             Err(error) => {

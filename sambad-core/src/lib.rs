@@ -20,6 +20,8 @@ mod committer;
 #[cfg(feature = "store")]
 pub mod event;
 #[cfg(feature = "store")]
+mod figures;
+#[cfg(feature = "store")]
 mod hub;
 #[cfg(feature = "store")]
 mod log;
@@ -33,6 +35,8 @@ mod retention;
 pub mod schema;
 #[cfg(feature = "store")]
 mod service;
+#[cfg(feature = "store")]
+pub mod stats;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(feature = "store")]
@@ -50,10 +54,12 @@ pub use time::{Day, Timestamp};
 pub use crate::{
     command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
     event::Event,
+    figures::{Figures, TailFigures},
     hub::{Delivery, Subscription},
     log::{Log, LogSlice},
     retention::{InvalidRetention, Retention},
     service::{Activity, Config, EventPage, Sambad},
+    stats::Stats,
     store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
 };
 

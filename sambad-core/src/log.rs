@@ -1,10 +1,13 @@
 //! The event log, read after a cursor: from the tail if it reaches back that far, else from the store.
 
+use std::time::Instant;
+
 use tokio::sync::{Semaphore, watch};
 
 use crate::cursor::{After, LogBounds, ResyncReason, Seq};
 use crate::error::Error;
 use crate::event::{self, Event};
+use crate::figures::TailFigures;
 use crate::kind::Filter;
 use crate::limits::Limits;
 use crate::store::Store;
@@ -103,6 +106,16 @@ impl Log {
     #[must_use]
     pub fn recent(&self, after: Seq, filter: &Filter, limit: usize) -> Option<LogSlice> {
         self.tail.read(after, filter, limit)
+    }
+
+    /// When the event after `after` became readable: right after its COMMIT. `None` when that was many batches ago.
+    #[must_use]
+    pub fn readable_since(&self, after: Seq) -> Option<Instant> {
+        self.tail.appended_at(after)
+    }
+
+    pub(crate) fn tail_figures(&self) -> TailFigures {
+        self.tail.figures()
     }
 
     /// Reads up to `limit` events after `after`, from memory or else from the store.

@@ -12,6 +12,7 @@ use crate::committer::{Access, Committer, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds};
 use crate::error::Error;
 use crate::event::Event;
+use crate::figures::Figures;
 use crate::hub::Subscription;
 use crate::kind::{EventKind, Filter};
 use crate::limits::Limits;
@@ -20,6 +21,7 @@ use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, Us
 use crate::outage::Outage;
 use crate::phone::Phone;
 use crate::retention::Retention;
+use crate::stats::Stats;
 use crate::store::{self, ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
 use crate::time::Timestamp;
 
@@ -58,7 +60,9 @@ struct Shared {
     jobs: mpsc::Sender<Job>,
     /// Bytes of commands that may still queue.
     queue_bytes: Arc<Semaphore>,
+    queue_bytes_max: usize,
     outage: Arc<Outage>,
+    stats: Stats,
     stop: CancellationToken,
     /// Taken by the first shutdown, awaited by all.
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -130,10 +134,12 @@ impl Sambad {
         let log = Arc::new(Log::new(store.clone(), bounds, &limits));
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
         let queue_bytes = Arc::new(Semaphore::new(limits.queue_bytes_max));
-        let outage = Arc::new(Outage::default());
-        let committer = Committer::new(receiver, writer, Arc::clone(&log), limits, retention, Arc::clone(&outage));
+        let queue_bytes_max = limits.queue_bytes_max;
+        let (outage, stats) = (Arc::new(Outage::default()), Stats::default());
+        let told = (Arc::clone(&outage), stats.clone());
+        let committer = Committer::new(receiver, writer, Arc::clone(&log), limits, retention, told);
         let (stop, committer_task) = (CancellationToken::new(), Mutex::new(None));
-        let shared = Shared { store, log, jobs, queue_bytes, outage, stop, committer: committer_task };
+        let shared = Shared { store, log, jobs, queue_bytes, queue_bytes_max, outage, stats, stop, committer: committer_task };
         (Self { shared: Arc::new(shared) }, committer)
     }
 
@@ -231,6 +237,31 @@ impl Sambad {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         !self.shared.outage.lasts()
+    }
+
+    /// What this core has done since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// How this core stands now. Costs a few locks that are held for a moment, and asks neither the store nor the disk.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let Shared { store, log, jobs, queue_bytes, queue_bytes_max, .. } = &*self.shared;
+        let readers = store.readers();
+        Figures {
+            bounds: log.bounds(),
+            queue_commands: jobs.max_capacity() - jobs.capacity(),
+            queue_commands_max: jobs.max_capacity(),
+            queue_bytes: queue_bytes_max - queue_bytes.available_permits(),
+            queue_bytes_max: *queue_bytes_max,
+            tail: log.tail_figures(),
+            readers: readers.open,
+            readers_busy: readers.busy,
+            writable: self.is_writable(),
+            file: store.file(),
+        }
     }
 
     /// Completes a recipient's national number with the country code of the sender, whose phone never changes.

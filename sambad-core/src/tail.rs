@@ -2,15 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
 
 use crate::cursor::Seq;
 use crate::event::Event;
+use crate::figures::TailFigures;
 use crate::kind::Filter;
 use crate::limits::SLICE_BYTES_MAX;
 use crate::log::LogSlice;
 
 /// Events looked at in one read: bounds how long a reader whose filter matches little holds the lock.
 const SCAN_MAX: usize = 4096;
+/// Batches whose instant is remembered: readers that are live are never further behind.
+const BATCHES_MAX: usize = 256;
 
 /// The newest events, contiguous up to the last.
 ///
@@ -26,12 +30,14 @@ struct Inner {
     events: VecDeque<Event>,
     bytes: usize,
     last: Seq,
+    /// The last event of each of the newest batches, and when it became readable.
+    batches: VecDeque<(Seq, Instant)>,
 }
 
 impl Tail {
     /// An empty tail of a log whose head is `last`.
     pub(crate) fn new(last: Seq, bytes_max: usize) -> Self {
-        Self { inner: RwLock::new(Inner { events: VecDeque::new(), bytes: 0, last }), bytes_max }
+        Self { inner: RwLock::new(Inner { events: VecDeque::new(), bytes: 0, last, batches: VecDeque::new() }), bytes_max }
     }
 
     /// Adds events that follow each other up to `last`; if they do not follow the last one, or if there are none, what came
@@ -43,6 +49,10 @@ impl Tail {
             inner.bytes = 0;
         }
         inner.last = last;
+        if inner.batches.len() == BATCHES_MAX {
+            inner.batches.pop_front();
+        }
+        inner.batches.push_back((last, Instant::now()));
         inner.bytes += events.iter().map(weight).sum::<usize>();
         inner.events.extend(events.iter().cloned());
         while inner.bytes > self.bytes_max {
@@ -74,6 +84,23 @@ impl Tail {
             }
         }
         Some(slice)
+    }
+
+    /// When the event after `after` became readable; `None` when that was many batches ago, or is still to come.
+    pub(crate) fn appended_at(&self, after: Seq) -> Option<Instant> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let batch = inner.batches.partition_point(|(last, _)| *last <= after);
+        // Of the oldest that is remembered nobody knows where it begins.
+        if batch == 0 && inner.batches.len() == BATCHES_MAX {
+            return None;
+        }
+        inner.batches.get(batch).map(|(_, at)| *at)
+    }
+
+    pub(crate) fn figures(&self) -> TailFigures {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let first = inner.events.front().map_or_else(|| inner.last.next(), |event| event.seq);
+        TailFigures { first, events: inner.events.len(), bytes: inner.bytes }
     }
 }
 
@@ -142,5 +169,22 @@ mod tests {
         tail.append(&[], Seq(8));
         assert_eq!(seqs(tail.read(Seq(6), &Filter::default(), 9)), None, "7 and 8 are in the store only");
         assert_eq!(seqs(tail.read(Seq(8), &Filter::default(), 9)), Some((vec![], 8)));
+    }
+
+    /// Goal: an event's instant is that of its batch. Method: batches around a cursor, then more than are remembered.
+    #[test]
+    fn events_have_the_instant_of_their_batch() {
+        let tail = Tail::new(Seq(0), 1 << 20);
+        assert_eq!(tail.appended_at(Seq(0)), None);
+        tail.append(&events(1..=3), Seq(3));
+        tail.append(&events(4..=4), Seq(4));
+        let (first, second) = (tail.appended_at(Seq(0)), tail.appended_at(Seq(3)));
+        assert!(first.is_some() && first < second, "{first:?}, {second:?}");
+        assert_eq!((tail.appended_at(Seq(2)), tail.appended_at(Seq(4))), (first, None));
+        for seq in 5..=4 + BATCHES_MAX as u64 {
+            tail.append(&events(seq..=seq), Seq(seq));
+        }
+        assert_eq!(tail.appended_at(Seq(3)), None, "long ago");
+        assert!(tail.appended_at(Seq(5)).is_some());
     }
 }

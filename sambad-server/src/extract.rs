@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
@@ -14,21 +14,22 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::auth::Principal;
+use crate::config::ClientLimits;
 use crate::error::{ApiError, brief};
 use crate::object::Object;
 use crate::router::AppState;
 
-/// Bytes of a request's body, at most.
-const BODY_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a body that carries an address book, at most.
-const SYNC_BODY_BYTES_MAX: usize = 1 << 20;
+/// How deep arrays and objects of a body may nest: the contract's are two deep.
+const JSON_DEPTH_MAX: usize = 32;
 
 /// Bytes of all bodies that are being read at a time; beyond it a request is refused as overloaded.
 pub(crate) const BODIES_BYTES_MAX: usize = 128 << 20;
 
 /// A JSON body that knows its own bound.
 pub(crate) trait JsonBody: DeserializeOwned {
-    const BYTES_MAX: usize = BODY_BYTES_MAX;
+    fn bytes_max(limits: &ClientLimits) -> usize {
+        limits.body_bytes_max
+    }
     /// Whether it becomes a command, and so is refused while too many of those wait.
     const IS_WRITE: bool = true;
 }
@@ -37,7 +38,9 @@ pub(crate) trait JsonBody: DeserializeOwned {
 pub(crate) trait LargeJsonBody: DeserializeOwned {}
 
 impl<T: LargeJsonBody> JsonBody for T {
-    const BYTES_MAX: usize = SYNC_BODY_BYTES_MAX;
+    fn bytes_max(limits: &ClientLimits) -> usize {
+        limits.address_book_bytes_max
+    }
     const IS_WRITE: bool = false;
 }
 
@@ -53,18 +56,22 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        let max = T::bytes_max(&state.config.clients);
         if T::IS_WRITE {
             // Before a byte of the body is read: shedding must cost less than serving.
-            state.sambad.would_take(announced(&parts.headers).unwrap_or(0).min(T::BYTES_MAX))?;
+            state.sambad.would_take(announced(&parts.headers).unwrap_or(0).min(max))?;
         }
         if !is_json(&parts.headers) {
             return Err(ApiError::UnsupportedMediaType);
         }
+        if is_compressed(&parts.headers) {
+            return Err(ApiError::Compressed);
+        }
         // Bodies that arrive slowly on many connections must not add up to all of the memory.
-        let room = announced(&parts.headers).map_or(T::BYTES_MAX, |bytes| bytes.min(T::BYTES_MAX));
+        let room = announced(&parts.headers).map_or(max, |bytes| bytes.min(max));
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         let _room = state.bodies.try_acquire_many(room).map_err(|_| Error::Overloaded)?;
-        let arrival = read(&parts.headers, body, T::BYTES_MAX);
+        let arrival = read(&parts.headers, body, max);
         let bytes = tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
         let key = idempotency_key(&parts, &bytes)?;
         Ok(Self { body: parse(&bytes)?, key })
@@ -74,6 +81,11 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
 fn is_json(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next());
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A small body that unpacks to a large one would get past every bound on bytes.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Reads the whole body; one that announces too much is refused before a byte of it is read.
@@ -107,6 +119,9 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
 
 /// Reads a JSON object, naming the field in which it is not what was expected.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if nests_deeper(bytes, JSON_DEPTH_MAX) {
+        return Err(ApiError::InvalidJson(format!("nested deeper than {JSON_DEPTH_MAX}")));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
@@ -120,6 +135,26 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     Ok(value)
+}
+
+/// Whether arrays and objects nest deeper than `max`. serde_json has a bound of its own for what it reads, and none for what it
+/// passes over.
+fn nests_deeper(bytes: &[u8], max: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
 }
 
 fn without_position(message: &str) -> &str {
@@ -224,4 +259,27 @@ pub(crate) fn next_link(uri: &Uri, next: &str) -> String {
 /// The page size of lists of rows.
 pub(crate) fn page_limit(text: Option<&str>) -> Result<u32, Error> {
     limit_param(text, limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: depth is what nests, not what is written in texts. Method: a table, around the bound.
+    #[test]
+    fn depth_counts_what_nests() {
+        for (text, deeper) in [
+            ("[[[1]]]", false),
+            ("[[[[1]]]]", true),
+            ("[[[1]],[[2]],[[3]]]", false),
+            (r#"{"a":{"b":[1]}}"#, false),
+            (r#"{"a":{"b":[{}]}}"#, true),
+            (r#""[[[[""#, false),
+            (r#"["[[[[\"[[[[", "\\", "]"]"#, false),
+            (r#"["\\",[[[1]]]]"#, true),
+            ("]]]][[[[", true),
+        ] {
+            assert_eq!(nests_deeper(text.as_bytes(), 3), deeper, "{text}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use sambad_core::{Cursor, Page, Receipt};
 use serde::Serialize;
 
 use crate::extract::next_link;
+use crate::request_log::Written;
 
 pub(crate) const SAMBAD_CURSOR: HeaderName = HeaderName::from_static("sambad-cursor");
 /// When a poll that was answered because the server goes is to come back.
@@ -41,6 +42,7 @@ pub(crate) fn page<T: Serialize>(uri: &Uri, snapshot: &Snapshot<Page<T>>) -> Res
 /// The answer to an accepted write.
 pub(crate) fn receipt(receipt: &Receipt, status: StatusCode, body: impl Serialize) -> Response {
     let mut response = at(receipt.cursor, (status, Json(body)));
+    response.extensions_mut().insert(Written::from(receipt));
     if receipt.replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

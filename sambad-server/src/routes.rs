@@ -6,6 +6,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use crate::auth::Role::{Admin, Service, User};
 use crate::auth::Who::{self, Anyone, Roles, RolesOrVerifiedPhone};
 use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
+use crate::metrics::scrape;
 use crate::router::AppState;
 use crate::{documents, sse, ws};
 
@@ -27,13 +28,18 @@ const READERS: Who = Roles(&[User, Admin]);
 const WRITERS: Who = Roles(&[User, Service]);
 const ADMINS: Who = Roles(&[Admin]);
 
+/// Where figures for a monitoring system are, unless they have an address of their own.
+pub(crate) const METRICS: &str = "/metrics";
+
 /// The table. Files of the dashboard and the like, which are the same for everybody, are `assets`.
 pub(crate) static ROUTES: &[Route] = &[
     route(Method::GET, "/", Anyone, || get(health::root)),
     route(Method::GET, "/livez", Anyone, || get(health::livez)),
     route(Method::GET, "/readyz", Anyone, || get(health::readyz)),
+    route(Method::GET, METRICS, ADMINS, || get(scrape)),
     route(Method::GET, "/ws", READERS, || get(ws::upgrade)),
     route(Method::GET, "/api/asyncapi.json", Anyone, || get(documents::asyncapi::show)),
+    route(Method::GET, "/api/openapi.json", Anyone, || get(documents::openapi::show)),
     route(Method::GET, "/api/health", Anyone, || get(health::health)),
     route(Method::POST, "/api/users/login", RolesOrVerifiedPhone(&[Service]), || post(users::login)),
     // The refresh token in the body says who asks.

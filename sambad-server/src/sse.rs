@@ -13,18 +13,20 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription};
-use tokio::time::sleep;
+use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription, UserId};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::auth::Pass;
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
+use crate::metrics::{SESSION, SessionEnd};
 use crate::reply;
 use crate::router::AppState;
 use crate::sessions::{About, Place, Transport};
 use crate::ws::ServerFrame;
+use crate::ws::close::CloseReason;
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What the first message says to people.
@@ -37,6 +39,15 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// `GET /api/events/stream`
+#[utoipa::path(
+    get,
+    path = "/api/events/stream",
+    operation_id = "streamEvents",
+    summary = "The log as Server-Sent Events; /api/asyncapi.json has the messages.",
+    description = "",
+    params(StreamQuery, ("Last-Event-ID" = Option<Cursor>, Header)),
+    responses((status = 200, description = "Messages, without end.", body = String, content_type = "text/event-stream")),
+)]
 pub(crate) async fn stream(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,
@@ -52,7 +63,8 @@ pub(crate) async fn stream(
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
-    let place = state.sessions.place(Transport::Sse, about, filter, state.sambad.bounds().head)?;
+    let permit = state.session_permit(&extensions)?;
+    let place = state.sessions.place(permit, Transport::Sse, about, filter, state.sambad.bounds().head);
     let subscription = state.sambad.subscribe(after, filter).await?;
     let cursor = subscription.cursor();
     let feed = Feed {
@@ -61,10 +73,15 @@ pub(crate) async fn stream(
         replaying: after.is_some(),
         subscription,
         state,
-        ended: false,
+        about,
+        user: filter.user,
+        begun: Instant::now(),
+        events: 0,
+        ended: None,
         pass,
         place,
     };
+    feed.state.metrics.sessions.opened(Transport::Sse, after.is_some());
     feed.note();
     let body = Body::from_stream(stream::unfold(feed, |mut feed| async {
         let chunk = feed.next().await?;
@@ -90,7 +107,13 @@ struct Feed {
     /// Whether the client has not caught up yet.
     replaying: bool,
     state: AppState,
-    ended: bool,
+    about: About,
+    user: Option<UserId>,
+    begun: Instant,
+    /// Events handed to hyper.
+    events: u64,
+    /// Why nothing more is sent.
+    ended: Option<&'static str>,
     pass: Pass,
     /// Given back when hyper lets go of the body.
     place: Place,
@@ -102,12 +125,14 @@ enum Input {
     Heartbeat,
     /// The server goes: come back after this time.
     Drain(Duration),
+    /// It may not go on.
+    End(CloseReason),
 }
 
 impl Feed {
     /// The next bytes: whole messages. `None` when the stream has ended.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
+        if self.ended.is_some() {
             return None;
         }
         if let Some(greeting) = self.greeting.take() {
@@ -118,8 +143,8 @@ impl Feed {
             // heartbeat is needed.
             biased;
             () = self.state.drain.begins() => Input::Drain(self.state.drain.reconnect_after()),
-            () = self.pass.ended() => return None,
-            () = self.place.closed() => return None,
+            () = self.pass.ended() => Input::End(CloseReason::Unauthorized),
+            () = self.place.closed() => Input::End(CloseReason::Forbidden),
             delivery = self.subscription.next() => Input::Delivery(delivery),
             () = sleep(self.state.config.heartbeat) => Input::Heartbeat,
         };
@@ -133,12 +158,18 @@ impl Feed {
             Input::Delivery(Err(error)) => {
                 // The client reconnects and goes on from its cursor.
                 tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
+                self.ended = Some("log_unreadable");
                 return None;
             }
             Input::Heartbeat => self.beat(&mut out),
             Input::Drain(reconnect_after) => {
-                self.ended = true;
+                self.ended = Some("drain");
                 out.extend_from_slice(goodbye(reconnect_after).as_bytes());
+            }
+            Input::End(reason) => {
+                // A stream has no close frame: what the client is told is in the answer to its next request.
+                self.ended = Some(reason.key());
+                return None;
             }
         }
         self.note();
@@ -154,6 +185,8 @@ impl Feed {
         match delivery {
             Delivery::Events(events) => {
                 out.reserve(events.iter().map(|event| event.frame().len() + AROUND_JSON).sum());
+                self.events += events.len() as u64;
+                self.state.metrics.deliveries.add(Transport::Sse, events.len() as u64);
                 let epoch = self.told.epoch;
                 for event in &events {
                     self.told = Cursor { epoch, seq: event.seq };
@@ -166,6 +199,7 @@ impl Feed {
             }
             Delivery::Resync { reason, cursor } => {
                 (self.told, self.replaying) = (cursor, false);
+                self.state.metrics.deliveries.resync(Transport::Sse, reason);
                 push(out, Some(cursor), "resync", ServerFrame::resync(reason, cursor).to_json().as_bytes());
             }
         }
@@ -184,6 +218,23 @@ impl Feed {
     }
 }
 
+impl Drop for Feed {
+    /// hyper lets go of the body when it has ended, or when the connection has.
+    fn drop(&mut self) {
+        self.state.metrics.sessions.ended(SessionEnd {
+            id: self.about.id,
+            transport: Transport::Sse,
+            client: self.about.remote,
+            user: self.user,
+            lived: self.begun.elapsed(),
+            events: self.events,
+            cursor: self.subscription.cursor(),
+            code: None,
+            reason: self.ended.unwrap_or("connection_lost").to_owned(),
+        });
+    }
+}
+
 /// The last message of a server that goes.
 fn goodbye(reconnect_after: Duration) -> String {
     format!("retry: {}\n\n", reconnect_after.as_millis())
@@ -197,7 +248,7 @@ const AROUND_JSON: usize = 80;
 /// client gets its first id at once, or a cut before the first event would cost it what happens meanwhile.
 fn greeting(session: Uuid, subscription: &Subscription, resuming: bool, heartbeat: Duration) -> Bytes {
     let cursor = subscription.cursor();
-    tracing::debug!(%session, %cursor, "event stream opened");
+    tracing::debug!(target: SESSION, %session, %cursor, "event stream opened");
     let connected = ServerFrame::connected(GREETING, session, cursor, subscription.start(), heartbeat.as_secs());
     let mut out = Vec::new();
     push(&mut out, None, "connected", connected.to_json().as_bytes());

@@ -18,7 +18,7 @@ pub fn install(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => logger.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => logger.json().init(),
+        LogFormat::Json => logger.json().flatten_event(true).init(),
     }
     Ok(())
 }

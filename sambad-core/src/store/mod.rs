@@ -7,7 +7,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
@@ -15,6 +15,7 @@ use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
+use crate::figures::Readers;
 use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::Filter;
 use crate::limits::Limits;
@@ -331,6 +332,24 @@ impl Store {
     /// Reads entries of the audit log before `n`, the newest first.
     pub(crate) async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
         dispatch_rows!(self, store => store.audit(n, limit))
+    }
+
+    /// How many connections read, and how many are free to.
+    pub(crate) fn readers(&self) -> Readers {
+        match self {
+            Self::Sqlite(store) => store.readers(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Readers::default(),
+        }
+    }
+
+    /// The database's file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(store) => Some(store.file()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => None,
+        }
     }
 
     pub(crate) async fn close(&self) {

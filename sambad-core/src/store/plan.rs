@@ -233,7 +233,8 @@ impl Plan {
 
     fn receipt(&self, outcome: Outcome, seq: Option<Seq>, replayed: bool) -> Receipt {
         let cursor = Cursor { epoch: self.start.epoch, seq: seq.unwrap_or_else(|| self.head()) };
-        Receipt { outcome, seq, cursor, replayed }
+        // Batches are the committer's to count.
+        Receipt { outcome, seq, cursor, replayed, batch: 0 }
     }
 
     fn carry_out(&mut self, command: &Command, ids: &ContextV7) -> Result<(Outcome, Option<Seq>), Error> {

@@ -1,24 +1,36 @@
 //! What the person who starts the server decides: flags, then environment, then the file, then defaults.
 
 mod auth;
+mod clients;
 mod commands;
 mod file;
 mod limits;
 mod load;
+mod logs;
+mod metrics;
 mod settings;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
+use tokio::net::TcpListener;
 
 pub use auth::{AuthArgs, AuthMode};
+pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
+pub use logs::{LogArgs, LogRequests};
+pub use metrics::MetricsArgs;
 pub use settings::Settings;
+pub use tls::TlsArgs;
+
+use crate::tls::Tls;
 
 pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
@@ -66,6 +78,18 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Bounds on single clients.
+    #[command(flatten)]
+    pub clients: ClientLimitArgs,
+    /// The certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// What is logged of requests.
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// Where metrics are to be had.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Every setting and where it came from; empty unless read by [`Cli::load`].
     #[arg(skip)]
     pub settings: Settings,
@@ -145,6 +169,9 @@ impl Cli {
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
+            log_requests: self.logs.log_requests,
+            body_timeout: self.clients.body_timeout,
+            clients: self.clients.limits(),
             ..ServerConfig::default()
         })
     }
@@ -175,6 +202,14 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     /// How long readiness fails, and everything is served, before sessions are told. Default 0.
     pub drain_delay: Duration,
+    /// Requests that get a line in the log. Default: those that fail.
+    pub log_requests: LogRequests,
+    /// Where metrics are served. Default: at `/metrics` among everything else.
+    pub metrics_listener: Option<Arc<TcpListener>>,
+    /// How much one client may take.
+    pub clients: ClientLimits,
+    /// The certificate to show. Default none: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerConfig {
@@ -190,6 +225,10 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(10),
             drain_delay: Duration::ZERO,
+            log_requests: LogRequests::Failed,
+            metrics_listener: None,
+            clients: ClientLimits::default(),
+            tls: None,
         }
     }
 }

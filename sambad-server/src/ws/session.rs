@@ -7,25 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use sambad_core::{Cursor, Filter, LogBounds, ResyncReason, Seq};
+use sambad_core::{Cursor, Epoch, Filter, LogBounds, ResyncReason, Seq};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use uuid::Uuid;
 
 use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
-use super::shard::{Opening, ShardHandle, WriteHalf};
+use super::shard::{Farewell, Opening, ShardHandle, SocketWriteHalf, WriteHalf};
 use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
-use crate::sessions::About;
+use crate::limits::Pace;
+use crate::metrics::{SESSION, SessionEnd};
+use crate::router::AppState;
+use crate::sessions::{About, Transport};
 
 /// What the first frame says to people.
 const GREETING: &str = "WebSocket connected successfully";
@@ -52,7 +53,9 @@ pub(super) struct Start {
 
 /// One open socket, seen from its reading half.
 pub(super) struct Session {
-    id: Uuid,
+    about: About,
+    epoch: Epoch,
+    begun: Instant,
     socket: WebSocketStream<Inbound>,
     write: WriteHalf,
     /// Resolves when the shard gives the session up.
@@ -60,6 +63,8 @@ pub(super) struct Session {
     config: Arc<ServerConfig>,
     pass: Pass,
     bad_frames: u32,
+    /// How often it may still speak.
+    pace: Pace,
     next_ping: Instant,
     /// Set by a ping, cleared by anything that arrives.
     heard_by: Option<Instant>,
@@ -90,16 +95,16 @@ impl Session {
     /// Greets the client and hands the write half to the shard; `None` when the server is gone.
     pub(super) async fn begin(
         mut socket: WebSocketStream<Inbound>,
-        write: OwnedWriteHalf,
+        write: SocketWriteHalf,
         start: Start,
         config: Arc<ServerConfig>,
         shard: ShardHandle,
     ) -> Option<Self> {
-        let id = start.about.id;
+        let about = start.about;
         let seq = start.at.unwrap_or(start.bounds.head);
         let cursor = Cursor { epoch: start.bounds.epoch, seq };
-        tracing::debug!(session = %id, %cursor, "session opened");
-        let connected = ServerFrame::connected(GREETING, id, cursor, start.bounds, config.heartbeat.as_secs());
+        tracing::debug!(target: SESSION, session = %about.id, client = %about.remote, %cursor, "session opened");
+        let connected = ServerFrame::connected(GREETING, about.id, cursor, start.bounds, config.heartbeat.as_secs());
         let resync = start.at.err().map(|reason| ServerFrame::resync(reason, cursor));
         for frame in std::iter::once(connected).chain(resync) {
             // Writing into memory cannot fail.
@@ -107,7 +112,7 @@ impl Session {
         }
         let (notice, given_up) = oneshot::channel();
         let opening = Opening {
-            about: start.about,
+            about,
             socket: write,
             greeting: socket.get_mut().take_written(),
             cursor: seq,
@@ -116,26 +121,54 @@ impl Session {
             notice,
         };
         let write = shard.open(opening).await?;
-        let next_ping = Instant::now() + config.heartbeat;
-        Some(Self { id, socket, write, given_up, config, pass: start.pass, bad_frames: 0, next_ping, heard_by: None })
+        let begun = Instant::now();
+        let (epoch, next_ping) = (start.bounds.epoch, begun + config.heartbeat);
+        let pace = Pace::per_second(config.clients.session_frames_per_s);
+        Some(Self {
+            about,
+            epoch,
+            begun,
+            socket,
+            write,
+            given_up,
+            config,
+            pass: start.pass,
+            bad_frames: 0,
+            pace,
+            next_ping,
+            heard_by: None,
+        })
     }
 
-    /// Serves the socket until either side ends it.
-    pub(super) async fn run(&mut self, drain: &Drain) {
-        let id = self.id;
-        match self.serve(drain).await {
+    /// Serves the socket until either side ends it, then says how that was.
+    pub(super) async fn run(mut self, state: &AppState) {
+        let (code, reason) = match self.serve(&state.drain).await {
             End::Close(reason) => {
-                tracing::debug!(session = %id, code = reason.code(), reason = reason.reason(), "session closed");
                 self.close(reason.frame()).await;
+                (Some(reason.code()), reason.key().to_owned())
             }
             End::Closed => {
                 // The close frame that answers the client's is written by one more read.
                 let _ = timeout(CLOSE_TIMEOUT, self.socket.next()).await;
                 self.hand_over_last().await;
-                tracing::debug!(session = %id, "session closed by client");
+                (None, "client_closed".to_owned())
             }
-            End::Gone => tracing::debug!(session = %id, "session gone"),
-        }
+            End::Gone => (None, "connection_lost".to_owned()),
+        };
+        let Self { about, epoch, begun, write, .. } = self;
+        // Nothing only if the shard has ended before.
+        let Some(Farewell { filter, cursor, events }) = write.end().await else { return };
+        state.metrics.sessions.ended(SessionEnd {
+            id: about.id,
+            transport: Transport::WebSocket,
+            client: about.remote,
+            user: filter.user,
+            lived: begun.elapsed(),
+            events,
+            cursor: Cursor { epoch, seq: cursor },
+            code,
+            reason,
+        });
     }
 
     async fn serve(&mut self, drain: &Drain) -> End {
@@ -184,6 +217,10 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
+        self.socket.get_mut().heard();
+        if !self.pace.take() {
+            return Err(End::Close(CloseReason::RateLimited));
+        }
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {

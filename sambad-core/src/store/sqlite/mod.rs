@@ -79,7 +79,8 @@ pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writ
         .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
         .await
         .map_err(|error| cannot_open(&path, error))?;
-    Ok((Reader::new(readers, Arc::clone(&lock)), Writer::new(options, connection, limits.wal_bytes_max, lock)))
+    let writer = Writer::new(options, connection, limits.wal_bytes_max, Arc::clone(&lock));
+    Ok((Reader::new(readers, path, lock), writer))
 }
 
 /// Takes the file for this process: seq is dense because there is one committer.

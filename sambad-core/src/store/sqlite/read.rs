@@ -1,6 +1,7 @@
 //! Reads: each in a transaction of its own that begins with the log's bounds, so that a body and its cursor belong together.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqlitePool, SqliteRow};
@@ -12,6 +13,7 @@ use crate::command::UserRef;
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{EventRow, to_json};
+use crate::figures::Readers;
 use crate::kind::{Filter, KindSet};
 use crate::limits::{ACTIVE_DAYS, DAILY_DAYS, SLICE_BYTES_MAX};
 use crate::model::{Analytics, ContactWithUsers, DailyCounts, KnownUser, Message, Snapshot, User};
@@ -30,6 +32,7 @@ const AFTER_EVERY_ID: &str = "~";
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     pool: SqlitePool,
+    path: Arc<Path>,
     _lock: Arc<File>,
 }
 
@@ -124,8 +127,17 @@ const TOTALS: &str = "select users, contacts, messages from log";
 const DAILY: &str = "select day, users, contacts, messages, last_active from daily where day > ?1 order by day";
 
 impl Reader {
-    pub(super) fn new(pool: SqlitePool, lock: Arc<File>) -> Self {
-        Self { pool, _lock: lock }
+    pub(super) fn new(pool: SqlitePool, path: PathBuf, lock: Arc<File>) -> Self {
+        Self { pool, path: path.into(), _lock: lock }
+    }
+
+    pub(crate) fn readers(&self) -> Readers {
+        let (open, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
+        Readers { open, busy: open.saturating_sub(idle) }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.path.to_path_buf()
     }
 
     async fn begin(&self) -> Result<Reading, Error> {

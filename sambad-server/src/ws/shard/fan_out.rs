@@ -9,6 +9,7 @@ use super::outbound::{Phase, Sent};
 use super::run::Run;
 use super::socket::Socket;
 use super::turn::{Shard, leave_live};
+use crate::metrics::Tally;
 
 impl<S: Socket> Shard<S> {
     /// Hands the next slice of what was committed to every live session that asks for it.
@@ -49,12 +50,14 @@ impl<S: Socket> Shard<S> {
     async fn deliver(&mut self, events: &[Event]) {
         let mut writes = 0;
         let mut ended = Vec::new();
+        let mut tally = Tally::new(self.log.readable_since(self.position));
         for (kinds, members) in &self.audience.by_kinds {
             let Some(run) = Run::of(events.iter().filter(|event| kinds.contains(event.kind))) else { continue };
             for key in members {
-                ended.extend(send_live(&mut self.sessions, *key, &run, self.position));
+                ended.extend(send_live(&mut self.sessions, *key, &run, self.position, &mut tally));
                 writes += 1;
                 if writes % self.bounds.writes == 0 {
+                    tally.tell(&self.deliveries);
                     tokio::task::yield_now().await;
                 }
             }
@@ -65,24 +68,35 @@ impl<S: Socket> Shard<S> {
                 let Some(kinds) = self.sessions.get(*key).map(|session| session.filter.kinds) else { continue };
                 let asked_for = || Run::of(events.iter().copied().filter(|event| kinds.contains(event.kind)));
                 if let Some(run) = runs.entry(kinds).or_insert_with(asked_for) {
-                    ended.extend(send_live(&mut self.sessions, *key, run, self.position));
+                    ended.extend(send_live(&mut self.sessions, *key, run, self.position, &mut tally));
                 }
                 writes += 1;
                 if writes % self.bounds.writes == 0 {
+                    tally.tell(&self.deliveries);
                     tokio::task::yield_now().await;
                 }
             }
         }
+        tally.tell(&self.deliveries);
         for (key, sent) in ended {
-            if sent == Sent::Blocked { self.wait_for_socket(key) } else { self.remove(key) }
+            if sent == Sent::Blocked { self.wait_for_socket(key) } else { self.depart(key) }
         }
     }
 }
 
 /// Sends a run to a session if it is live; says so if that was not the end of it.
-fn send_live<S: Socket>(sessions: &mut Sessions<S>, key: SessionKey, run: &Run, position: Seq) -> Option<(SessionKey, Sent)> {
+fn send_live<S: Socket>(
+    sessions: &mut Sessions<S>,
+    key: SessionKey,
+    run: &Run,
+    position: Seq,
+    tally: &mut Tally,
+) -> Option<(SessionKey, Sent)> {
     let session = sessions.get_mut(key).filter(|session| session.phase == Phase::Live)?;
-    match session.send(run, position) {
+    let handed_over = session.events;
+    let sent = session.send(run, position);
+    tally.wrote(session.events - handed_over);
+    match sent {
         Sent::All => None,
         sent => {
             session.phase = Phase::Behind;

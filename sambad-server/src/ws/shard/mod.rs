@@ -8,7 +8,9 @@
 //! **Invariant:** no queue a session; nobody waits for a slow one; reading the store happens outside the shard's turn.
 
 mod audience;
+pub(crate) mod census;
 mod fan_out;
+mod farewell;
 mod outbound;
 mod run;
 #[cfg(test)]
@@ -24,17 +26,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use audience::SessionKey;
+use census::Census;
+pub(super) use farewell::Farewell;
 use socket::Socket;
+pub(in crate::ws) use socket::SocketWriteHalf;
 use standing::Standing;
 use turn::{Shard, TurnBounds};
 
 use super::close::CloseReason;
+use crate::metrics::Deliveries;
 use crate::sessions::About;
 
 /// Requests that may wait for a shard; a session whose request does not fit waits, and reads nothing meanwhile.
@@ -51,7 +56,7 @@ pub(crate) struct Shards {
 
 /// How sessions speak to their shard.
 #[derive(Debug)]
-pub(super) struct ShardHandle<S = OwnedWriteHalf> {
+pub(super) struct ShardHandle<S = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
 }
 
@@ -68,17 +73,19 @@ enum Request<S> {
     Close { key: SessionKey, frames: Vec<u8> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
-    /// End now.
-    Gone { key: SessionKey },
+    /// End now, if it has not ended already, and say what it came to. Once a session.
+    Gone { key: SessionKey, reply: Option<oneshot::Sender<Farewell>> },
     /// Close the session with this id, and say whether it was here.
     Expel { session: Uuid, reply: oneshot::Sender<bool> },
     /// Tell where the sessions furthest behind stand.
     Standings { limit: usize, reply: oneshot::Sender<Vec<Standing>> },
+    /// Count the sessions.
+    Census { reply: oneshot::Sender<Census> },
 }
 
 /// A write half with what it is to carry.
 #[derive(Debug)]
-pub(super) struct Opening<S = OwnedWriteHalf> {
+pub(super) struct Opening<S = SocketWriteHalf> {
     pub(super) about: About,
     pub(super) socket: S,
     /// Whole frames that go first.
@@ -94,13 +101,14 @@ pub(super) struct Opening<S = OwnedWriteHalf> {
 
 impl Shards {
     /// Starts one shard a core; each ends when this and every handle is gone.
-    pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, tasks: &TaskTracker) -> Self {
+    pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, deliveries: &Deliveries, tasks: &TaskTracker) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let open = Arc::new(AtomicUsize::new(0));
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
             let bounds = TurnBounds::default();
-            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, Arc::clone(&open));
+            let told = (Arc::clone(&open), deliveries.clone());
+            let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, told);
             tasks.spawn(run_or_abort(shard));
             ShardHandle { requests }
         };
@@ -125,6 +133,12 @@ impl Shards {
         futures_util::future::join_all(shards).await.contains(&true)
     }
 
+    /// How many sessions all shards have, and how far they are behind.
+    pub(crate) async fn census(&self) -> Census {
+        let shards = self.shards.iter().map(ShardHandle::census);
+        futures_util::future::join_all(shards).await.into_iter().fold(Census::default(), Census::with)
+    }
+
     /// The shards in turn.
     pub(super) fn pick(&self) -> ShardHandle {
         // Relaxed: any order of turns spreads sessions evenly.
@@ -134,7 +148,7 @@ impl Shards {
 }
 
 /// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
-async fn run_or_abort(shard: Shard<OwnedWriteHalf>) {
+async fn run_or_abort(shard: Shard<SocketWriteHalf>) {
     if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
         tracing::error!("shard panicked: the process ends");
         std::process::abort();
@@ -154,7 +168,7 @@ impl<S: Socket> ShardHandle<S> {
         let (key, opened) = oneshot::channel();
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
-        Some(WriteHalf { requests: self.requests, key })
+        Some(WriteHalf { requests: self.requests, key, ended: false })
     }
 
     async fn expel(&self, session: Uuid) -> bool {
@@ -171,6 +185,15 @@ impl<S: Socket> ShardHandle<S> {
         }
         standings.await.unwrap_or_default()
     }
+
+    /// Nobody when the server is gone.
+    async fn census(&self) -> Census {
+        let (reply, census) = oneshot::channel();
+        if self.requests.send(Request::Census { reply }).await.is_err() {
+            return Census::default();
+        }
+        census.await.unwrap_or_default()
+    }
 }
 
 /// A session's write half, as its reading half sees it. Dropping it ends the session, also when a panic does.
@@ -178,9 +201,11 @@ impl<S: Socket> ShardHandle<S> {
 /// A request waits when the shard has much to do. A shard ends after its sessions: if it is gone, so is the socket that a
 /// request is about.
 #[derive(Debug)]
-pub(super) struct WriteHalf<S: Socket = OwnedWriteHalf> {
+pub(super) struct WriteHalf<S: Socket = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
     key: SessionKey,
+    /// Whether the shard has been told that this is over.
+    ended: bool,
 }
 
 impl<S: Socket> WriteHalf<S> {
@@ -207,9 +232,22 @@ impl<S: Socket> WriteHalf<S> {
     }
 }
 
+impl<S: Socket> WriteHalf<S> {
+    /// Ends the session at once; what it came to, or nothing when the server is gone.
+    pub(super) async fn end(mut self) -> Option<Farewell> {
+        let (reply, farewell) = oneshot::channel();
+        self.requests.send(Request::Gone { key: self.key, reply: Some(reply) }).await.ok()?;
+        self.ended = true;
+        farewell.await.ok()
+    }
+}
+
 impl<S: Socket> Drop for WriteHalf<S> {
     fn drop(&mut self) {
-        let gone = Request::Gone { key: self.key };
+        if self.ended {
+            return;
+        }
+        let gone = Request::Gone { key: self.key, reply: None };
         if let Err(mpsc::error::TrySendError::Full(gone)) = self.requests.try_send(gone) {
             let requests = self.requests.clone();
             tokio::spawn(async move { requests.send(gone).await });

@@ -70,6 +70,8 @@ pub(super) struct Outbound<S> {
     pub(super) stuck_since: Option<Instant>,
     /// Tells the reading half how the session ends; dropping it tells that it is over.
     pub(super) notice: Option<oneshot::Sender<CloseReason>>,
+    /// Events that were handed over, be it only their first byte.
+    pub(super) events: u64,
 }
 
 impl<S: Socket> Outbound<S> {
@@ -94,6 +96,7 @@ impl<S: Socket> Outbound<S> {
             waiting: None,
             stuck_since: None,
             notice: Some(notice),
+            events: 0,
         }
     }
 
@@ -133,9 +136,13 @@ impl<S: Socket> Outbound<S> {
     /// Writes a run of events that follow `before`; nothing may be left from earlier writes.
     pub(super) fn send(&mut self, run: &Run, before: Seq) -> Sent {
         match self.write(run.bytes()) {
-            Ok(written) if written == run.bytes().len() => Sent::All,
+            Ok(written) if written == run.bytes().len() => {
+                self.events += run.events();
+                Sent::All
+            }
             Ok(written) => {
                 let cut = run.cut(written);
+                self.events += cut.events;
                 self.cursor = cut.seq.unwrap_or(before);
                 self.rest = cut.rest;
                 Sent::Blocked
@@ -217,6 +224,7 @@ mod tests {
             assert!(session.answer(b"answer"));
 
             let begun = usize::try_from(session.cursor.0).unwrap() - 10;
+            assert_eq!(session.events, begun as u64, "events are counted once they have begun");
             let handed_over: usize = lengths[..begun].iter().sum();
             let expected: Vec<u8> = run.bytes()[..handed_over].iter().copied().chain(*b"answer").collect();
             let mut received = vec![0; expected.len()];

@@ -18,6 +18,8 @@ pub(super) struct Cut {
     pub(super) seq: Option<Seq>,
     /// The rest of that event's frame: nothing else may be written before it.
     pub(super) rest: Bytes,
+    /// Events up to and including that one.
+    pub(super) events: u64,
 }
 
 impl Run {
@@ -37,6 +39,11 @@ impl Run {
         Some(Self { bytes: bytes.into(), ends })
     }
 
+    /// How many events there are.
+    pub(super) fn events(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -49,8 +56,10 @@ impl Run {
         let boundary = whole.checked_sub(1).map(|last| self.ends[last]);
         let in_frame = written > boundary.map_or(0, |(end, _)| end);
         match self.ends.get(whole) {
-            Some(&(end, seq)) if in_frame => Cut { seq: Some(seq), rest: Bytes::copy_from_slice(&self.bytes[written..end]) },
-            _ => Cut { seq: boundary.map(|(_, seq)| seq), rest: Bytes::new() },
+            Some(&(end, seq)) if in_frame => {
+                Cut { seq: Some(seq), rest: Bytes::copy_from_slice(&self.bytes[written..end]), events: whole as u64 + 1 }
+            }
+            _ => Cut { seq: boundary.map(|(_, seq)| seq), rest: Bytes::new(), events: whole as u64 },
         }
     }
 }
@@ -77,8 +86,9 @@ pub(super) mod tests {
         for lengths in [vec![5], vec![3, 4], vec![2, 1, 6]] {
             let run = run(&lengths);
             for written in 0..=run.bytes.len() {
-                let Cut { seq, rest } = run.cut(written);
+                let Cut { seq, rest, events } = run.cut(written);
                 let next = seq.map_or(0, |seq| usize::try_from(seq.0).unwrap() - 10);
+                assert_eq!(events, next as u64);
                 let after_rest = if next == 0 { 0 } else { run.ends[next - 1].0 };
                 assert_eq!(written + rest.len(), after_rest, "{lengths:?} cut at {written}");
                 assert_eq!(&rest[..], &run.bytes[written..after_rest], "{lengths:?} cut at {written}");

@@ -1,6 +1,6 @@
 //! What a shard does when it is its turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,9 @@ use super::audience::{Audience, SessionKey, Sessions};
 use super::outbound::{Outbound, Phase, Sent};
 use super::run::Run;
 use super::socket::Socket;
-use super::{Opening, Request};
+use super::{Farewell, Opening, Request};
+use crate::metrics::Deliveries;
+use crate::sessions::Transport;
 use crate::ws::close::CloseReason;
 use crate::ws::frames::ServerFrame;
 
@@ -54,11 +56,14 @@ pub(super) struct Shard<S> {
     stall_timeout: Duration,
     pub(super) bounds: TurnBounds,
     /// Write halves that all shards own together.
-    open: Arc<AtomicUsize>,
+    pub(super) open: Arc<AtomicUsize>,
+    pub(super) deliveries: Deliveries,
     /// Everything up to here has been fanned out to the live sessions.
     pub(super) position: Seq,
     pub(super) sessions: Sessions<S>,
     pub(super) audience: Audience,
+    /// Sessions that ended before their reading halves: of each, one is on its way to say so.
+    pub(super) departed: HashMap<SessionKey, Farewell>,
     /// Sessions that can go on at once.
     pub(super) ready: VecDeque<SessionKey>,
     /// Sessions whose cursor lies beyond the shard's position: a snapshot they read was ahead of what is announced.
@@ -84,7 +89,7 @@ impl<S: Socket> Shard<S> {
         requests: mpsc::Receiver<Request<S>>,
         stall_timeout: Duration,
         bounds: TurnBounds,
-        open: Arc<AtomicUsize>,
+        (open, deliveries): (Arc<AtomicUsize>, Deliveries),
     ) -> Self {
         let head = log.watch();
         let position = log.bounds().head;
@@ -95,9 +100,11 @@ impl<S: Socket> Shard<S> {
             stall_timeout,
             bounds,
             open,
+            deliveries,
             position,
             sessions: Sessions::with_key(),
             audience: Audience::default(),
+            departed: HashMap::new(),
             ready: VecDeque::new(),
             ahead: Vec::new(),
             blocked: FuturesUnordered::new(),
@@ -188,7 +195,12 @@ impl<S: Socket> Shard<S> {
                     self.give_up(key, CloseReason::Idle);
                 }
             }
-            Request::Gone { key } => self.remove(key),
+            Request::Gone { key, reply } => {
+                let farewell = self.remove(key).or_else(|| self.departed.remove(&key));
+                if let (Some(reply), Some(farewell)) = (reply, farewell) {
+                    let _ = reply.send(farewell);
+                }
+            }
             Request::Expel { session, reply } => {
                 let key = self.sessions.iter().find(|(_, outbound)| outbound.about.id == session).map(|(key, _)| key);
                 if let Some(key) = key {
@@ -201,6 +213,9 @@ impl<S: Socket> Shard<S> {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.standings(limit));
             }
+            Request::Census { reply } => {
+                let _ = reply.send(self.census());
+            }
         }
     }
 
@@ -212,7 +227,12 @@ impl<S: Socket> Shard<S> {
         let key = self.sessions.insert(session);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.audience.add(key, filter);
-        if opened.send(key).is_ok() { self.advance(key) } else { self.remove(key) }
+        if opened.send(key).is_ok() {
+            self.advance(key);
+        } else {
+            // Nobody speaks for it.
+            self.remove(key);
+        }
     }
 
     fn answer(&mut self, key: SessionKey, frames: &[u8]) {
@@ -241,10 +261,10 @@ impl<S: Socket> Shard<S> {
         match session.flush() {
             Sent::All => {}
             Sent::Blocked => return self.wait_for_socket(key),
-            Sent::Broken => return self.remove(key),
+            Sent::Broken => return self.depart(key),
         }
         match session.phase {
-            Phase::Closing => self.remove(key),
+            Phase::Closing => self.depart(key),
             Phase::Live | Phase::Ahead | Phase::Reading | Phase::Silent => {}
             Phase::Behind if session.cursor < self.position => self.catch_up(key),
             Phase::Behind => self.caught_up(key),
@@ -267,14 +287,16 @@ impl<S: Socket> Shard<S> {
     fn send_slice(&mut self, key: SessionKey, slice: &LogSlice) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let before = session.cursor;
+        let handed_over = session.events;
         let sent = Run::of(&slice.events).map_or(Sent::All, |run| session.send(&run, before));
+        self.deliveries.add(Transport::WebSocket, session.events - handed_over);
         match sent {
             Sent::All => {
                 session.cursor = slice.through;
                 self.make_ready(key);
             }
             Sent::Blocked => self.wait_for_socket(key),
-            Sent::Broken => self.remove(key),
+            Sent::Broken => self.depart(key),
         }
     }
 
@@ -316,6 +338,7 @@ impl<S: Socket> Shard<S> {
             Ok(slice) => self.send_slice(key, &slice),
             Err(Error::CursorGone { reason }) => {
                 let bounds = self.log.bounds();
+                self.deliveries.resync(Transport::WebSocket, reason);
                 session.cursor = bounds.head;
                 session.replaying = false;
                 let _ = session.answer(&event::text_frame(&ServerFrame::resync(reason, bounds.head_cursor()).to_json()));
@@ -332,6 +355,7 @@ impl<S: Socket> Shard<S> {
     pub(super) fn wait_for_socket(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(socket) = session.socket.take() else { return };
+        self.deliveries.blocked();
         let deadline = *session.stuck_since.get_or_insert_with(Instant::now) + self.stall_timeout;
         let (unblocked, abort) = abortable(async move {
             let in_time = timeout_at(deadline, socket.writable()).await.is_ok();
@@ -355,17 +379,7 @@ impl<S: Socket> Shard<S> {
         // What was asked before the client is told may still be answered with the session's cursor.
         leave_live(session, self.position);
         let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
-        if told { session.phase = Phase::Silent } else { self.remove(key) }
-    }
-
-    pub(super) fn remove(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.remove(key) {
-            self.audience.remove(key, session.filter);
-            if let Some(waiting) = session.waiting {
-                waiting.abort();
-            }
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        }
+        if told { session.phase = Phase::Silent } else { self.depart(key) }
     }
 }
 

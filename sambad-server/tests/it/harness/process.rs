@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -19,6 +22,21 @@ pub(crate) struct Process {
     pub(crate) api: Api,
     /// What it printed at start, line by line.
     pub(crate) printed: Vec<String>,
+    log: Log,
+}
+
+/// What a process says on stderr, in a file: a pipe that nobody reads would stop it.
+#[derive(Debug)]
+struct Log {
+    file: NamedTempFile,
+    /// Bytes that a test has looked for something in.
+    seen: AtomicUsize,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { file: NamedTempFile::new().expect("a temporary file"), seen: AtomicUsize::new(0) }
+    }
 }
 
 /// The binary with an environment of the test's own.
@@ -63,6 +81,14 @@ impl Process {
         Self::spawn(command).await
     }
 
+    /// Starts the binary with a file that takes its log.
+    pub(crate) async fn start_logged(args: &[&str], log: &Path) -> Self {
+        let mut command = command();
+        command.args(args);
+        let file = std::fs::File::create(log).expect("the log can be written");
+        Self::spawn_into(command, file, Log::new()).await.expect("the server listens")
+    }
+
     /// As `start_with`, started in `directory`.
     pub(crate) async fn start_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = command();
@@ -79,8 +105,21 @@ impl Process {
         Self::spawn(command).await.expect("the server listens")
     }
 
-    async fn spawn(mut command: Command) -> Result<Self, Vec<String>> {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
+    /// Starts the binary with a certificate, given in PEM as well, and waits for the line that says it listens.
+    pub(crate) async fn start_secure(args: &[&str], pem: &str) -> Self {
+        let server = Self::start_with(args, &[]).await;
+        let api = Api::trusting(&format!("https://{}", server.address), pem);
+        Self { api, ..server }
+    }
+
+    async fn spawn(command: Command) -> Result<Self, Vec<String>> {
+        let log = Log::new();
+        let stderr = log.file.reopen().expect("a temporary file can be opened");
+        Self::spawn_into(command, stderr, log).await
+    }
+
+    async fn spawn_into(mut command: Command, stderr: std::fs::File, log: Log) -> Result<Self, Vec<String>> {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
         let mut printed = Vec::new();
         let url = loop {
@@ -94,8 +133,8 @@ impl Process {
                 break url.to_owned();
             }
         };
-        let address = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("the line ends in a URL");
-        Ok(Self { child, address, api: Api::new(&url), printed })
+        let address = url.split_once("://").and_then(|(_, address)| address.parse().ok()).expect("the line ends in a URL");
+        Ok(Self { child, address, api: Api::new(&url), printed, log })
     }
 
     /// Descriptors that the process has open.
@@ -104,10 +143,43 @@ impl Process {
         std::fs::read_dir(format!("/proc/{id}/fd")).expect("Linux tells").count()
     }
 
+    /// All that the process has said on stderr.
+    pub(crate) fn said(&self) -> String {
+        let said = std::fs::read(self.log.file.path()).expect("the file is there");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Waits until the process says `what` on stderr, after what was waited for before.
+    pub(crate) async fn says(&self, what: &str) {
+        let said = async {
+            loop {
+                let (said, seen) = (self.said(), self.log.seen.load(Ordering::Relaxed));
+                if let Some(at) = said[seen..].find(what) {
+                    return self.log.seen.store(seen + at + what.len(), Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(what, said).await;
+    }
+
+    /// Bytes of memory that the process takes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let id = self.child.id().expect("the process runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux tells");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") << 10
+    }
+
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Sends a signal.
+    pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the process runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("there is a kill command");
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await.expect("there is a kill command");
         assert!(sent.success());
     }
 

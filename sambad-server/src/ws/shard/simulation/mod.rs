@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use super::ShardHandle;
 use super::turn::{Shard, TurnBounds};
+use crate::metrics::Deliveries;
 use chance::{Chance, Conditions};
 use executor::{Executor, Task};
 use world::World;
@@ -202,7 +203,8 @@ fn start_shard(world: &World, executor: &mut Executor, open: &Arc<AtomicUsize>) 
     let chance = &world.conditions.chance;
     let (requests, receiver) = mpsc::channel(chance.between(1, 8));
     let log = Arc::clone(world.sambad.log());
-    let shard = Shard::new(log, receiver, world.stall_timeout, turn_bounds(chance), Arc::clone(open));
+    let told = (Arc::clone(open), Deliveries::default());
+    let shard = Shard::new(log, receiver, world.stall_timeout, turn_bounds(chance), told);
     (ShardHandle { requests }, executor.spawn("shard", choice::run(shard, chance.clone())))
 }
 

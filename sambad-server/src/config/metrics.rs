@@ -1,0 +1,14 @@
+//! Where metrics are to be had.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+/// Where metrics are to be had.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs and figures")]
+pub struct MetricsArgs {
+    /// Address and port for /metrics, by plain HTTP and open to whoever reaches it; without it, /metrics is on the main address
+    #[arg(long, env = "SAMBAD_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+}

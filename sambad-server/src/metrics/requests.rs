@@ -1,0 +1,103 @@
+//! Requests by route, and those that were refused.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use axum::http::Method;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::shown::Seconds;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: Arc<str>,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
+/// Requests that were answered, and those that are being.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    answered: Family<RequestLabels, Counter>,
+    took: Family<RouteLabels, Seconds, fn() -> Seconds>,
+    refused: Family<RefusalLabels, Counter>,
+    in_flight: Gauge<i64, AtomicI64>,
+    /// Lines of the log that were left out.
+    pub(crate) lines_left_out: Counter,
+}
+
+/// A request that is being answered, or was given up by its client.
+#[derive(Debug)]
+pub(crate) struct InFlight<'a>(&'a Gauge<i64, AtomicI64>);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A method as a label: clients may invent others.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+impl Requests {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let this = Self {
+            answered: Family::default(),
+            took: Family::new_with_constructor(Seconds::new),
+            refused: Family::default(),
+            in_flight: Gauge::default(),
+            lines_left_out: Counter::default(),
+        };
+        registry.register("requests", "Requests answered", this.answered.clone());
+        registry.register("request_seconds", "From a request's head to its answer's head", this.took.clone());
+        registry.register("requests_refused", "Requests that were not let in, or shed", this.refused.clone());
+        registry.register("requests_in_flight", "Requests being answered", this.in_flight.clone());
+        registry.register("request_lines_left_out", "Log lines of failed requests beyond the bound", this.lines_left_out.clone());
+        this
+    }
+
+    /// A request has come.
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, method: &Method, route: &str, status: u16, took: Duration) {
+        let (method, route) = (method_label(method), Arc::<str>::from(route));
+        self.answered.get_or_create(&RequestLabels { method, route: Arc::clone(&route), status }).inc();
+        self.took.get_or_create(&RouteLabels { method, route }).0.add_duration(took, 1);
+    }
+
+    /// A request, or a connection, was turned away, for a reason out of a table.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&RefusalLabels { reason }).inc();
+    }
+}
