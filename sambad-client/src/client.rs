@@ -155,7 +155,7 @@ impl Client {
     /// with it, so that it can be stored. A pair that is not stored is lost with the process, and the old one is used up.
     #[must_use]
     pub fn with_refresh_token(&self, tokens: UserTokens, keep: impl Fn(&UserTokens) + Send + Sync + 'static) -> Self {
-        let client = self.clone();
+        let client = self.without_token();
         let latest = Arc::new((Mutex::new(tokens.refresh_token), keep));
         self.with_credentials(Credentials::from_source(Some(tokens.token), move |_| {
             let (client, latest) = (client.clone(), Arc::clone(&latest));
@@ -170,21 +170,27 @@ impl Client {
         }))
     }
 
-    /// A handle whose tokens come from `source`, which is asked for the first one, for another ahead of each one's end, and
-    /// for another when one was refused; it is told the token that is no longer good.
+    /// A handle whose tokens come from `source`, which is asked for another ahead of each one's end, and when one was refused;
+    /// it is told the token that is no longer good. Without a `first` one it is asked for that as well.
     ///
     /// However many requests and streams wait, it is asked once; it runs to its end also when nobody waits any more. After an
     /// error that is not [transient](Error::is_transient) it is left in peace for 10 s.
     #[must_use]
-    pub fn with_token_source<F>(&self, source: impl Fn(Option<Token>) -> F + Send + Sync + 'static) -> Self
+    pub fn with_token_source<F>(&self, first: Option<Token>, source: impl Fn(Option<Token>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Token, Error>> + Send + 'static,
     {
-        self.with_credentials(Credentials::from_source(None, source))
+        self.with_credentials(Credentials::from_source(first, source))
     }
 
     fn with_credentials(&self, credentials: Credentials) -> Self {
         Self { credentials: Some(Arc::new(credentials)), ..self.clone() }
+    }
+
+    /// A handle that asks as nobody in particular.
+    #[must_use]
+    pub fn without_token(&self) -> Self {
+        Self { credentials: None, ..self.clone() }
     }
 
     /// The token that requests are made with now, renewed if that is due; `None` for a handle without one.

@@ -190,6 +190,12 @@ impl Error {
         }
     }
 
+    /// Whether the trouble is who asks: another token may help, trying again will not.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::NoToken { .. } | Self::Unauthorized(_) | Self::Forbidden(_))
+    }
+
     /// Whether the failure may pass by itself, so that trying again makes sense.
     #[must_use]
     pub fn is_transient(&self) -> bool {

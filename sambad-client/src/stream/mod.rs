@@ -81,7 +81,7 @@ enum Link {
     /// On its way.
     Dialing(Dial),
     /// Carrying frames.
-    Open(Box<Wire>, Lease),
+    Open(Box<Wire>, Box<Lease>),
     /// Never to be dialled again.
     Ended,
 }
@@ -122,7 +122,7 @@ impl EventStream {
                 }
                 Link::Dialing(dial) => dial.await.map(|(wire, token)| {
                     self.refused = None;
-                    self.link = Link::Open(Box::new(wire), Lease::new(self.client.clone(), token));
+                    self.link = Link::Open(Box::new(wire), Box::new(Lease::new(self.client.clone(), token)));
                 }),
                 Link::Open(wire, lease) => {
                     let turn = tokio::select! {
