@@ -60,6 +60,7 @@ files! {
     "/dashboard/keys.js" "dashboard/keys.js" JS
     "/dashboard/latency.js" "dashboard/latency.js" JS
     "/dashboard/lines.js" "dashboard/lines.js" JS
+    "/dashboard/login.js" "dashboard/login.js" JS
     "/dashboard/model.js" "dashboard/model.js" JS
     "/dashboard/pages.js" "dashboard/pages.js" JS
     "/dashboard/phone.js" "dashboard/phone.js" JS

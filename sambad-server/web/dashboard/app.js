@@ -1,6 +1,6 @@
 /** Puts the page together: what comes in goes to the views, and the views are drawn once a frame. */
 
-import { watchClock } from "./api.js";
+import { watchClock, watchRights } from "./api.js";
 import { Badge } from "./badge.js";
 import { Chart, DailyTable } from "./chart.js";
 import { Clock } from "./clock.js";
@@ -12,6 +12,7 @@ import { isEverything } from "./filter.js";
 import { latency as latencyWords, plural } from "./format.js";
 import { listenToKeys } from "./keys.js";
 import { Latencies } from "./latency.js";
+import { Login } from "./login.js";
 import { parties } from "./phone.js";
 import { Rate } from "./rate.js";
 import { createRefresher } from "./refresh.js";
@@ -53,6 +54,16 @@ const draw = everyFrame(() => {
   // More than anybody can read: the browser had better have time for the reader.
   return (userPageOpen ? userPage.feed : feed).busy ? BUSY_REST_MS : 0;
 });
+
+const login = new Login({
+  shown: () => Boolean(store.view || userPage.phone),
+  onIn() {
+    store.reconnect();
+    route();
+  },
+  onFailure: drawFailure,
+});
+watchRights(() => login.ask());
 
 const feed = new Feed({
   list: byId("feed"),
@@ -112,10 +123,7 @@ const store = openStore({
     badge.set(state);
   },
   onResync: (reason) => badge.resynced(reason),
-  onFailure(failure) {
-    byId("failure").hidden = failure === null;
-    setText(byId("failure-text"), failure ? `${failure.text} Trying again by itself.` : "");
-  },
+  onFailure: (failure) => drawFailure(failure && `${failure.text} Trying again by itself.`),
 });
 
 const refresher = createRefresher({ ask: () => store.refresh(), serverTime });
@@ -128,6 +136,11 @@ function offerCountries(entry) {
   const { who, whom } = parties(entry);
   filterBar.offer(who);
   filterBar.offer(whom);
+}
+
+function drawFailure(words) {
+  byId("failure").hidden = words === null;
+  setText(byId("failure-text"), words ?? "");
 }
 
 function drawEmpty(element, kept) {
@@ -161,6 +174,7 @@ function drawPause() {
 }
 
 function drawTitle() {
+  if (login.locked) return;
   const state = byId("badge-text").textContent;
   const paused = feed.paused ? "Paused · " : "";
   const whom = userPageOpen && userPage.phone ? `${userPage.phone} · ` : "";
@@ -237,7 +251,7 @@ byId("failure-retry").addEventListener("click", () => store.reconnect());
 byId("users-form").addEventListener("submit", (event) => event.preventDefault());
 setText(byId("host"), location.host);
 document.addEventListener("visibilitychange", () => !document.hidden && (everySecond(), draw()));
-listenToKeys({
+listenToKeys(() => !login.locked, {
   "/": () => searchUsers("users-search"),
   f: () => searchUsers("filter-user"),
   p: () => !userPageOpen && setPaused(!feed.paused),
