@@ -129,7 +129,7 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
     } catch (error) {
       // It was told already, and who logs in begins anew.
       if (mine !== round || error.status === 401) return;
-      const retryInMs = Math.min(RETRY_MS_MAX, 1_000 * 2 ** attempt, error.retryAfterMs ?? Infinity);
+      const retryInMs = Math.min(RETRY_MS_MAX, error.retryAfterMs ?? 1_000 * 2 ** attempt);
       if (!stream) onState({ name: "reconnecting", transport: null, cursor: null, retryInMs, attempt });
       onFailure({ text: inWords(error), retryInMs });
       retryTimer = setTimeout(load, retryInMs, attempt + 1);
