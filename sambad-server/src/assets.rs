@@ -47,6 +47,7 @@ files! {
     "/dashboard" "dashboard/index.html" HTML
     "/dashboard/api.js" "dashboard/api.js" JS
     "/dashboard/app.js" "dashboard/app.js" JS
+    "/dashboard/audit.js" "dashboard/audit.js" JS
     "/dashboard/badge.js" "dashboard/badge.js" JS
     "/dashboard/chart.js" "dashboard/chart.js" JS
     "/dashboard/clock.js" "dashboard/clock.js" JS

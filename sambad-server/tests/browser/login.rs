@@ -77,7 +77,9 @@ async fn log_in(page: &Page, password: &str) {
 async fn hides_everything(page: &Page, note: &str) {
     page.until(&format!("document.getElementById('login-note')?.textContent === '{note}'")).await;
     page.is_locked().await;
-    let held = page.js("document.documentElement.outerHTML + document.title + JSON.stringify([{...localStorage}, {...sessionStorage}])").await;
+    let held = page
+        .js("document.documentElement.outerHTML + document.title + JSON.stringify([{...localStorage}, {...sessionStorage}])")
+        .await;
     let held = held.as_str().unwrap();
     for secret in [PHONE, &PHONE[3..], ADMIN] {
         assert!(!held.contains(secret), "{secret} is still there");
@@ -119,7 +121,8 @@ async fn an_admin_logs_in_and_out() {
     assert_eq!(page.js("document.getElementById('logout').title").await, ADMIN);
     page.click("logout").await;
     hides_everything(&page, "You are logged out.").await;
-    let status = page.browser.client.execute_async("fetch('api/admin/users').then((r) => arguments[0](r.status))", Vec::new()).await;
+    let status =
+        page.browser.client.execute_async("fetch('api/admin/users').then((r) => arguments[0](r.status))", Vec::new()).await;
     assert_eq!(status.unwrap(), 401);
     page.finish_after(Outage::Refused).await;
     guarded.server.stop().await;
@@ -154,8 +157,11 @@ async fn a_session_that_ends_hides_everything() {
 async fn an_open_server_has_no_form() {
     let server = TestServer::start().await;
     let page = Page::open(server.url()).await;
-    assert_eq!(page.js("['login', 'logout'].map((id) => document.getElementById(id).checkVisibility())").await, json!([false, false]));
-    let asked = page.js("performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => /log(in|out)$/.test(name))").await;
+    let visible = "['login', 'logout', 'audit-open'].map((id) => document.getElementById(id).checkVisibility())";
+    assert_eq!(page.js(visible).await, json!([false, false, false]));
+    let asked = page
+        .js("performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => /log(in|out)$/.test(name))")
+        .await;
     assert_eq!(asked, json!([]));
     page.finish().await;
     server.stop().await;
@@ -176,7 +182,8 @@ async fn the_form_is_for_everybody() {
         page.js("document.getElementById('login-email').focus()").await;
         page.js("document.getElementById('login-email').value = ''").await;
         log_in(&page, "any").await;
-        page.until(&format!("{failure}.checkVisibility() && {failure}.textContent.includes('{status}: too many requests')")).await;
+        page.until(&format!("{failure}.checkVisibility() && {failure}.textContent.includes('{status}: too many requests')"))
+            .await;
         page.until(&format!("/^Again in [12] s$/.test({button}.textContent) && {button}.ariaDisabled === 'true'")).await;
         if status == 429 {
             no_violations(&page, "form with a failure").await;
@@ -187,7 +194,39 @@ async fn the_form_is_for_everybody() {
     let phone = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
     page.browser.cdp("Emulation.setDeviceMetricsOverride", phone).await;
     assert_eq!(page.js("document.documentElement.scrollWidth > innerWidth").await, false);
-    assert_eq!(page.js("['email', 'password'].map((name) => document.getElementById(`login-${name}`).autocomplete)").await, json!(["username", "current-password"]));
+    assert_eq!(
+        page.js("['email', 'password'].map((name) => document.getElementById(`login-${name}`).autocomplete)").await,
+        json!(["username", "current-password"])
+    );
+    page.finish_after(Outage::Refused).await;
+    guarded.server.stop().await;
+}
+
+/// Goal: an admin reads who came in, page by page. Method: sixty logins of users, one
+/// of the admin; the newest line, the next page, axe-core.
+#[tokio::test]
+async fn an_admin_reads_the_audit_log() {
+    let guarded = Guarded::start(Duration::from_secs(3600)).await;
+    for n in 0..60 {
+        guarded.log_user_in(&format!("+9198765{n:05}")).await;
+    }
+    let page = Page::open_locked(guarded.url(), "").await;
+    log_in(&page, PASSWORD).await;
+    page.is_live().await;
+    page.js("document.getElementById('audit-open').click()").await;
+    let rows = "document.querySelectorAll('[data-testid=audit-row]')";
+    page.until(&format!("{rows}.length === 50")).await;
+    assert_eq!(page.js(&format!("{rows}[0].cells[1].innerText.trim()")).await, format!("anonymous logged in as {ADMIN}"));
+    assert_eq!(page.js("document.title").await, "Audit log · Live · Sambad");
+    no_violations(&page, "audit log").await;
+    page.js("document.getElementById('audit-more').click()").await;
+    // Sixty-one users, the account, the login.
+    page.until(&format!("{rows}.length === 63")).await;
+    let numbers = page.js(&format!("[...{rows}].map((row) => Number(row.dataset.n))")).await;
+    assert_eq!(numbers, json!((1..=63).rev().collect::<Vec<_>>()));
+    page.until("document.getElementById('audit-more').hidden").await;
+    page.browser.client.back().await.unwrap();
+    page.shows(61).await;
     page.finish_after(Outage::Refused).await;
     guarded.server.stop().await;
 }

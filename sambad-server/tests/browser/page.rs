@@ -45,7 +45,10 @@ impl Page {
 
     /// Waits until the form to log in is all there is.
     pub(crate) async fn is_locked(&self) {
-        self.until("document.activeElement?.dataset.testid === 'login-email' && !document.getElementById('main').checkVisibility()").await;
+        self.until(
+            "document.activeElement?.dataset.testid === 'login-email' && !document.getElementById('main').checkVisibility()",
+        )
+        .await;
     }
 
     async fn watch_window(&self) {

@@ -1,6 +1,7 @@
 /** Puts the page together: what comes in goes to the views, and the views are drawn once a frame. */
 
 import { watchClock, watchRights } from "./api.js";
+import { AuditPage } from "./audit.js";
 import { Badge } from "./badge.js";
 import { Chart, DailyTable } from "./chart.js";
 import { Clock } from "./clock.js";
@@ -35,7 +36,9 @@ const rate = new Rate(Date.now());
 let sessionSince = 0;
 
 const draw = everyFrame(() => {
-  if (!userPageOpen) {
+  if (auditOpen) {
+    drawTitle();
+  } else if (!userPageOpen) {
     if (store.view) {
       const { figures } = store.view.model;
       drawFigures(figures);
@@ -56,7 +59,7 @@ const draw = everyFrame(() => {
 });
 
 const login = new Login({
-  shown: () => Boolean(store.view || userPage.phone),
+  shown: () => Boolean(store.view || userPage.phone || auditPage.shown),
   onIn() {
     store.reconnect();
     route();
@@ -87,7 +90,9 @@ const userPage = new UserPage({
   latencyOf,
   viewOf: () => store.view,
 });
+const auditPage = new AuditPage({ now: serverTime });
 let userPageOpen = false;
+let auditOpen = false;
 
 /** Milliseconds from the commit to this page, or null if the event was not sent as it happened. */
 function latencyOf({ timestamp }, { live, receivedAt }) {
@@ -177,7 +182,8 @@ function drawTitle() {
   if (login.locked) return;
   const state = byId("badge-text").textContent;
   const paused = feed.paused ? "Paused · " : "";
-  const whom = userPageOpen && userPage.phone ? `${userPage.phone} · ` : "";
+  const what = userPageOpen ? userPage.phone : auditOpen ? "Audit log" : "";
+  const whom = what ? `${what} · ` : "";
   const title = `${whom}${paused}${state.replace(/ in \d+ s$/, "")} · Sambad`;
   if (document.title !== title) document.title = title;
 }
@@ -216,11 +222,19 @@ function route() {
   const asked = userAsked();
   const wasOpen = userPageOpen;
   userPageOpen = asked !== null;
-  byId("overview").hidden = userPageOpen;
+  auditOpen = location.hash === "#/audit";
+  byId("overview").hidden = userPageOpen || auditOpen;
   byId("user-view").hidden = !userPageOpen;
-  setText(byId("view-name"), userPageOpen ? "User" : "Overview");
-  setText(byId("skip"), userPageOpen ? "Skip to the user" : "Skip to the activity feed");
-  if (userPageOpen) {
+  byId("audit-view").hidden = !auditOpen;
+  setText(byId("view-name"), userPageOpen ? "User" : auditOpen ? "Audit log" : "Overview");
+  setText(byId("skip"), userPageOpen ? "Skip to the user" : auditOpen ? "Skip to the audit log" : "Skip to the activity feed");
+  auditPage.close();
+  if (auditOpen) {
+    if (wasOpen) userPage.close();
+    scrollTo(0, 0);
+    auditPage.open();
+    byId("main").focus({ preventScroll: true });
+  } else if (userPageOpen) {
     scrollTo(0, 0);
     userPage.open(asked);
     byId("main").focus({ preventScroll: true });
@@ -232,7 +246,7 @@ function route() {
 }
 
 function searchUsers(id) {
-  if (userPageOpen) {
+  if (userPageOpen || auditOpen) {
     location.hash = "#/";
     // The browser tells of the new address only later, and what is hidden takes no focus.
     route();
@@ -244,7 +258,7 @@ function searchUsers(id) {
 addEventListener("hashchange", route);
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
-  byId(userPageOpen ? "main" : "feed").focus();
+  byId(userPageOpen || auditOpen ? "main" : "feed").focus();
 });
 byId("pause").addEventListener("click", () => setPaused(!feed.paused));
 byId("failure-retry").addEventListener("click", () => store.reconnect());
@@ -254,8 +268,8 @@ document.addEventListener("visibilitychange", () => !document.hidden && (everySe
 listenToKeys(() => !login.locked, {
   "/": () => searchUsers("users-search"),
   f: () => searchUsers("filter-user"),
-  p: () => !userPageOpen && setPaused(!feed.paused),
-  c: () => !userPageOpen && filterBar.clear(),
+  p: () => !userPageOpen && !auditOpen && setPaused(!feed.paused),
+  c: () => !userPageOpen && !auditOpen && filterBar.clear(),
   t: () => (userPageOpen ? userPage.feed : feed).showNew(),
   r: () => store.reconnect(),
 });

@@ -56,7 +56,7 @@ export class Login {
       return;
     }
     this.#lock();
-    byId("logout").hidden = true;
+    this.#offerLogout(null);
     byId("login").hidden = false;
     document.title = "Log in · Sambad";
     const left = recall(sessionStorage, LEFT_AS);
@@ -133,9 +133,10 @@ export class Login {
     setText(this.#button, this.#busy ? "Logging in …" : seconds > 0 ? `Again in ${seconds} s` : "Log in");
   }
 
+  /** Where nobody need log in there is no way out, and the audit log is empty. @param {string | null} email */
   #offerLogout(email) {
-    byId("logout").hidden = false;
-    byId("logout").title = email;
+    for (const id of ["logout", "audit-open"]) byId(id).hidden = email === null;
+    byId("logout").title = email ?? "";
   }
 
   async #logOut() {
@@ -147,7 +148,7 @@ export class Login {
       // A server that asks nobody who they are knows no way out either.
       if (error.status === 404) {
         keep(localStorage, KEPT_AS, null);
-        byId("logout").hidden = true;
+        this.#offerLogout(null);
         return;
       }
       if (error.status !== 401) {
