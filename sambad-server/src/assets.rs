@@ -64,6 +64,7 @@ files! {
     "/dashboard" "dashboard/index.html" HTML
     "/dashboard/api.js" "dashboard/api.js" JS
     "/dashboard/app.js" "dashboard/app.js" JS
+    "/dashboard/audit.js" "dashboard/audit.js" JS
     "/dashboard/badge.js" "dashboard/badge.js" JS
     "/dashboard/chart.js" "dashboard/chart.js" JS
     "/dashboard/clock.js" "dashboard/clock.js" JS
@@ -77,6 +78,7 @@ files! {
     "/dashboard/keys.js" "dashboard/keys.js" JS
     "/dashboard/latency.js" "dashboard/latency.js" JS
     "/dashboard/lines.js" "dashboard/lines.js" JS
+    "/dashboard/login.js" "dashboard/login.js" JS
     "/dashboard/model.js" "dashboard/model.js" JS
     "/dashboard/pages.js" "dashboard/pages.js" JS
     "/dashboard/phone.js" "dashboard/phone.js" JS

@@ -5,7 +5,7 @@
  * `error`). Nothing is called before `connect` has returned.
  *
  * @throws {SambadError} An option cannot be meant: `invalid_url`, `invalid_after`, `invalid_types`, `invalid_user`,
- * `invalid_transport`, `invalid_timing` or `invalid_callback`.
+ * `invalid_transport`, `invalid_timing`, `invalid_token` or `invalid_callback`.
  */
 export function connect(options: ConnectOptions): EventStream;
 
@@ -29,11 +29,31 @@ export interface ConnectOptions extends Filter {
   onState?: (state: StreamState) => void;
   /** Called when events between the position and `resync.cursor` are not to be had: reload what was made of them. */
   onResync?: (resync: Resync) => void;
+  /**
+   * Who asks, where the server wants to know: a token, or a function that gives one, asked anew before each connection, before
+   * the token of a connection ends, and when the server has refused one. It travels in a WebSocket's subprotocols and in an
+   * `Authorization` header, never in an address. Nothing: the browser's cookie, if there is one.
+   */
+  token?: string | TokenFunction | null;
   /** How events travel. Default `"auto"`: the first of them that gets through. Any other is kept to. */
   transport?: "auto" | Transport;
   /** Times, for tests and unusual networks. */
   timing?: Partial<Timing>;
 }
+
+/**
+ * Gives a token that is valid now.
+ *
+ * Nothing, or an empty string, ends the stream as `unauthorized`. If it throws, rejects, or gives nothing within 30 s, that
+ * counts as a connection that failed: it is asked again, later each time. All tokens must be the same principal's.
+ */
+export type TokenFunction = (asked: {
+  /**
+   * Why: the first connection, another one, a token that ends within a minute, or one that was refused: then a kept one will
+   * not do. One that is refused after `unauthorized` ends the stream.
+   */
+  reason: "connect" | "reconnect" | "expiring" | "unauthorized";
+}) => string | null | undefined | Promise<string | null | undefined>;
 
 /** Which events; nothing given means all. */
 export interface Filter {
@@ -139,6 +159,11 @@ interface StateOf<Name extends string> {
   cursor: string | null;
   /** Connections tried since one stood; 0 once it does. */
   attempt: number;
+  /**
+   * When the session's token ends, RFC 3339: told by a WebSocket's server a minute before, once, as another call with the same
+   * `name`. Only where `token` is no function, which would have been asked.
+   */
+  tokenExpiresAt?: string;
 }
 
 /** A connection is on its way; with an `error` if a better transport has just been given up. */
@@ -159,14 +184,19 @@ export interface Reconnecting extends StateOf<"reconnecting"> {
   retryInMs: number;
   /**
    * Why. Codes of this library: `unreachable`, `timeout`, `connection_lost`, `silent`, `offline`, `gap`, `protocol`, `http`;
-   * others are the server's, of its closes (`drain`, `idle`, `stalled`) and refusals (`overloaded`, `unavailable`).
+   * `token` (the function gave none); others are the server's, of its closes (`drain`, `idle`, `stalled`, `unauthorized`) and
+   * refusals (`overloaded`, `unavailable`, `rate_limited`).
    */
   error: SambadError;
 }
 /** The end. */
 export interface Closed extends StateOf<"closed"> {
-  /** `close`: by `close()`. `done`: by the server, with nothing wrong. `refused`: by the server, and `error` says why. */
-  reason: "close" | "done" | "refused";
+  /**
+   * `close`: by `close()`. `done`: by the server, with nothing wrong. `refused`: by the server, and `error` says why.
+   * `unauthorized`: the token or cookie is not, or no longer, valid, and there is no other: log in, then connect anew from
+   * `cursor`. `forbidden`: it does not allow this, or an operator has closed the session.
+   */
+  reason: "close" | "done" | "refused" | "unauthorized" | "forbidden";
   error?: SambadError;
 }
 

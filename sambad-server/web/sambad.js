@@ -45,6 +45,15 @@ const POLL_WAIT_MAX_MS = 30_000;
 const DELAY_MAX_MS = 2 ** 31 - 1;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
+/** What the server is told that a WebSocket speaks; beside it stands the token, as a page can set no header. */
+const SUBPROTOCOL = "sambad.v1";
+const SUBPROTOCOL_TOKEN = "bearer.";
+/** The server takes none that is longer. */
+const TOKEN_CHARS_MAX = 8 << 10;
+/** How long a page may take to say its token. */
+const TOKEN_TIMEOUT_MS = 30_000;
+/** Tokens that live for less than the server's notice of their end are not renewed without a pause; nor is one waited for longer. */
+const RENEW_PAUSE_MS = 30_000;
 
 /** Why a stream does not go on, or not at the moment; `code` is stable, `message` is for people. */
 export class SambadError extends Error {
@@ -106,6 +115,14 @@ function readTransport(transport = "auto") {
   return transport;
 }
 
+/** Gives the token, or null if there is none. What a subprotocol cannot carry is no token of any server's. */
+function readToken(token) {
+  if (token === undefined || token === null || token === "") return null;
+  if (typeof token === "string" && token.length <= TOKEN_CHARS_MAX && /^[\w.~+-]+$/.test(token)) return token;
+  // Without the text: it may be a secret all the same.
+  throw new SambadError("invalid_token", "expected a token of letters, digits and -._~+, or a function that gives one");
+}
+
 function readTiming(timing) {
   const times = { ...TIMING };
   for (const name of Object.keys(TIMING)) {
@@ -150,6 +167,7 @@ function checkFrame(frame) {
   const { type, data } = frame;
   const text = (value) => (typeof value === "string" ? value : "unknown");
   if (type === "error") return { type, code: text(frame.code), message: text(frame.message) };
+  if (type === "token_expiring") return { type, expiresAt: text(data?.expires_at) };
   if (!["connected", "live", "resync", "subscribed"].includes(type)) return { type: "unknown" };
   const cursor = parseCursor(data?.cursor);
   if (!cursor) throw broken(`${type} without a cursor`);
@@ -232,6 +250,8 @@ class EventStreamDecoder {
  * - `silent`: nothing was answered, be it for the server or for what is between;
  * - `blocked`: something else than the server answered, or the server says that it cannot be asked this way;
  * - `refused`: another attempt would end the same way;
+ * - `unauthorized`: so would it by the same token;
+ * - `forbidden`: so would it by any of the same person;
  * - `done`: the server has nothing more to say.
  */
 const verdict = (kind, error, delayMs = null, exact = false) => ({ kind, error, delayMs, exact });
@@ -247,6 +267,8 @@ function judgeClose({ code, reason, wasClean }, greeted) {
   const [key] = reason.split(" ");
   const error = new SambadError(key || "connection_lost", `the connection was closed with ${code}${reason && `: ${reason}`}`);
   const refused = code >= 4500 || (wasClean && [1002, 1003, 1007, 1008, 1009, 1010].includes(code));
+  if (code === 4501) return verdict("unauthorized", error);
+  if (code === 4503) return verdict("forbidden", error);
   if (refused) return verdict("refused", error);
   const asked = code >= 4000 ? /(?:^| )reconnect_after_ms=([0-9]+)(?: |$)/.exec(reason)?.[1] : undefined;
   if (asked !== undefined) return verdict("retry", error, Math.min(Number(asked), ASKED_DELAY_MAX_MS), true);
@@ -270,7 +292,9 @@ async function judgeAnswer(response) {
   if (status >= 500 || status === 408 || status === 407 || status === 429) {
     return verdict("retry", error, readRetryAfter(headers.get("retry-after")));
   }
-  if (status === 401) return verdict("refused", error);
+  if (status === 401) return verdict("unauthorized", error);
+  // Without this code it is not from the server, but from something on the way.
+  if (status === 403 && code === "forbidden") return verdict("forbidden", error);
   const aboutTheTransport = ["", "upgrade_required", "not_found", "method_not_allowed"].includes(code);
   return aboutTheTransport ? broken(error) : verdict("refused", error);
 }
@@ -300,8 +324,11 @@ async function readText(response, bytesMax, heard) {
   }
 }
 
+/** The headers of a request. A token never stands in an address, which ends up in logs. */
+const headersOf = (accept, token) => ({ accept, ...(token && { authorization: `Bearer ${token}` }) });
+
 /** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. Bears silence for `timeoutMs`. */
-async function askPage(url, signal, timeoutMs) {
+async function askPage(url, signal, timeoutMs, token) {
   const abort = new AbortController();
   const give = () => abort.abort();
   signal.addEventListener("abort", give);
@@ -312,7 +339,8 @@ async function askPage(url, signal, timeoutMs) {
     timer = setTimeout(give, timeoutMs);
   };
   try {
-    const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers: { accept: "application/json" } });
+    const headers = headersOf("application/json", token);
+    const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers });
     if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, heard)));
     const cursor = parseCursor(response.headers.get("sambad-cursor"));
     if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
@@ -330,11 +358,14 @@ async function askPage(url, signal, timeoutMs) {
 }
 
 /** Asks a server that was full whether it still is: by the event stream's head, which takes no place and reads no log. */
-async function askPlace(url, signal, timeoutMs, full) {
+async function askPlace(url, signal, timeoutMs, token, full) {
   try {
     const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    const { status, headers } = await fetch(url, { method: "HEAD", signal: patience, cache: "no-store" });
-    return status === 503 ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
+    const request = { method: "HEAD", signal: patience, cache: "no-store", headers: headersOf("text/event-stream", token) };
+    const { status, headers } = await fetch(url, request);
+    if (status === 401) return { end: verdict("unauthorized", new SambadError("unauthorized", "HTTP status 401", { status })) };
+    const isFull = status === 503 || status === 429;
+    return isFull ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
   } catch (error) {
     return { end: error.name === "TimeoutError" ? late(timeoutMs) : unanswered(error.cause ?? error) };
   }
@@ -412,7 +443,8 @@ class SocketLink extends Link {
     const url = new URL(request.url("/ws"));
     url.protocol = url.protocol.replace("http", "ws");
     try {
-      this.#socket = new WebSocket(url);
+      const { token } = request;
+      this.#socket = new WebSocket(url, token ? [SUBPROTOCOL, SUBPROTOCOL_TOKEN + token] : []);
     } catch (error) {
       // The page may not: mixed content, or its security policy.
       queueMicrotask(() => this.end(unanswered(error)));
@@ -457,7 +489,7 @@ class SseLink extends Link {
   }
 
   async #run() {
-    const headers = { accept: "text/event-stream" };
+    const headers = headersOf("text/event-stream", this.request.token);
     const url = this.request.url("/api/events/stream");
     const response = await fetch(url, { signal: this.abort.signal, cache: "no-store", headers });
     if (response.status !== 200) return judgeAnswer(response);
@@ -517,7 +549,7 @@ class PollLink extends Link {
   }
 
   async #ask(query, timeoutMs) {
-    const answer = await askPage(this.request.url("/api/events", query), this.abort.signal, timeoutMs);
+    const answer = await askPage(this.request.url("/api/events", query), this.abort.signal, timeoutMs, this.request.token);
     this.heard();
     return answer;
   }
@@ -558,6 +590,16 @@ class EventStream {
   #after;
   #filter;
   #asked;
+  /** Gives a token, or null if none is to be asked for. */
+  #askToken;
+  /** What the server is told of who asks; null if a cookie says it, or nobody has to. */
+  #token;
+  /** Why the next token is asked for. */
+  #tokenFor = "connect";
+  /** Whether the token was asked for because the server had refused another, and let nobody in since. */
+  #askedAfresh = false;
+  /** When the last token was sent to a session that goes on by it. */
+  #renewedAt = -Infinity;
   #timing;
   #callbacks;
   /** Everything up to here was handed over, or was before the stream; null until it is known. */
@@ -569,8 +611,10 @@ class EventStream {
   #steppedDownAt = null;
   /** The connection, or the question whether there could be one. */
   #link = null;
-  /** A connection by a better transport, beside the one that works. */
+  /** A connection by a better transport, beside the one that works, or the question for its token. */
   #trial = null;
+  /** The question for a token by which the session may go on. */
+  #renewing = null;
   /** The connection that is about to be replaced, as it has another filter. */
   #redialled = null;
   #session = null;
@@ -589,6 +633,7 @@ class EventStream {
   #retryTimer;
   #climbTimer;
   #watchTimer;
+  #renewTimer;
   #watchDue = 0;
   #heardAt = 0;
   /** Pings without an answer. */
@@ -599,13 +644,15 @@ class EventStream {
   #listening = new AbortController();
 
   constructor(options) {
-    const { url, after, onEvent, onState, onResync, transport, timing } = options;
+    const { url, after, onEvent, onState, onResync, transport, timing, token } = options;
     if (typeof onEvent !== "function") throw new SambadError("invalid_callback", "expected onEvent to be a function");
     this.#base = readBase(url);
     this.#after = readAfter(after);
     this.#position = parseCursor(this.#after);
     this.#filter = readFilter(options);
     this.#asked = readTransport(transport);
+    this.#askToken = typeof token === "function" ? token : null;
+    this.#token = this.#askToken ? null : readToken(token);
     this.#timing = readTiming(timing);
     this.#callbacks = { onEvent, onState, onResync };
     this.#transport = this.#first();
@@ -680,9 +727,52 @@ class EventStream {
 
   #begin() {
     this.#drop();
+    if (!this.#askToken) {
+      this.#knock();
+      return;
+    }
+    const reason = this.#tokenFor;
+    this.#tokenFor = "reconnect";
+    const asking = (this.#link = this.#ask(reason, (end) => {
+      if (this.#link !== asking) return;
+      if (end) this.#stopped(end);
+      else this.#knock();
+    }));
+  }
+
+  #knock() {
     const known = this.#askFirst && this.#httpWorks && this.#transport !== "poll";
     if (known) this.#probe((end) => (end?.kind === "blocked" ? this.#open(false) : this.#lost(end)));
     else this.#open(false);
+  }
+
+  /** Asks the page for a token; then calls `then`, with a verdict if there is none. What it returns can be closed. */
+  #ask(reason, then) {
+    let timer;
+    const tooLate = new Promise((_, reject) => {
+      const never = new SambadError("token", `no token within ${TOKEN_TIMEOUT_MS} ms`);
+      timer = setTimeout(() => reject(never), TOKEN_TIMEOUT_MS);
+    });
+    const asking = { close: () => clearTimeout(timer) };
+    const given = (async () => readToken(await this.#askToken({ reason })))();
+    Promise.race([given, tooLate])
+      .then(
+        (token) => {
+          if (token) this.#token = token;
+          return token ? null : verdict("unauthorized", new SambadError("no_token", "the page has no token"));
+        },
+        // A server that gives tokens may be away, too. What is no token will be none another time.
+        (cause) => {
+          if (cause instanceof SambadError && cause.code === "invalid_token") return verdict("unauthorized", cause);
+          const error = cause instanceof SambadError ? cause : new SambadError("token", `no token: ${cause?.message}`, { cause });
+          return verdict("retry", error);
+        },
+      )
+      .then((end) => {
+        clearTimeout(timer);
+        then(end);
+      });
+    return asking;
   }
 
   /** Connects; `proven` says that the server has just answered HTTP. */
@@ -694,9 +784,9 @@ class EventStream {
   #newLink(transport) {
     const { connectTimeoutMs: timeoutMs, graceMs, pollWaitMs } = this.#timing;
     const filter = this.#filter;
-    const after = this.cursor ?? this.#after;
+    const [after, token] = [this.cursor ?? this.#after, this.#token];
     const url = (path, query) => this.#url(path, filter, query ?? { after });
-    return new LINKS[transport]({ transport, filter, after, url, timeoutMs, graceMs, pollWaitMs }, {
+    return new LINKS[transport]({ transport, filter, after, url, token, timeoutMs, graceMs, pollWaitMs }, {
       heard: (link) => this.#heard(link),
       frame: (link, frame) => this.#frame(link, frame),
       end: (link, end) => this.#ended(link, end),
@@ -718,14 +808,14 @@ class EventStream {
     const probe = { close: () => abort.abort() };
     this.#link = probe;
     const after = this.cursor ?? this.#after;
-    const { connectTimeoutMs } = this.#timing;
+    const { connectTimeoutMs: ms } = this.#timing;
     const answer = this.#full
-      ? askPlace(this.#url("/api/events/stream", this.#filter, { after }), abort.signal, connectTimeoutMs, this.#full)
-      : askPage(this.#url("/api/events", this.#filter, { after: after ?? "0", limit: 1 }), abort.signal, connectTimeoutMs);
+      ? askPlace(this.#url("/api/events/stream", this.#filter, { after }), abort.signal, ms, this.#token, this.#full)
+      : askPage(this.#url("/api/events", this.#filter, { after: after ?? "0", limit: 1 }), abort.signal, ms, this.#token);
     answer.then(({ end }) => {
       if (this.#link !== probe) return;
-      if (end?.kind === "refused") {
-        this.#finish("refused", end.error);
+      if (["refused", "unauthorized", "forbidden"].includes(end?.kind)) {
+        this.#stopped(end);
       } else if (end) {
         failed(end);
       } else {
@@ -744,8 +834,8 @@ class EventStream {
     }
     if (link !== this.#link) return;
     const { kind, error } = end;
-    if (kind === "refused" || kind === "done") {
-      this.#finish(kind, kind === "refused" ? error : undefined);
+    if (["refused", "done", "unauthorized", "forbidden"].includes(kind)) {
+      this.#stopped(end);
       return;
     }
     const aboutTheTransport = !link.greeted && link.transport !== "poll" && kind !== "retry";
@@ -764,15 +854,35 @@ class EventStream {
     }
   }
 
+  /** Ends the stream, as another attempt would end the same way; unless another token may help. */
+  #stopped(end) {
+    const { kind, error } = end;
+    if (kind === "retry") {
+      this.#lost(end);
+    } else if (kind !== "unauthorized" || !this.#askToken || ["no_token", "invalid_token"].includes(error.code)) {
+      this.#finish(kind, kind === "done" ? undefined : error);
+    } else if (this.#session !== null) {
+      // It had been let in: the usual delay keeps it from coming back without end by tokens that are soon over.
+      [this.#askedAfresh, this.#tokenFor] = [true, "unauthorized"];
+      this.#lost(verdict("retry", error));
+    } else if (!this.#askedAfresh) {
+      [this.#askedAfresh, this.#tokenFor] = [true, "unauthorized"];
+      this.#dial();
+    } else {
+      this.#finish(kind, error);
+    }
+  }
+
   #lost({ error, delayMs, exact }) {
     const session = this.#session;
     const useful = session !== null && (session.fruitful || Date.now() - session.since >= STABLE_MS);
     this.#drop();
     this.#askFirst = session === null;
-    this.#full = error?.code === "overloaded" ? error : null;
+    this.#full = ["overloaded", "rate_limited"].includes(error?.code) ? error : null;
     const climb = this.#steppedDownAt !== null && Date.now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
     this.#transport = climb ? this.#first() : (this.#works ?? this.#first());
-    if (useful) this.#failures = 0;
+    // Who asked too much does not begin anew.
+    if (useful && error?.code !== "rate_limited") this.#failures = 0;
     const { backoffMs, backoffMaxMs } = this.#timing;
     const backoff = Math.random() * Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(this.#failures, 30));
     // What was asked of this session alone was spread by the server; `Retry-After` is the same for everybody: later by up to a
@@ -803,6 +913,9 @@ class EventStream {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#watchTimer);
     clearTimeout(this.#climbTimer);
+    clearTimeout(this.#renewTimer);
+    this.#renewing?.close();
+    this.#renewing = null;
     link?.close();
     this.#endTrial();
   }
@@ -828,11 +941,23 @@ class EventStream {
   #climbFrom(failed) {
     const next = failed === null ? this.#first() : TRANSPORTS[TRANSPORTS.indexOf(failed) + 1];
     if (next !== this.#link?.transport) {
-      this.#trial = this.#newLink(next);
+      this.#try(next);
     } else {
       this.#steppedDownAt = Date.now();
       this.#climbLater();
     }
+  }
+
+  #try(transport) {
+    if (!this.#askToken) {
+      this.#trial = this.#newLink(transport);
+      return;
+    }
+    const asking = (this.#trial = this.#ask("reconnect", (end) => {
+      if (this.#trial !== asking) return;
+      this.#trial = end ? null : this.#newLink(transport);
+      if (end) this.#climbFrom(transport);
+    }));
   }
 
   #endTrial() {
@@ -856,15 +981,50 @@ class EventStream {
     else if (frame.type === "live") this.#advance(link, frame.cursor) && this.#live();
     else if (frame.type === "passed") this.#advance(link, frame.cursor);
     else if (frame.type === "subscribed") this.#subscribed(link, frame.cursor);
-    else if (frame.type === "error" && this.#unconfirmed > 0) {
-      this.#finish("refused", new SambadError(frame.code, frame.message));
+    else if (frame.type === "token_expiring") this.#expiring(link, frame.expiresAt);
+    else if (frame.type === "error") this.#error(frame);
+  }
+
+  #error({ code, message }) {
+    const error = new SambadError(code, message);
+    // A token that is not taken is no end yet: the session is the old one's until that is over. But nobody goes on as another.
+    if (code === "unauthorized") return;
+    if (code === "forbidden") this.#finish("forbidden", error);
+    else if (this.#unconfirmed > 0) this.#finish("refused", error);
+  }
+
+  /** Goes on by another token, or tells that the one there is ends. */
+  #expiring(link, expiresAt) {
+    if (!this.#askToken) {
+      this.#tell(this.#state.name, { expiresAt });
+      return;
     }
+    const renew = () => {
+      if (this.#link !== link || this.#renewing) return;
+      const renewing = (this.#renewing = this.#ask("expiring", (end) => {
+        if (this.#renewing !== renewing) return;
+        this.#renewing = null;
+        // Without one the session goes on up to its end, and a token is asked for then.
+        if (end) return;
+        this.#renewedAt = Date.now();
+        link.send?.({ type: "auth", token: this.#token });
+      }));
+    };
+    clearTimeout(this.#renewTimer);
+    if (Date.now() - this.#renewedAt >= RENEW_PAUSE_MS) {
+      renew();
+      return;
+    }
+    // The two clocks may differ.
+    const left = (Date.parse(expiresAt) - Date.now()) / 2;
+    this.#renewTimer = setTimeout(renew, Math.min(Math.max(left || 0, 1_000), RENEW_PAUSE_MS));
   }
 
   #connected(link, { cursor, heartbeatMs }) {
     this.#transport = this.#works = link.transport;
     this.#attempt = 0;
-    this.#askFirst = false;
+    this.#askFirst = this.#askedAfresh = false;
+    this.#renewedAt = -Infinity;
     this.#session = { start: cursor, heartbeatMs, since: Date.now(), live: false, fruitful: false };
     if (link.transport === this.#first()) this.#steppedDownAt = null;
     this.#climbLater();
@@ -1013,7 +1173,7 @@ class EventStream {
 
   // ---- telling
 
-  #tell(name, { retryInMs, error, reason } = {}) {
+  #tell(name, { retryInMs, error, reason, expiresAt } = {}) {
     this.#state = {
       name,
       transport: this.#transport,
@@ -1022,6 +1182,7 @@ class EventStream {
       ...(retryInMs !== undefined && { retryInMs }),
       ...(error && { error }),
       ...(reason && { reason }),
+      ...(expiresAt && { tokenExpiresAt: expiresAt }),
     };
     this.#call("onState", this.#state);
   }

@@ -17,7 +17,7 @@ const RUN: &str = "const done = arguments[0];
             ({ id, help, nodes: nodes.slice(0, 5).map((node) => `${node.target}: ${node.html.slice(0, 120)}: ${node.any.concat(node.all)[0]?.message ?? ''}`) }))),
         (error) => done(String(error)));";
 
-async fn no_violations(page: &Page, view: &str) {
+pub(crate) async fn no_violations(page: &Page, view: &str) {
     if page.js("typeof window.axe").await != "object" {
         page.browser.client.execute(AXE, Vec::new()).await.unwrap();
     }

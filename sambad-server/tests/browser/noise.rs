@@ -10,6 +10,8 @@ use crate::page::Page;
 pub(crate) enum Outage {
     None,
     Provoked,
+    /// It was there, and refused who had not logged in.
+    Refused,
 }
 
 /// What Chromium itself writes to the console when nobody listens, or a connection breaks: no script can keep it from that.
@@ -23,10 +25,18 @@ const FAILED_CONNECTIONS: [&str; 6] = [
     "status of 410 (Gone)",
 ];
 
+/// What it writes of refusals.
+const REFUSALS: [&str; 2] = ["status of 401 (Unauthorized)", "WebSocket connection to "];
+
 /// Checks the window that the page is in, and the whole browser's logs.
 pub(crate) async fn none(page: &Page, origin: &str, watched: Watched, outage: Outage) {
     let mut noise: Vec<String> = serde_json::from_value(page.js("window.watcher.errors").await).unwrap();
-    let excused = |text: &str| outage == Outage::Provoked && FAILED_CONNECTIONS.iter().any(|failed| text.contains(failed));
+    let excuses: &[&str] = match outage {
+        Outage::None => &[],
+        Outage::Provoked => &FAILED_CONNECTIONS,
+        Outage::Refused => &REFUSALS,
+    };
+    let excused = |text: &str| excuses.iter().any(|excuse| text.contains(excuse));
     for entry in page.browser.log("browser").await {
         let text = entry["message"].as_str().unwrap_or_default();
         if matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")) && !excused(text) {
@@ -39,7 +49,8 @@ pub(crate) async fn none(page: &Page, origin: &str, watched: Watched, outage: Ou
     noise.extend(loaded.into_iter().filter(|url| is_foreign(url, origin)).map(|url| format!("loaded: {url}")));
     if watched == Watched::Everything {
         let requests = requests(page).await;
-        assert!(requests.iter().any(|url| url.starts_with("ws://")), "requests are written down: {requests:?}");
+        let expected = if outage == Outage::Refused { origin } else { "ws://" };
+        assert!(requests.iter().any(|url| url.starts_with(expected)), "requests are written down: {requests:?}");
         noise.extend(requests.into_iter().filter(|url| is_foreign(url, origin)).map(|url| format!("requested: {url}")));
     }
     assert!(noise.is_empty(), "\n{}", noise.join("\n"));

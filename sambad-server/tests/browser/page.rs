@@ -43,6 +43,24 @@ impl Page {
         page
     }
 
+    /// Opens a view of a dashboard whose server wants to know who asks, and waits for the form.
+    pub(crate) async fn open_locked(url: &str, view: &str) -> Self {
+        let browser = Browser::start(Watched::Everything).await;
+        let page = Self { browser, origin: url.into(), watched: Watched::Everything };
+        page.watch_window().await;
+        page.goto(view).await;
+        page.is_locked().await;
+        page
+    }
+
+    /// Waits until the form to log in is all there is.
+    pub(crate) async fn is_locked(&self) {
+        self.until(
+            "document.activeElement?.dataset.testid === 'login-email' && !document.getElementById('main').checkVisibility()",
+        )
+        .await;
+    }
+
     async fn watch_window(&self) {
         self.browser.cdp("Page.addScriptToEvaluateOnNewDocument", serde_json::json!({ "source": WATCHER })).await;
     }

@@ -1,4 +1,4 @@
-/** Reads from the server's REST interface; every answer comes with the cursor it is true at. */
+/** The server's REST interface; every answer to a read comes with the cursor it is true at. */
 
 /** The server's root: the page also works behind a path prefix. */
 export const BASE = new URL("../", import.meta.url);
@@ -21,18 +21,46 @@ export function watchClock(callback) {
   onClockSample = callback;
 }
 
+/** Called when the server wants to know who asks, or no longer takes the answer. @type {() => void} */
+let onUnauthorized = () => {};
+export function watchRights(callback) {
+  onUnauthorized = callback;
+}
+
+/** The server refused whoever looks at the page. */
+export const unauthorized = () => onUnauthorized();
+
 /**
  * @param {string} path relative to the server's root, or the address of a next page
  * @returns {Promise<{value: any, epoch: string, seq: number, next: string | null}>}
  * @throws {ApiError} unless `signal` aborted it, which throws its reason
  */
 export async function get(path, { signal = null } = {}) {
+  try {
+    return await request(path, { method: "GET" }, signal);
+  } catch (error) {
+    if (error.status === 401) unauthorized();
+    throw error;
+  }
+}
+
+/**
+ * Asks for a change. A 401 is the caller's matter.
+ * @param {"POST" | "DELETE"} method @param {string} path @param {object} [body]
+ * @throws {ApiError}
+ */
+export function send(method, path, body) {
+  const json = body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  return request(path, { method, ...json }, null);
+}
+
+async function request(path, init, signal) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const url = new URL(path, BASE);
   const sentAt = Date.now();
   let response;
   try {
-    response = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout, cache: "no-store" });
+    response = await fetch(url, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout, cache: "no-store" });
     const receivedAt = Date.now();
     const { headers } = response;
     onClockSample({ sentAt, receivedAt, date: headers.get("date"), requestId: headers.get("x-request-id") });

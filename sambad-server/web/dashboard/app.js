@@ -1,6 +1,7 @@
 /** Puts the page together: what comes in goes to the views, and the views are drawn once a frame. */
 
-import { watchClock } from "./api.js";
+import { watchClock, watchRights } from "./api.js";
+import { AuditPage } from "./audit.js";
 import { Badge } from "./badge.js";
 import { Chart, DailyTable } from "./chart.js";
 import { Clock } from "./clock.js";
@@ -12,6 +13,7 @@ import { isEverything } from "./filter.js";
 import { latency as latencyWords, plural } from "./format.js";
 import { listenToKeys } from "./keys.js";
 import { Latencies } from "./latency.js";
+import { Login } from "./login.js";
 import { parties } from "./phone.js";
 import { Rate } from "./rate.js";
 import { createRefresher } from "./refresh.js";
@@ -34,7 +36,9 @@ const rate = new Rate(Date.now());
 let sessionSince = 0;
 
 const draw = everyFrame(() => {
-  if (!userPageOpen) {
+  if (auditOpen) {
+    drawTitle();
+  } else if (!userPageOpen) {
     if (store.view) {
       const { figures } = store.view.model;
       drawFigures(figures);
@@ -53,6 +57,16 @@ const draw = everyFrame(() => {
   // More than anybody can read: the browser had better have time for the reader.
   return (userPageOpen ? userPage.feed : feed).busy ? BUSY_REST_MS : 0;
 });
+
+const login = new Login({
+  shown: () => Boolean(store.view || userPage.phone || auditPage.shown),
+  onIn() {
+    store.reconnect();
+    route();
+  },
+  onFailure: drawFailure,
+});
+watchRights(() => login.ask());
 
 const feed = new Feed({
   list: byId("feed"),
@@ -76,7 +90,9 @@ const userPage = new UserPage({
   latencyOf,
   viewOf: () => store.view,
 });
+const auditPage = new AuditPage({ now: serverTime });
 let userPageOpen = false;
+let auditOpen = false;
 
 /** Milliseconds from the commit to this page, or null if the event was not sent as it happened. */
 function latencyOf({ timestamp }, { live, receivedAt }) {
@@ -112,10 +128,7 @@ const store = openStore({
     badge.set(state);
   },
   onResync: (reason) => badge.resynced(reason),
-  onFailure(failure) {
-    byId("failure").hidden = failure === null;
-    setText(byId("failure-text"), failure ? `${failure.text} Trying again by itself.` : "");
-  },
+  onFailure: (failure) => drawFailure(failure && `${failure.text} Trying again by itself.`),
 });
 
 const refresher = createRefresher({ ask: () => store.refresh(), serverTime });
@@ -128,6 +141,11 @@ function offerCountries(entry) {
   const { who, whom } = parties(entry);
   filterBar.offer(who);
   filterBar.offer(whom);
+}
+
+function drawFailure(words) {
+  byId("failure").hidden = words === null;
+  setText(byId("failure-text"), words ?? "");
 }
 
 function drawEmpty(element, kept) {
@@ -161,9 +179,11 @@ function drawPause() {
 }
 
 function drawTitle() {
+  if (login.locked) return;
   const state = byId("badge-text").textContent;
   const paused = feed.paused ? "Paused · " : "";
-  const whom = userPageOpen && userPage.phone ? `${userPage.phone} · ` : "";
+  const what = userPageOpen ? userPage.phone : auditOpen ? "Audit log" : "";
+  const whom = what ? `${what} · ` : "";
   const title = `${whom}${paused}${state.replace(/ in \d+ s$/, "")} · Sambad`;
   if (document.title !== title) document.title = title;
 }
@@ -202,11 +222,19 @@ function route() {
   const asked = userAsked();
   const wasOpen = userPageOpen;
   userPageOpen = asked !== null;
-  byId("overview").hidden = userPageOpen;
+  auditOpen = location.hash === "#/audit";
+  byId("overview").hidden = userPageOpen || auditOpen;
   byId("user-view").hidden = !userPageOpen;
-  setText(byId("view-name"), userPageOpen ? "User" : "Overview");
-  setText(byId("skip"), userPageOpen ? "Skip to the user" : "Skip to the activity feed");
-  if (userPageOpen) {
+  byId("audit-view").hidden = !auditOpen;
+  setText(byId("view-name"), userPageOpen ? "User" : auditOpen ? "Audit log" : "Overview");
+  setText(byId("skip"), userPageOpen ? "Skip to the user" : auditOpen ? "Skip to the audit log" : "Skip to the activity feed");
+  auditPage.close();
+  if (auditOpen) {
+    if (wasOpen) userPage.close();
+    scrollTo(0, 0);
+    auditPage.open();
+    byId("main").focus({ preventScroll: true });
+  } else if (userPageOpen) {
     scrollTo(0, 0);
     userPage.open(asked);
     byId("main").focus({ preventScroll: true });
@@ -218,7 +246,7 @@ function route() {
 }
 
 function searchUsers(id) {
-  if (userPageOpen) {
+  if (userPageOpen || auditOpen) {
     location.hash = "#/";
     // The browser tells of the new address only later, and what is hidden takes no focus.
     route();
@@ -230,18 +258,18 @@ function searchUsers(id) {
 addEventListener("hashchange", route);
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
-  byId(userPageOpen ? "main" : "feed").focus();
+  byId(userPageOpen || auditOpen ? "main" : "feed").focus();
 });
 byId("pause").addEventListener("click", () => setPaused(!feed.paused));
 byId("failure-retry").addEventListener("click", () => store.reconnect());
 byId("users-form").addEventListener("submit", (event) => event.preventDefault());
 setText(byId("host"), location.host);
 document.addEventListener("visibilitychange", () => !document.hidden && (everySecond(), draw()));
-listenToKeys({
+listenToKeys(() => !login.locked, {
   "/": () => searchUsers("users-search"),
   f: () => searchUsers("filter-user"),
-  p: () => !userPageOpen && setPaused(!feed.paused),
-  c: () => !userPageOpen && filterBar.clear(),
+  p: () => !userPageOpen && !auditOpen && setPaused(!feed.paused),
+  c: () => !userPageOpen && !auditOpen && filterBar.clear(),
   t: () => (userPageOpen ? userPage.feed : feed).showNew(),
   r: () => store.reconnect(),
 });

@@ -78,6 +78,9 @@ export class Badge {
 
   #words() {
     const { name } = this.#state;
+    if (name === "closed" && this.#state.reason === "forbidden") {
+      return { name, words: "Closed by an admin", spoken: "An admin has closed this page’s session; it does not reconnect by itself" };
+    }
     if (name === "closed") return { name, words: "Closed", spoken: "Closed: the page does not reconnect by itself" };
     if (name === "live" && Date.now() < this.#resyncedUntil) {
       return { name: "resynced", words: "Resynced", spoken: `Resynced, because ${this.#resyncReason}` };

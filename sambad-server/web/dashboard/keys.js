@@ -4,8 +4,8 @@ import { byId } from "./dom.js";
 
 const KEPT_AS = "sambad-keys";
 
-/** @param {Record<string, () => void>} actions by key, lower case */
-export function listenToKeys(actions) {
+/** @param {() => boolean} meant whether there is anything that keys could be meant for @param {Record<string, () => void>} actions by key, lower case */
+export function listenToKeys(meant, actions) {
   const dialog = byId("help");
   const on = byId("keys-on");
   const openHelp = () => !dialog.open && dialog.showModal();
@@ -17,7 +17,7 @@ export function listenToKeys(actions) {
     const { key, target, ctrlKey, metaKey, altKey } = event;
     const typing = target instanceof Element && target.closest("input, select, textarea") && target.type !== "checkbox";
     if (typing && key === "Escape") target.blur();
-    if (!on.checked || typing || ctrlKey || metaKey || altKey || dialog.open) return;
+    if (!meant() || !on.checked || typing || ctrlKey || metaKey || altKey || dialog.open) return;
     const action = key === "?" ? openHelp : actions[key.toLowerCase()];
     if (!action) return;
     event.preventDefault();

@@ -1,6 +1,6 @@
 /** The sessions panel: asked for every two seconds, and only while it can be seen. */
 
-import { get, inWords } from "./api.js";
+import { get, inWords, send, unauthorized } from "./api.js";
 import { byId, copyOf, setData, setText } from "./dom.js";
 import { number, plural, span } from "./format.js";
 
@@ -17,6 +17,9 @@ export class Sessions {
   #inView = false;
   #timer = 0;
   #asking = false;
+  #dialog = byId("close-session");
+  /** The session that the dialog is about. */
+  #doomed = null;
 
   /** @param {{now: () => number, own: () => {since: number, transport: string} | null}} options */
   constructor({ now, own }) {
@@ -28,6 +31,14 @@ export class Sessions {
     }).observe(this.#panel);
     document.addEventListener("visibilitychange", () => this.#poll());
     byId("sessions-retry").addEventListener("click", () => this.#poll());
+    this.#body.addEventListener("click", ({ target }) => {
+      const row = target.closest(".session-close")?.closest("tr");
+      if (row) this.#confirm(row);
+    });
+    byId("close-session-no").addEventListener("click", () => this.#dialog.close());
+    byId("close-session-yes").addEventListener("click", () => this.#close());
+    // The button that had the focus may belong to another session by now.
+    this.#dialog.addEventListener("close", () => this.#body.closest(".scroll").focus({ preventScroll: true }));
   }
 
   async #poll() {
@@ -44,6 +55,33 @@ export class Sessions {
     this.#asking = false;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#poll(), EVERY_MS);
+  }
+
+  #confirm({ dataset, children: [who] }) {
+    this.#doomed = dataset.session;
+    const [transport, , , remote] = who.children;
+    const own = dataset.own === "true" ? " It is this page’s own: it stays as it is until you reconnect." : "";
+    const words = `${transport.textContent} from ${remote.textContent}. Its client is told not to come back.${own}`;
+    setText(byId("close-session-text"), words);
+    this.#failToClose("");
+    this.#dialog.showModal();
+  }
+
+  async #close() {
+    try {
+      await send("DELETE", `api/admin/sessions/${this.#doomed}`);
+    } catch (error) {
+      if (error.status === 401) return unauthorized();
+      // Not there: it has ended by itself.
+      if (error.status !== 404) return this.#failToClose(inWords(error));
+    }
+    this.#dialog.close();
+    this.#poll();
+  }
+
+  #failToClose(words) {
+    byId("close-session-failure").hidden = words === "";
+    setText(byId("close-session-failure"), words);
   }
 
   #fail(words) {
@@ -76,12 +114,13 @@ export class Sessions {
   }
 
   #fill(row, session, mine) {
-    const [who, since, filter, lag] = row.children;
+    const [who, since, filter, lag, close] = row.children;
     setData(row, "session", session.session);
     setData(row, "own", mine);
     const [transport, mark, replaying, remote] = who.children;
     setText(transport, TRANSPORTS[session.transport] ?? session.transport);
     setText(remote, session.remote ?? "");
+    setLabel(close.firstElementChild, `Close the session from ${session.remote}`);
     mark.hidden = !mine;
     replaying.hidden = !session.replaying;
     setText(since, span(this.now() - Date.parse(session.since)));
@@ -91,6 +130,10 @@ export class Sessions {
     setText(lag, number(session.lag));
     setData(lag, "behind", session.lag > 0);
   }
+}
+
+function setLabel(element, label) {
+  if (element.ariaLabel !== label) element.ariaLabel = label;
 }
 
 function filterOf({ types, user }) {

@@ -6,7 +6,7 @@
  */
 
 import { connect } from "../sambad.js";
-import { BASE, get, inWords } from "./api.js";
+import { BASE, get, inWords, unauthorized } from "./api.js";
 import { Model } from "./model.js";
 import { Recent } from "./recent.js";
 
@@ -97,7 +97,10 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
       url: BASE.href,
       after: `${epoch}-${position}`,
       onEvent: takeEvent,
-      onState,
+      onState(state) {
+        onState(state);
+        if (state.reason === "unauthorized") unauthorized();
+      },
       onResync: ({ reason, cursor }) => startOver(cursor, reason),
     });
   }
@@ -124,8 +127,9 @@ export function openStore({ onEvent, onView, onFigures, onState, onResync, onFai
       changeOver();
       stream ??= follow(epoch, position);
     } catch (error) {
-      if (mine !== round) return;
-      const retryInMs = Math.min(RETRY_MS_MAX, 1_000 * 2 ** attempt, error.retryAfterMs ?? Infinity);
+      // It was told already, and who logs in begins anew.
+      if (mine !== round || error.status === 401) return;
+      const retryInMs = Math.min(RETRY_MS_MAX, error.retryAfterMs ?? 1_000 * 2 ** attempt);
       if (!stream) onState({ name: "reconnecting", transport: null, cursor: null, retryInMs, attempt });
       onFailure({ text: inWords(error), retryInMs });
       retryTimer = setTimeout(load, retryInMs, attempt + 1);

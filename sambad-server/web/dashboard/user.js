@@ -1,7 +1,7 @@
 /** The page of one user: who it is, contacts, messages, and a live feed of its own. */
 
 import { connect } from "../sambad.js";
-import { BASE, get, inWords } from "./api.js";
+import { BASE, get, inWords, unauthorized } from "./api.js";
 import { byId, setPhone, setText, setTime } from "./dom.js";
 import { Feed } from "./feed.js";
 import { ago, clockTime, full, plural } from "./format.js";
@@ -110,7 +110,10 @@ export class UserPage {
       after: `${user.epoch}-${from}`,
       user: id,
       onEvent: (event, info) => this.#take(event, info),
-      onState: ({ name }) => setText(byId("user-feed-state"), STREAM_WORDS[name] ?? name),
+      onState: ({ name, reason }) => {
+        setText(byId("user-feed-state"), STREAM_WORDS[name] ?? name);
+        if (reason === "unauthorized") unauthorized();
+      },
       onResync: () => this.open(id, true),
     });
     delete byId("user-card").dataset.loading;

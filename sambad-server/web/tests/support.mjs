@@ -1,12 +1,13 @@
 /** A real server in a process of its own, a proxy that can be told what to break, and a stream whose callbacks can be awaited. */
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { connect } from "../sambad.js";
 
@@ -33,6 +34,24 @@ export async function startServer(t, ...flags) {
   return server;
 }
 
+/** The same, where everybody has to say who they are; `post` and `users` do. */
+export async function startGuardedServer(t) {
+  const directory = await mkdtemp(join(tmpdir(), "sambad-js-keys-"));
+  t.after(() => rm(directory, { recursive: true }));
+  const keys = join(directory, "keys.json");
+  await run("key", "generate", keys);
+  const server = await startServer(t, "--auth", "token", "--auth-key", keys);
+  server.keys = keys;
+  server.headers.authorization = `Bearer ${await server.token("service")}`;
+  return server;
+}
+
+/** What a command of the server's binary prints. */
+async function run(...args) {
+  const { stdout } = await promisify(execFile)(BINARY, args);
+  return stdout.trim();
+}
+
 class Server {
   #directory;
   #database = 0;
@@ -40,6 +59,9 @@ class Server {
   #users = 0;
   port = 0;
   flags;
+  /** What every request of this object has. */
+  headers = { "content-type": "application/json" };
+  keys = null;
 
   constructor(directory, flags) {
     this.#directory = directory;
@@ -52,8 +74,7 @@ class Server {
 
   /** Starts on the port that it had before, and returns when it listens. */
   async start() {
-    const database = `sqlite:${this.#directory}/${this.#database}.db`;
-    const flags = ["--listen", `127.0.0.1:${this.port}`, "--database", database, ...this.flags];
+    const flags = ["--listen", `127.0.0.1:${this.port}`, "--database", this.#address, ...this.flags];
     const child = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     let talk = "";
@@ -69,6 +90,20 @@ class Server {
       child.on("exit", () => reject(new Error(`the server has ended: ${talk}`)));
     });
     this.port = await listens;
+  }
+
+  get #address() {
+    return `sqlite:${this.#directory}/${this.#database}.db`;
+  }
+
+  /** A new token. */
+  async token(role, ttl = "1h") {
+    const args = ["--role", role, "--subject", "test", "--ttl", ttl, "--auth-key", this.keys, "--database", this.#address];
+    return (await run("token", "create", ...args)).split("\n").at(-1);
+  }
+
+  revoke(token) {
+    return run("token", "revoke", token, "--auth-key", this.keys, "--database", this.#address);
   }
 
   kill() {
@@ -97,8 +132,8 @@ class Server {
   }
 
   async post(path, body) {
-    const headers = { "content-type": "application/json" };
-    const response = await fetch(this.url + path, { method: "POST", headers, body: JSON.stringify(body) });
+    const request = { method: "POST", headers: this.headers, body: JSON.stringify(body) };
+    const response = await fetch(this.url + path, request);
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   }
