@@ -61,6 +61,8 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = 0;
+        // On its last second it has ended, as a session by it has. Source: RFC 7519, 4.1.4.
+        validation.reject_tokens_expiring_in_less_than = 1;
         Ok(Self { keys: keys::load(path)?, validation })
     }
 

@@ -11,6 +11,7 @@ mod harness;
 
 mod bodies;
 mod connections;
+mod logins;
 mod siege;
 mod smuggling;
 mod texts;

@@ -2,12 +2,14 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 
 use crate::harness::audit;
@@ -27,7 +29,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Siege {
     pub(crate) server: Process,
     user: String,
-    _directory: TempDir,
+    /// The header by which the client says who it is; empty where nobody asks.
+    authorization: String,
+    directory: TempDir,
 }
 
 /// What a client met.
@@ -45,7 +49,38 @@ impl Siege {
         let all = [&["--listen", "127.0.0.1:0", "--database", &database, "--limit-loopback"], args].concat();
         let server = Process::start_with(&all, &[]).await;
         let user = server.api.user("+919876543210").await;
-        Self { server, user, _directory: directory }
+        Self { server, user, authorization: String::new(), directory }
+    }
+
+    /// As `start`, on a server that asks callers who they are, with an admin's account.
+    pub(crate) async fn start_closed(admin: &str, password: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (database, keys) = (database(directory.path()), directory.path().join("keys.json"));
+        let keys = keys.to_str().expect("a path in UTF-8");
+        command(&["key", "generate", keys], "").await;
+        let with =
+            ["--listen", "127.0.0.1:0", "--database", &database, "--auth", "token", "--auth-key", keys, "--limit-loopback"];
+        let server = Process::start_with(&with, &[]).await;
+        command(&["admin", "add", admin, "--database", &database], password).await;
+        let create = ["token", "create", "--role", "service", "--role", "admin", "--auth-key", keys, "--database", &database];
+        let printed = command(&create, "").await;
+        let authorization = format!("Bearer {}", printed.lines().last().expect("a token"));
+        let headers = [("authorization", authorization.as_str())];
+        let login = server.api.post_with("/api/users/login", &headers, r#"{"phone":"+919876543210"}"#).await;
+        let user = login.text_at("id");
+        Self { server, user, authorization: format!("authorization: {authorization}\r\n"), directory }
+    }
+
+    /// Logs a user in, who may be another than the client; the whole answer.
+    pub(crate) async fn login(&self, phone: &str) -> serde_json::Value {
+        let token = self.authorization.trim_start_matches("authorization: ").trim();
+        let body = format!(r#"{{"phone":"{phone}"}}"#);
+        self.server.api.post_with("/api/users/login", &[("authorization", token)], body).await.json()
+    }
+
+    /// What `sambad-server check` finds in its database.
+    pub(crate) async fn check(&self) -> String {
+        command(&["check", "--listen", "127.0.0.1:0", "--database", &database(self.directory.path())], "").await
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -77,7 +112,8 @@ impl Siege {
         let stop = Arc::new(AtomicBool::new(false));
         let client = {
             let (stop, address, user) = (Arc::clone(&stop), self.server.address, self.user.clone());
-            thread::spawn(move || serve(address, &user, &stop).expect("a client is served"))
+            let authorization = self.authorization.clone();
+            thread::spawn(move || serve(address, &user, &authorization, &stop).expect("a client is served"))
         };
         let mut meanwhile = std::pin::pin!(meanwhile);
         let mut most = resident_bytes(&self.server);
@@ -105,19 +141,19 @@ fn resident_bytes(server: &Process) -> u64 {
 }
 
 /// Reads and writes by turns until it is stopped; how long each answer took.
-fn serve(address: SocketAddr, user: &str, stop: &AtomicBool) -> io::Result<Vec<Duration>> {
+fn serve(address: SocketAddr, user: &str, authorization: &str, stop: &AtomicBool) -> io::Result<Vec<Duration>> {
     let mut stream = BufReader::new(TcpStream::connect(address)?);
     stream.get_ref().set_nodelay(true)?;
     stream.get_ref().set_read_timeout(Some(Duration::from_secs(20)))?;
     let body = format!(r#"{{"fromUserId":"{user}","toUserId":"{user}","content":"hello"}}"#);
     let write = format!(
-        "POST /api/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /api/messages HTTP/1.1\r\nhost: x\r\n{authorization}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let read = "GET /api/users?limit=5 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let read = format!("GET /api/users?limit=5 HTTP/1.1\r\nhost: x\r\n{authorization}\r\n");
     let mut times = Vec::new();
     while !stop.load(Ordering::Relaxed) || times.len() < 100 {
-        for (request, status) in [(read, "200"), (&write, "201")] {
+        for (request, status) in [(&read, "200"), (&write, "201")] {
             let begun = Instant::now();
             stream.get_mut().write_all(request.as_bytes())?;
             let head = answer(&mut stream)?;
@@ -146,6 +182,17 @@ fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
     }
     stream.read_exact(&mut vec![0; length])?;
     Ok(head)
+}
+
+/// Runs a command of the binary, which must do well; what it printed.
+async fn command(args: &[&str], stdin: &str) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"));
+    let command = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    child.stdin.take().expect("stdin is a pipe").write_all(stdin.as_bytes()).await.expect("the binary reads");
+    let output = child.wait_with_output().await.expect("the binary ends");
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// A connection from another address of this machine: 127.0.0.`host`.
