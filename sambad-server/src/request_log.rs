@@ -125,13 +125,17 @@ impl Asked {
             code = refusal.map(ApiError::code),
             elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             client = self.client.map(tracing::field::display),
-            roles = principal.map(|principal| tracing::field::debug(&principal.roles)),
+            roles = principal.map(roles),
             subject = principal.map(|principal| &*principal.subject),
             batch = written.map(|written| written.batch),
             seq = written.and_then(|written| written.seq).map(|seq| seq.0),
             "request"
         );
     }
+}
+
+fn roles(principal: &Principal) -> String {
+    principal.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")
 }
 
 fn tell_left_out(state: &AppState, lines: u64) {

@@ -53,8 +53,8 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
-    let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
+    let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
@@ -76,6 +76,18 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
         never = hangup => match never {},
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
+}
+
+/// Listens for those who read metrics; which port a `0` came to is told in the log.
+async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    let address = listener.local_addr().context("listener has no address")?;
+    tracing::info!(%address, "metrics are served");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are served beyond this machine, to whoever reaches them: choose a private address");
+    }
+    Ok(Some(Arc::new(listener)))
 }
 
 /// Reads the certificate, if there is to be one.
@@ -100,14 +112,6 @@ fn watch_hangup(tls: Option<Tls>) -> io::Result<impl Future<Output = Infallible>
         }
         std::future::pending().await
     })
-}
-
-/// Listens for those who read metrics; which port a `0` came to is told in the log.
-async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
-    let Some(address) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
-    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
-    Ok(Some(Arc::new(listener)))
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

@@ -23,7 +23,7 @@ use crate::ws::shard::census::Census;
 use crate::ws::shard::standing::Standing;
 
 /// How a session gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
     /// `/ws`

@@ -39,6 +39,15 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// `GET /api/events/stream`
+#[utoipa::path(
+    get,
+    path = "/api/events/stream",
+    operation_id = "streamEvents",
+    summary = "The log as Server-Sent Events; /api/asyncapi.json has the messages.",
+    description = "",
+    params(StreamQuery, ("Last-Event-ID" = Option<Cursor>, Header)),
+    responses((status = 200, description = "Messages, without end.", body = String, content_type = "text/event-stream")),
+)]
 pub(crate) async fn stream(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,

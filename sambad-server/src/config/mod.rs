@@ -169,9 +169,9 @@ impl Cli {
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
+            log_requests: self.logs.log_requests,
             body_timeout: self.clients.body_timeout,
             clients: self.clients.limits(),
-            log_requests: self.logs.log_requests,
             ..ServerConfig::default()
         })
     }
@@ -202,14 +202,14 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     /// How long readiness fails, and everything is served, before sessions are told. Default 0.
     pub drain_delay: Duration,
-    /// How much one client may take.
-    pub clients: ClientLimits,
-    /// The certificate to show. Default none: plain HTTP.
-    pub tls: Option<Tls>,
     /// Requests that get a line in the log. Default: those that fail.
     pub log_requests: LogRequests,
     /// Where metrics are served. Default: at `/metrics` among everything else.
     pub metrics_listener: Option<Arc<TcpListener>>,
+    /// How much one client may take.
+    pub clients: ClientLimits,
+    /// The certificate to show. Default none: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerConfig {
@@ -225,10 +225,10 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(10),
             drain_delay: Duration::ZERO,
-            clients: ClientLimits::default(),
-            tls: None,
             log_requests: LogRequests::Failed,
             metrics_listener: None,
+            clients: ClientLimits::default(),
+            tls: None,
         }
     }
 }

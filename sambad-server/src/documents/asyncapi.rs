@@ -28,6 +28,14 @@ static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a document is plain data"));
 
 /// `GET /api/asyncapi.json`
+#[utoipa::path(
+    get,
+    path = "/api/asyncapi.json",
+    operation_id = "asyncapi",
+    summary = "The frames of /ws and the messages of /api/events/stream, as AsyncAPI 3.",
+    description = "",
+    responses((status = 200, description = "The document.", body = Object)),
+)]
 pub(crate) async fn show() -> Response {
     reply::json_text(DOCUMENT.clone())
 }
@@ -128,7 +136,7 @@ fn ending(reason: CloseReason) -> &'static str {
         CloseReason::Drain { .. } => "The server shuts down; `reconnect_after_ms=` after the key says when to come back.",
         CloseReason::Idle => "Nothing arrived for too long after a ping.",
         CloseReason::Stalled => "The socket accepted no byte for too long.",
-        CloseReason::RateLimited => "The client sent frames faster than it may.",
+        CloseReason::RateLimited => "The client sent more frames a second than a session may.",
         CloseReason::BadFrames => "Too many frames that are none of the contract's, or one after which the next cannot be found.",
         CloseReason::Unauthorized => "The token has ended or was revoked.",
         CloseReason::Forbidden => "An admin closed the session.",

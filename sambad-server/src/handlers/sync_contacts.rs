@@ -9,15 +9,18 @@ use sambad_core::model::KnownUser;
 use sambad_core::{CountryCode, Error, Phone, limits};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, LargeJsonBody, Payload};
 use crate::object::Object;
 use crate::reply;
 use crate::router::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct AddressBook {
+    #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
     contacts: Option<Entries>,
 }
 
@@ -53,7 +56,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AddressBookEntry)]
 struct Entry {
     name: Option<String>,
     phone: Option<String>,
@@ -89,7 +93,7 @@ impl AddressBook {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Matched {
     success: bool,
@@ -98,6 +102,16 @@ struct Matched {
 }
 
 /// `POST /api/sync-contacts`; entries without a phone that can be read match nobody.
+#[utoipa::path(
+    post,
+    path = "/api/sync-contacts",
+    operation_id = "syncContacts",
+    summary = "Finds the users of an address book.",
+    description = "",
+    request_body = AddressBook,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 200, description = "Who is a user.", body = Matched)),
+)]
 pub(crate) async fn sync(State(state): State<AppState>, payload: Payload<AddressBook>) -> Result<Response, ApiError> {
     let People { total, phones, mut names } = payload.body.into_people(&state.config.default_country_code)?;
     let found = state.sambad.known_users(&phones).await?;

@@ -46,6 +46,15 @@ pub(crate) const FRAME_BYTES_MAX: usize = 16 << 10;
 const READ_BUFFER_BYTES: usize = 128;
 
 /// `GET /ws`: everything that can be refused is refused before the upgrade.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    operation_id = "webSocket",
+    summary = "The log over a WebSocket; /api/asyncapi.json has the frames.",
+    description = "",
+    params(StreamQuery),
+    responses((status = 101, description = "Frames, from here on.")),
+)]
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,

@@ -58,8 +58,6 @@ pub(super) struct Session {
     begun: Instant,
     socket: WebSocketStream<Inbound>,
     write: WriteHalf,
-    /// Resolves when the shard has let go of the session.
-    farewell: oneshot::Receiver<Farewell>,
     /// Resolves when the shard gives the session up.
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
@@ -112,7 +110,7 @@ impl Session {
             // Writing into memory cannot fail.
             let _ = socket.send(Message::text(frame.to_json())).await;
         }
-        let ((notice, given_up), (farewell, over)) = (oneshot::channel(), oneshot::channel());
+        let (notice, given_up) = oneshot::channel();
         let opening = Opening {
             about,
             socket: write,
@@ -121,7 +119,6 @@ impl Session {
             filter: start.filter,
             replaying: start.replaying && start.at.is_ok(),
             notice,
-            farewell,
         };
         let write = shard.open(opening).await?;
         let begun = Instant::now();
@@ -133,7 +130,6 @@ impl Session {
             begun,
             socket,
             write,
-            farewell: over,
             given_up,
             config,
             pass: start.pass,
@@ -159,10 +155,9 @@ impl Session {
             }
             End::Gone => (None, "connection_lost".to_owned()),
         };
-        let Self { about, epoch, begun, farewell, socket, write, .. } = self;
-        drop((socket, write));
+        let Self { about, epoch, begun, write, .. } = self;
         // Nothing only if the shard has ended before.
-        let Ok(Farewell { filter, cursor, events }) = farewell.await else { return };
+        let Some(Farewell { filter, cursor, events }) = write.end().await else { return };
         state.metrics.sessions.ended(SessionEnd {
             id: about.id,
             transport: Transport::WebSocket,

@@ -1,4 +1,4 @@
-//! `/api/asyncapi.json`: what it says is what is on the wire.
+//! `/api/asyncapi.json` and `/api/openapi.json`: what they say is what is on the wire.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -107,5 +107,16 @@ async fn frames_are_what_asyncapi_says() {
     }
     assert_eq!(seen, messages(&document, "send_messages"));
     drop((replayed, lost));
+    world.finish().await;
+}
+
+/// Goal: the document is whole, and says which of the two sorts of server this is. Method: its references, and what it asks for.
+#[tokio::test]
+async fn openapi_is_served() {
+    let world = World::start().await;
+    let document = world.api.get("/api/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    refers_to_itself(&document, &document);
+    assert!(document["components"]["securitySchemes"].is_null(), "nobody is asked who they are");
     world.finish().await;
 }
