@@ -5,9 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-binary=$1
+binary=$(realpath "$1")
 shift
-venv=target/schemathesis
+root=$PWD
+venv=$root/target/schemathesis
 work=$(mktemp -d)
 server=
 
@@ -50,10 +51,12 @@ stop() {
     [ "$status" -eq 0 ] && [ ! -s "$work/stderr" ]
 }
 
-try() {
-    "$venv/bin/schemathesis" --config-file scripts/schemathesis.toml run "$url/api/openapi.json" --checks all \
+# In a folder that goes: what it remembers of a run would be tried first in the next, which is to be the same.
+try() (
+    cd "$work"
+    "$venv/bin/schemathesis" --config-file "$root/scripts/schemathesis.toml" run "$url/api/openapi.json" --checks all \
         --warnings off --continue-on-failure "$@"
-}
+)
 
 start
 try "$@"
