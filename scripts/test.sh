@@ -35,12 +35,15 @@ step() {
 
 # need COMMAND PACKAGE: installs the package where the command is missing.
 need() {
-    command -v "$1" >/dev/null && return
+    command -v "$1" >/dev/null || need_package "$2"
+}
+
+need_package() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         printf '%s is missing: install it and try again\n' "$1" >&2
         return 1
     fi
-    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2"
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$1"
 }
 
 # need_subcommand NAME VERSION [OPTION...]: builds this version of a subcommand of cargo where it is missing.
@@ -51,9 +54,11 @@ need_subcommand() {
         cargo install "cargo-$name" --version "$version" --locked --force "$@"
 }
 
-# What the tests use beside Rust: curl for the flow, Chromium for the dashboard, Node for the client of web pages.
+# What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, Python for
+# schemathesis.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
+    need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
     # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
     need_subcommand deny 0.20.2 --no-default-features
 }
@@ -109,6 +114,7 @@ step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 step 'binaries' binaries
 step 'client for web pages, in Node' client_for_pages
+step 'OpenAPI, by schemathesis' scripts/schemathesis.sh "$target/debug/sambad-server"
 step 'server starts' start_server
 step 'flow by curl' scripts/flow.sh "$url"
 step 'flow by curl, on a server that was used' scripts/flow.sh "$url"

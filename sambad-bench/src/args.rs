@@ -13,6 +13,7 @@ use crate::load::dialect::Dialect;
 use crate::load::mix::{Mix, OpKind};
 use crate::load::plan::{Pace, Plan, THREADS_MAX};
 use crate::load::workload::{INDEXES, Workload};
+use crate::secret::Secret;
 use crate::slo::Slo;
 use crate::values::duration;
 
@@ -83,6 +84,9 @@ pub(crate) struct TargetArgs {
     /// What the target speaks
     #[arg(long, value_enum, default_value_t = Dialect::Sambad, requires = "url")]
     pub(crate) dialect: Dialect,
+    /// Token for a target that asks who calls, with the roles service and admin; it must outlive the run. Reports leave it out
+    #[arg(long, env = "SAMBAD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
     /// Others write to the target as well: count their events and do not judge them
     #[arg(long, requires = "url")]
     pub(crate) shared_target: bool,
@@ -204,6 +208,7 @@ impl TargetArgs {
             url: None,
             pid: None,
             dialect: Dialect::Sambad,
+            token: None,
             shared_target: false,
             server_bin: None,
             server_args: Vec::new(),
@@ -266,6 +271,8 @@ impl LoadArgs {
             seed: self.seed,
             connections: self.closed.unwrap_or(self.connections),
             dialect: target.dialect,
+            // A server of our own asks nobody.
+            authorization: target.token.as_ref().filter(|_| target.url.is_some()).map(Secret::authorization).transpose()?,
             shared_target: target.shared_target,
             writer_threads,
             watcher_threads,

@@ -18,6 +18,7 @@ mod live;
 mod load;
 mod report;
 mod search;
+mod secret;
 mod slo;
 mod thread;
 mod values;

@@ -1,8 +1,11 @@
 //! The arguments that all commands share; the doc comments here and in `commands` are the help text.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser};
 use sambad_client::{Client, Error};
 
+use crate::access::{ASK, GivenToken};
 use crate::commands::Command;
 use crate::output::Color;
 
@@ -26,7 +29,18 @@ pub(crate) struct Global {
     /// Address of the server
     #[arg(long, global = true, env = "SAMBAD_SERVER", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:4000", value_parser = server)]
-    pub(crate) server: Client,
+    pub(crate) server: String,
+    /// Token to ask with, instead of the one that `login` keeps; `-` or nothing reads it from a prompt or stdin. Other users
+    /// of this machine can see arguments: prefer the variable or --token-file
+    #[arg(long, global = true, env = "SAMBAD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(num_args = 0..=1, default_missing_value = ASK)]
+    pub(crate) token: Option<GivenToken>,
+    /// Read the token from FILE; its last line counts, and it goes before --token
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Trust these certificates (PEM) as well, of an https:// server
+    #[arg(long, global = true, env = "SAMBAD_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print the server's JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -36,8 +50,8 @@ pub(crate) struct Global {
 }
 
 /// Reads the server's address.
-fn server(url: &str) -> Result<Client, String> {
-    Client::new(url).map_err(|error| match error {
+fn server(url: &str) -> Result<String, String> {
+    Client::check_url(url).map(|()| url.to_owned()).map_err(|error| match error {
         // The argument is named already.
         Error::InvalidUrl { reason, .. } => reason,
         other => other.to_string(),
@@ -50,6 +64,7 @@ Exit codes:
   1  refused by the server, server not reached, or expectation not met
   2  wrong usage
   3  `watch --verify` found events missing, repeated or out of order
+  4  not let in: no token, or one that has ended, was revoked, or may not do that
 
 Examples:
   sambad-cli user create +919876543210

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Failure,
     /// 3: events were missing, repeated or out of order.
     Verification,
+    /// 4: the server wants another token, or one at all: logging in again may help, trying again will not.
+    Denied,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Failure => 1,
             Exit::Verification => 3,
+            Exit::Denied => 4,
         })
     }
 }

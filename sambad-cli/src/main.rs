@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod access;
 mod cli;
 mod commands;
+mod credentials;
 mod exit;
 mod output;
 mod paging;
 mod text;
 mod values;
 
+use access::Access;
 use cli::Cli;
 use exit::Exit;
 use output::Output;
@@ -20,7 +23,7 @@ use output::Output;
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let mut output = Output::new(global.color, global.json);
-    let outcome = run(command.run(&global.server, &mut output));
+    let outcome = Access::new(global).and_then(|access| run(command.run(&access, &mut output)));
     // What a command wrote before it failed is shown before the failure.
     let flushed = output.flush().map_err(anyhow::Error::from);
     match outcome.and_then(|exit| flushed.map(|()| exit)) {
@@ -31,7 +34,8 @@ fn main() -> ExitCode {
             Ok(usage) => usage.exit(),
             Err(error) => {
                 output.error(&error);
-                Exit::Failure.into()
+                let denied = error.downcast_ref::<sambad_client::Error>().is_some_and(sambad_client::Error::is_denied);
+                if denied { Exit::Denied.into() } else { Exit::Failure.into() }
             }
         },
     }

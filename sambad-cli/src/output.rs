@@ -144,6 +144,17 @@ impl Output {
         if let Some(Error::Connect { .. }) = error.downcast_ref() {
             self.note(Role::Aside, "Is the server running? --server or SAMBAD_SERVER names another address.");
         }
+        match error.downcast_ref() {
+            Some(Error::Unauthorized(_) | Error::NoToken { .. }) => self.note(
+                Role::Aside,
+                "Run `sambad-cli login` with a token, or `sambad-cli login PHONE` as a user; --token-file or SAMBAD_TOKEN give one for once.",
+            ),
+            Some(Error::Forbidden(_)) => self.note(
+                Role::Aside,
+                "`sambad-cli whoami` shows as whom you ask; run `sambad-cli login` with a token that may do this.",
+            ),
+            _ => {}
+        }
         if let Some(Error::Api { request_id: Some(id), status: 500.., .. }) = error.downcast_ref() {
             self.note(Role::Aside, format_args!("The server's log knows more about request {id}."));
         }

@@ -1,17 +1,24 @@
 //! The handle to a server, and how a request becomes an answer.
 
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 use sambad_core::Cursor;
 use sambad_core::limits::IDEMPOTENCY_KEY_CHARS_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::answer::{Answer, PageToken};
-use crate::error::Error;
+use crate::credentials::Credentials;
+use crate::error::{Error, Refusal};
+use crate::rest::access::UserTokens;
 use crate::stream::{EventStream, EventStreamOptions};
+use crate::tls::{self, Duplex};
+use crate::token::Token;
 
 /// How long to wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +30,8 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// A handle to one server; clones share its connections.
 ///
 /// Every method takes at most 5 s to connect and 30 s in all (a long poll: 30 s beyond its wait), reads at most
-/// 32 MiB, follows no redirect and does not try again by itself.
+/// 32 MiB, follows no redirect and does not try again by itself, but for one case: a request that was refused for its token
+/// is made once more with a new one, if there is one to be had.
 ///
 /// # Cancel safety
 /// Dropping the future of a read has no effect. Dropping that of a write leaves open whether it was stored; with an
@@ -44,22 +52,31 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    /// Of an `https://` server.
+    tls: Option<Arc<ClientConfig>>,
+    credentials: Option<Arc<Credentials>>,
     idempotency_key: Option<HeaderValue>,
 }
 
-/// A request to be made: everything but the address of the server.
-#[derive(Debug)]
+/// A request to be made: everything but the address of the server, and who asks.
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     timeout: Duration,
+    anonymous: bool,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, timeout: ANSWER_TIMEOUT }
+        Self { method, path: path.into(), query: Vec::new(), body: None, timeout: ANSWER_TIMEOUT, anonymous: false }
+    }
+
+    /// Asks as nobody in particular: what anyone is answered needs no token, and must not wait for one.
+    pub(crate) fn anonymous(self) -> Self {
+        Self { anonymous: true, ..self }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
@@ -85,33 +102,106 @@ impl Call {
 impl Client {
     /// Makes a handle to the server at `base_url`, such as `http://127.0.0.1:4000`; a path before `/api` is kept.
     ///
-    /// Does not connect yet.
+    /// Does not connect yet. The certificate of an `https://` server must be vouched for by somebody whom the system trusts.
     /// # Errors
-    /// [`Error::InvalidUrl`] when it is no `http://` URL.
+    /// [`Error::InvalidUrl`] when it is no `http://` or `https://` URL, [`Error::Certificates`] when the system trusts nobody.
     pub fn new(base_url: &str) -> Result<Self, Error> {
-        let invalid = |reason: &str| Error::InvalidUrl { url: base_url.into(), reason: reason.into() };
-        let base =
-            Url::parse(base_url).map_err(|error| invalid(&format!("{error}, expected for example http://127.0.0.1:4000")))?;
-        match base.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(invalid(
-                    "TLS is not built in: use http:// to the server, or a proxy on this machine that speaks TLS",
-                ));
-            }
-            _ => return Err(invalid("expected http://HOST:PORT")),
-        }
-        if base.query().is_some() || base.fragment().is_some() || !base.username().is_empty() || base.password().is_some() {
-            return Err(invalid("expected no user, query or fragment"));
-        }
-        let http = reqwest::Client::builder()
+        Self::build(base_url, Vec::new())
+    }
+
+    /// As [`new`](Self::new), and trusts the certificates in `pem` as well.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Certificates`] when there is none in `pem`, or one that cannot be read.
+    pub fn trusting(base_url: &str, pem: &[u8]) -> Result<Self, Error> {
+        Self::build(base_url, tls::certificates(pem).map_err(|reason| Error::Certificates { reason })?)
+    }
+
+    fn build(base_url: &str, extra: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>) -> Result<Self, Error> {
+        let base = server_url(base_url)?;
+        let tls = match base.scheme() {
+            "https" => Some(tls::config(extra).map_err(|reason| Error::Certificates { reason })?),
+            _ => None,
+        };
+        let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
-            .user_agent(concat!("sambad-client/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| invalid(&error.to_string()))?;
-        Ok(Self { http, base, idempotency_key: None })
+            .user_agent(concat!("sambad-client/", env!("CARGO_PKG_VERSION")));
+        if let Some(config) = &tls {
+            builder = builder.tls_backend_preconfigured(ClientConfig::clone(config));
+        }
+        let http = builder.build().map_err(|error| Error::InvalidUrl { url: base_url.into(), reason: error.to_string() })?;
+        Ok(Self { http, base, tls, credentials: None, idempotency_key: None })
+    }
+
+    /// Looks whether [`new`](Self::new) can do something with an address.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] when it cannot.
+    pub fn check_url(base_url: &str) -> Result<(), Error> {
+        server_url(base_url).map(drop)
+    }
+
+    /// A handle that asks with `token` for as long as that is good.
+    #[must_use]
+    pub fn with_token(&self, token: Token) -> Self {
+        self.with_credentials(Credentials::fixed(token))
+    }
+
+    /// A handle that asks with a user's token, and renews it: ahead of its end, and once after it was refused.
+    ///
+    /// However many requests and streams wait, the pair is renewed once; each new pair is handed to `keep` before anybody asks
+    /// with it, so that it can be stored. A pair that is not stored is lost with the process, and the old one is used up.
+    #[must_use]
+    pub fn with_refresh_token(&self, tokens: UserTokens, keep: impl Fn(&UserTokens) + Send + Sync + 'static) -> Self {
+        let client = self.without_token();
+        let latest = Arc::new((Mutex::new(tokens.refresh_token), keep));
+        self.with_credentials(Credentials::from_source(Some(tokens.token), move |_| {
+            let (client, latest) = (client.clone(), Arc::clone(&latest));
+            async move {
+                let (refresh_token, keep) = &*latest;
+                let old = refresh_token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let tokens = client.refresh(&old).await?.value;
+                *refresh_token.lock().unwrap_or_else(PoisonError::into_inner) = tokens.refresh_token.clone();
+                keep(&tokens);
+                Ok(tokens.token)
+            }
+        }))
+    }
+
+    /// A handle whose tokens come from `source`, which is asked for another ahead of each one's end, and when one was refused;
+    /// it is told the token that is no longer good. Without a `first` one it is asked for that as well.
+    ///
+    /// However many requests and streams wait, it is asked once; it runs to its end also when nobody waits any more. After an
+    /// error that is not [transient](Error::is_transient) it is left in peace for 10 s.
+    #[must_use]
+    pub fn with_token_source<F>(&self, first: Option<Token>, source: impl Fn(Option<Token>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Token, Error>> + Send + 'static,
+    {
+        self.with_credentials(Credentials::from_source(first, source))
+    }
+
+    fn with_credentials(&self, credentials: Credentials) -> Self {
+        Self { credentials: Some(Arc::new(credentials)), ..self.clone() }
+    }
+
+    /// A handle that asks as nobody in particular.
+    #[must_use]
+    pub fn without_token(&self) -> Self {
+        Self { credentials: None, ..self.clone() }
+    }
+
+    /// The token that requests are made with now, renewed if that is due; `None` for a handle without one.
+    ///
+    /// # Errors
+    /// What the source of tokens fails with.
+    pub async fn token(&self) -> Result<Option<Token>, Error> {
+        match &self.credentials {
+            Some(credentials) => credentials.token().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The server's address, without a slash at the end.
@@ -131,6 +221,23 @@ impl Client {
         Ok(Self { idempotency_key: Some(value), ..self.clone() })
     }
 
+    /// Opens a connection to the server, with TLS if its address says so: for those who speak to it themselves.
+    ///
+    /// # Errors
+    /// [`Error::Connect`]. There is no time limit.
+    pub async fn connect(&self) -> Result<Box<dyn Duplex>, Error> {
+        let connected = tls::connect(&self.base, self.tls.as_ref()).await;
+        connected.map_err(|error| Error::Connect { url: self.url().into(), source: Arc::new(error) })
+    }
+
+    /// A request to the server at `path`, with the handle's token if it has one: for those who read the answer themselves.
+    ///
+    /// # Errors
+    /// What the source of tokens fails with.
+    pub async fn get(&self, path: &str) -> Result<reqwest::RequestBuilder, Error> {
+        Ok(self.request(Call::get(path), self.token().await?.as_ref()))
+    }
+
     /// Opens a stream of events; it connects when it is first read.
     #[must_use]
     pub fn stream(&self, options: EventStreamOptions) -> EventStream {
@@ -146,15 +253,44 @@ impl Client {
         self.answer(&headers, &body)
     }
 
-    /// Makes a request whose answer may be content under any status.
+    /// Makes a request whose answer may be content under any status; once more, if it was refused for a token that can be
+    /// renewed.
     pub(crate) async fn exchange(&self, call: Call) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
+        let token = if call.anonymous { None } else { self.token().await? };
+        let answer = self.once(call.clone(), token.as_ref()).await?;
+        match token {
+            Some(refused) if answer.0 == StatusCode::UNAUTHORIZED && self.can_renew() => {
+                let fresh = self.renew(Some(&refused)).await?;
+                self.once(call, Some(&fresh)).await
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn once(&self, call: Call, token: Option<&Token>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
         let timeout = call.timeout;
-        let exchange = async {
-            let response = self.request(call).timeout(timeout).send().await.map_err(|error| self.failure(error, timeout))?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            Ok((status, headers, self.read(response, timeout).await?))
-        };
-        exchange.await
+        let sent = self.request(call, token).timeout(timeout).send().await;
+        let response = sent.map_err(|error| self.failure(error, timeout))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok((status, headers, self.read(response, timeout).await?))
+    }
+
+    /// Whether there is another token to be had than the one at hand.
+    pub(crate) fn can_renew(&self) -> bool {
+        self.credentials.as_ref().is_some_and(|credentials| credentials.can_renew())
+    }
+
+    /// When whoever uses `token` is to change to another.
+    pub(crate) fn renewal_due(&self, token: &Token) -> tokio::time::Instant {
+        self.credentials.as_ref().map_or_else(tokio::time::Instant::now, |credentials| credentials.due(token))
+    }
+
+    /// Another token than `old`.
+    pub(crate) async fn renew(&self, old: Option<&Token>) -> Result<Token, Error> {
+        match &self.credentials {
+            Some(credentials) => credentials.renew(old).await,
+            None => Err(Error::NoToken { reason: "none was given".into() }),
+        }
     }
 
     /// Reads an answer's content and headers.
@@ -182,7 +318,7 @@ impl Client {
     }
 
     /// The request of a call; whoever sends it sets the time limit.
-    pub(crate) fn request(&self, call: Call) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, call: Call, token: Option<&Token>) -> reqwest::RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
@@ -190,6 +326,9 @@ impl Client {
         }
         let keyed = self.idempotency_key.as_ref().filter(|_| call.method == Method::POST);
         let mut request = self.http.request(call.method, url);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
         if let Some(key) = keyed {
             request = request.header("idempotency-key", key.clone());
         }
@@ -215,17 +354,30 @@ impl Client {
         // The address alone is told; a full URL would put phone numbers into logs.
         let error = error.without_url();
         if error.is_connect() {
-            Error::Connect { url, source: error.into() }
+            Error::Connect { url, source: Arc::new(error) }
         } else if error.is_timeout() {
             Error::Timeout { url, after: timeout }
         } else {
-            Error::Transport { url, source: error.into() }
+            Error::Transport { url, source: Arc::new(error) }
         }
     }
 
     pub(crate) fn protocol(&self, what: String) -> Error {
         Error::Protocol { url: self.url().into(), what }
     }
+}
+
+/// Reads a server's address.
+fn server_url(base_url: &str) -> Result<Url, Error> {
+    let invalid = |reason: &str| Error::InvalidUrl { url: base_url.into(), reason: reason.into() };
+    let base = Url::parse(base_url).map_err(|error| invalid(&format!("{error}, expected for example http://127.0.0.1:4000")))?;
+    if !matches!(base.scheme(), "http" | "https") {
+        return Err(invalid("expected http://HOST:PORT or https://HOST"));
+    }
+    if base.query().is_some() || base.fragment().is_some() || !base.username().is_empty() || base.password().is_some() {
+        return Err(invalid("expected no user, query or fragment"));
+    }
+    Ok(base)
 }
 
 /// A header's value, if it is there and is text.
@@ -245,13 +397,14 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> E
     let header_id = text(headers, "x-request-id").map(Into::into);
     match serde_json::from_slice::<Body>(body) {
         Ok(Body { error, code, request_id }) => {
-            Error::Api { status: status.as_u16(), code, message: error, request_id: request_id.or(header_id), retry_after }
+            Refusal { status: status.as_u16(), code, message: error, request_id: request_id.or(header_id), retry_after }
         }
         Err(_) => {
             let message = status.canonical_reason().unwrap_or("refused").to_lowercase();
-            Error::Api { status: status.as_u16(), code: String::new(), message, request_id: header_id, retry_after }
+            Refusal { status: status.as_u16(), code: String::new(), message, request_id: header_id, retry_after }
         }
     }
+    .into()
 }
 
 #[cfg(test)]
@@ -262,7 +415,6 @@ mod tests {
     #[test]
     fn refuses_unusable_addresses() {
         for (url, reason) in [
-            ("https://example.org", "TLS"),
             ("ws://localhost:4000", "expected http://"),
             ("localhost:4000", "expected http://"),
             ("", "expected for example"),
@@ -282,7 +434,7 @@ mod tests {
             ("http://h:1/", "http://h:1/api/health?q=a+b"),
             ("http://h:1/sambad/", "http://h:1/sambad/api/health?q=a+b"),
         ] {
-            let request = Client::new(base).unwrap().request(Call::get("/api/health").query("q", Some("a b")));
+            let request = Client::new(base).unwrap().request(Call::get("/api/health").query("q", Some("a b")), None);
             assert_eq!(request.build().unwrap().url().as_str(), full);
         }
     }

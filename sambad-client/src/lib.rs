@@ -4,10 +4,13 @@ mod answer;
 mod backoff;
 mod client;
 mod close;
+mod credentials;
 mod error;
 mod event;
 mod rest;
 mod stream;
+mod tls;
+mod token;
 mod user_ref;
 mod verifier;
 
@@ -31,9 +34,10 @@ pub use sambad_core::{
 pub use crate::{
     answer::{Answer, PageToken},
     client::Client,
-    error::Error,
+    error::{Error, Refusal},
     event::Event,
     rest::{
+        access::UserTokens,
         activity::Activity,
         contacts::{AddedContact, AddressBookEntry, ContactQuery, KnownContacts, NewContact},
         events::{EventPage, EventQuery},
@@ -42,6 +46,8 @@ pub use crate::{
         users::{LoggedIn, NewUser, UserQuery},
     },
     stream::{EventStream, EventStreamOptions, InvalidTransport, Item, Resync, State, Transport},
+    tls::Duplex,
+    token::{RefreshToken, Token, TokenClaims},
     user_ref::{InvalidUserRef, UserRef},
     verifier::{Anomaly, Verifier},
 };

@@ -182,6 +182,7 @@ impl AuditAction {
 
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// 1, 2, 3, … without holes.
     pub n: i64,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -56,7 +57,21 @@ pub struct Phone {
     national_at: usize,
 }
 
+/// Whether this process logs phones in full; nothing is decided by it but what people read.
+static SHOWN_IN_LOGS: AtomicBool = AtomicBool::new(false);
+
 impl Phone {
+    /// From now on `{:?}` of a phone is all of it, in this process; otherwise it is masked: `+91…3210`.
+    pub fn show_in_logs() {
+        SHOWN_IN_LOGS.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether logs are to show phones in full.
+    #[must_use]
+    pub fn is_shown_in_logs() -> bool {
+        SHOWN_IN_LOGS.load(Ordering::Relaxed)
+    }
+
     /// Reads a number; without a leading `+` it is a national number of `default`'s country.
     ///
     /// Spaces, dashes and round brackets are dropped.
@@ -122,9 +137,15 @@ impl fmt::Display for Phone {
     }
 }
 
+/// As logs may show it: its ends alone, unless [`Phone::show_in_logs`] was called.
 impl fmt::Debug for Phone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.e164)
+        if Self::is_shown_in_logs() {
+            return f.write_str(&self.e164);
+        }
+        // E.164 is ASCII, and longer than both ends together.
+        let (begin, end) = (&self.e164[..3], &self.e164[self.e164.len() - 4..]);
+        write!(f, "{begin}…{end}")
     }
 }
 
@@ -218,6 +239,14 @@ mod tests {
         assert_eq!((phone.as_str(), phone.national(), phone.country_code()), ("+12462345678", "2345678", barbados));
         for bad in ["", "+", "+0", "91a", "+12345"] {
             assert_eq!(bad.parse::<CountryCode>(), Err(InvalidPhone), "{bad}");
+        }
+    }
+
+    /// Goal: a phone that gets into a log by `{:?}` is masked. Method: the shortest and an ordinary one.
+    #[test]
+    fn debug_shows_the_ends_alone() {
+        for (text, masked) in [("+12345678", "+12…5678"), ("+919876543210", "+91…3210")] {
+            assert_eq!(format!("{:?}", text.parse::<Phone>().unwrap()), masked);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The dashboard and the browser's client library: files that are part of the binary.
 
-use std::io::Write as _;
+use std::borrow::Cow;
+use std::io::{Read as _, Write as _};
 use std::sync::OnceLock;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
@@ -25,8 +27,17 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 );
+/// What the reference of the API needs beside: its icons are part of its style sheet, and what it makes of the document becomes
+/// markup by way of a sanitizer.
+const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'",
+);
 /// Kept, and asked for anew each time: a new server may have new files.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// How a packed file begins. Source: RFC 1952, 2.3.1.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -44,6 +55,12 @@ macro_rules! files {
 files! {
     "/sambad.js" "sambad.js" JS
     "/sambad.d.ts" "sambad.d.ts" TEXT
+    "/docs" "docs/index.html" HTML
+    "/docs/LICENSE.txt" "docs/LICENSE.txt" TEXT
+    "/docs/page.css" "docs/page.css" CSS
+    "/docs/page.js" "docs/page.js" JS
+    "/docs/swagger-ui.css" "docs/swagger-ui.css.gz" CSS
+    "/docs/swagger-ui.js" "docs/swagger-ui.js.gz" JS
     "/dashboard" "dashboard/index.html" HTML
     "/dashboard/api.js" "dashboard/api.js" JS
     "/dashboard/app.js" "dashboard/app.js" JS
@@ -81,6 +98,7 @@ files! {
 #[derive(Debug)]
 struct File {
     path: &'static str,
+    /// As in the folder; what is large and somebody else's is packed there.
     bytes: &'static [u8],
     media_type: &'static str,
     packed: OnceLock<Packed>,
@@ -89,14 +107,16 @@ struct File {
 /// What is made of a file when it is first asked for.
 #[derive(Debug)]
 struct Packed {
-    gzip: Vec<u8>,
+    gzip: Cow<'static, [u8]>,
     etag: HeaderValue,
     gzip_etag: HeaderValue,
 }
 
 /// The routes of all files.
 pub(crate) fn routes() -> Router<AppState> {
-    let routes = Router::new().route("/dashboard/", get(async || Redirect::permanent("../dashboard")));
+    let routes = Router::new()
+        .route("/dashboard/", get(async || Redirect::permanent("../dashboard")))
+        .route("/docs/", get(async || Redirect::permanent("../docs")));
     FILES.iter().fold(routes, |routes, file| routes.route(file.path, get(async |headers: HeaderMap| file.answer(&headers))))
 }
 
@@ -105,16 +125,30 @@ impl File {
         Self { path, bytes, media_type, packed: OnceLock::new() }
     }
 
+    fn is_packed(&self) -> bool {
+        self.bytes.starts_with(&GZIP)
+    }
+
+    /// The file as it is meant; one that lies packed is unpacked for the few who cannot do that themselves.
+    fn plain(&self) -> Cow<'static, [u8]> {
+        if !self.is_packed() {
+            return self.bytes.into();
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(self.bytes).read_to_end(&mut plain).expect("the file was packed well");
+        plain.into()
+    }
+
     /// The file, packed if the client can unpack it; 304 if the client has it.
     fn answer(&'static self, headers: &HeaderMap) -> Response {
-        let packed = self.packed.get_or_init(|| Packed::of(self.bytes));
+        let packed = self.packed.get_or_init(|| Packed::of(self));
         let gzip = accepts_gzip(headers);
         let etag = if gzip { &packed.gzip_etag } else { &packed.etag };
         let common = [
             (ETAG, etag.clone()),
             (CACHE_CONTROL, REVALIDATE),
             (VARY, HeaderValue::from_static("accept-encoding")),
-            (CONTENT_SECURITY_POLICY, POLICY),
+            (CONTENT_SECURITY_POLICY, if self.path.starts_with("/docs") { DOCS_POLICY } else { POLICY }),
             (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         ];
@@ -124,20 +158,25 @@ impl File {
         let media_type = [(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
         if gzip {
             let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (common, media_type, encoding, packed.gzip.as_slice()).into_response();
+            return (common, media_type, encoding, &*packed.gzip).into_response();
         }
-        (common, media_type, self.bytes).into_response()
+        (common, media_type, self.plain()).into_response()
     }
 }
 
 impl Packed {
-    fn of(bytes: &[u8]) -> Self {
-        let digest: String = Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    fn of(file: &File) -> Self {
+        let digest: String = Sha256::digest(file.bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let etag = |suffix: &str| HeaderValue::try_from(format!("\"{digest}{suffix}\"")).expect("hex is ASCII");
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-        Self { gzip: written.expect("memory takes every byte"), etag: etag(""), gzip_etag: etag("-gzip") }
+        let gzip = if file.is_packed() { file.bytes.into() } else { pack(file.bytes).into() };
+        Self { gzip, etag: etag(""), gzip_etag: etag("-gzip") }
     }
+}
+
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("memory takes every byte")
 }
 
 /// Source: RFC 9110, 12.5.3.
@@ -183,10 +222,12 @@ mod tests {
             files.map(|entry| entry.file_name().into_string().unwrap()).collect()
         };
         let mut expected: BTreeSet<String> = names(&web).iter().map(|name| format!("/{name}")).collect();
-        expected.extend(names(&web.join("dashboard")).iter().map(|name| match name.as_str() {
-            "index.html" => DASHBOARD.to_owned(),
-            name => format!("{DASHBOARD}/{name}"),
-        }));
+        for page in [DASHBOARD, "/docs"] {
+            expected.extend(names(&web.join(&page[1..])).iter().map(|name| match name.as_str() {
+                "index.html" => page.to_owned(),
+                name => format!("{page}/{}", name.trim_end_matches(".gz")),
+            }));
+        }
         let served: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
         assert_eq!(served, expected);
         assert_eq!(served.len(), FILES.len());

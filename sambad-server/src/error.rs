@@ -44,8 +44,12 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     #[error("expected a WebSocket upgrade: {0}")]
     UpgradeRequired(&'static str),
+    #[error("compressed bodies are not accepted")]
+    Compressed,
     #[error("too many sessions")]
     TooManySessions,
+    #[error("too many sessions opened at once")]
+    TooManyHandshakes { retry_after: Duration },
     #[error("session not found")]
     NoSuchSession,
     #[error("server is shutting down")]
@@ -74,9 +78,9 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
-            Self::TooManySessions | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManySessions | Self::TooManyHandshakes { .. } | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -91,9 +95,9 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType | Self::Compressed => "unsupported_media_type",
             Self::UpgradeRequired(_) => "upgrade_required",
-            Self::TooManySessions => "overloaded",
+            Self::TooManySessions | Self::TooManyHandshakes { .. } => "overloaded",
             Self::Draining => "unavailable",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
@@ -151,7 +155,7 @@ impl ApiError {
         }
         let body = ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason() };
         let mut response = (status, Json(body)).into_response();
-        if let Self::RateLimited { retry_after } = *self {
+        if let Self::RateLimited { retry_after } | Self::TooManyHandshakes { retry_after } = *self {
             // Whole seconds, upwards: whoever comes back then is served.
             response.headers_mut().insert(RETRY_AFTER, (retry_after + Duration::from_millis(999)).as_secs().max(1).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {

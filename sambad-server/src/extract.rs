@@ -2,33 +2,36 @@
 
 use std::str::FromStr;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, limits};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Principal;
+use crate::config::ClientLimits;
 use crate::error::{ApiError, brief};
 use crate::object::Object;
 use crate::router::AppState;
 
-/// Bytes of a request's body, at most.
-const BODY_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a body that carries an address book, at most.
-const SYNC_BODY_BYTES_MAX: usize = 1 << 20;
+/// How deep arrays and objects of a body may nest: the contract's are two deep.
+const JSON_DEPTH_MAX: usize = 32;
 
-/// Bytes of all bodies that are being read at a time; beyond it a request is refused as overloaded.
-pub(crate) const BODIES_BYTES_MAX: usize = 128 << 20;
+/// Bytes that have arrived of all bodies that are being read; beyond it a request is refused as overloaded. What is only
+/// announced counts for nothing, or a few clients that send nothing could keep everybody from writing.
+pub(crate) const BODIES_BYTES_MAX: usize = 32 << 20;
 
 /// A JSON body that knows its own bound.
 pub(crate) trait JsonBody: DeserializeOwned {
-    const BYTES_MAX: usize = BODY_BYTES_MAX;
+    fn bytes_max(limits: &ClientLimits) -> usize {
+        limits.body_bytes_max
+    }
     /// Whether it becomes a command, and so is refused while too many of those wait.
     const IS_WRITE: bool = true;
 }
@@ -37,7 +40,9 @@ pub(crate) trait JsonBody: DeserializeOwned {
 pub(crate) trait LargeJsonBody: DeserializeOwned {}
 
 impl<T: LargeJsonBody> JsonBody for T {
-    const BYTES_MAX: usize = SYNC_BODY_BYTES_MAX;
+    fn bytes_max(limits: &ClientLimits) -> usize {
+        limits.address_book_bytes_max
+    }
     const IS_WRITE: bool = false;
 }
 
@@ -53,19 +58,20 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        let max = T::bytes_max(&state.config.clients);
         if T::IS_WRITE {
             // Before a byte of the body is read: shedding must cost less than serving.
-            state.sambad.would_take(announced(&parts.headers).unwrap_or(0).min(T::BYTES_MAX))?;
+            state.sambad.would_take(announced(&parts.headers).unwrap_or(0).min(max))?;
         }
         if !is_json(&parts.headers) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        // Bodies that arrive slowly on many connections must not add up to all of the memory.
-        let room = announced(&parts.headers).map_or(T::BYTES_MAX, |bytes| bytes.min(T::BYTES_MAX));
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        let _room = state.bodies.try_acquire_many(room).map_err(|_| Error::Overloaded)?;
-        let arrival = read(&parts.headers, body, T::BYTES_MAX);
-        let bytes = tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
+        if is_compressed(&parts.headers) {
+            return Err(ApiError::Compressed);
+        }
+        let arrival = read(&parts.headers, body, max, &state.bodies);
+        let (bytes, _room) =
+            tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
         let key = idempotency_key(&parts, &bytes)?;
         Ok(Self { body: parse(&bytes)?, key })
     }
@@ -76,15 +82,43 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Reads the whole body; one that announces too much is refused before a byte of it is read.
-async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, ApiError> {
+/// A small body that unpacks to a large one would get past every bound on bytes.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Reads the whole body, and keeps room for it among all bodies; one that announces too much is refused before a byte of it is
+/// read.
+async fn read<'a>(
+    headers: &HeaderMap,
+    mut body: Body,
+    max: usize,
+    bodies: &'a Semaphore,
+) -> Result<(Bytes, SemaphorePermit<'a>), ApiError> {
     if announced(headers).is_some_and(|bytes| bytes > max) {
         return Err(ApiError::BodyTooLarge { max });
     }
-    to_bytes(body, max).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
-        if too_large { ApiError::BodyTooLarge { max } } else { ApiError::InvalidJson("body ended early".into()) }
-    })
+    let mut room = bodies.try_acquire_many(0).map_err(|_| Error::Overloaded)?;
+    let mut read = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::InvalidJson("body ended early".into()))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        if read.len() + bytes.len() > max {
+            return Err(ApiError::BodyTooLarge { max });
+        }
+        let more = u32::try_from(bytes.len()).map_err(|_| ApiError::BodyTooLarge { max })?;
+        // Bodies that arrive on many connections must not add up to all of the memory.
+        room.merge(bodies.try_acquire_many(more).map_err(|_| Error::Overloaded)?);
+        // Most bodies are one piece, which is taken as it is; of others the buffer so far is nobody else's, and grows in place.
+        read = if read.is_empty() {
+            bytes
+        } else {
+            let mut whole = BytesMut::from(read);
+            whole.extend_from_slice(&bytes);
+            whole.freeze()
+        };
+    }
+    Ok((read, room))
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
@@ -107,6 +141,9 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
 
 /// Reads a JSON object, naming the field in which it is not what was expected.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if nests_deeper(bytes, JSON_DEPTH_MAX) {
+        return Err(ApiError::InvalidJson(format!("nested deeper than {JSON_DEPTH_MAX}")));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
@@ -120,6 +157,26 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     Ok(value)
+}
+
+/// Whether arrays and objects nest deeper than `max`. serde_json has a bound of its own for what it reads, and none for what it
+/// passes over.
+fn nests_deeper(bytes: &[u8], max: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
 }
 
 fn without_position(message: &str) -> &str {
@@ -224,4 +281,27 @@ pub(crate) fn next_link(uri: &Uri, next: &str) -> String {
 /// The page size of lists of rows.
 pub(crate) fn page_limit(text: Option<&str>) -> Result<u32, Error> {
     limit_param(text, limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: depth is what nests, not what is written in texts. Method: a table, around the bound.
+    #[test]
+    fn depth_counts_what_nests() {
+        for (text, deeper) in [
+            ("[[[1]]]", false),
+            ("[[[[1]]]]", true),
+            ("[[[1]],[[2]],[[3]]]", false),
+            (r#"{"a":{"b":[1]}}"#, false),
+            (r#"{"a":{"b":[{}]}}"#, true),
+            (r#""[[[[""#, false),
+            (r#"["[[[[\"[[[[", "\\", "]"]"#, false),
+            (r#"["\\",[[[1]]]]"#, true),
+            ("]]]][[[[", true),
+        ] {
+            assert_eq!(nests_deeper(text.as_bytes(), 3), deeper, "{text}");
+        }
+    }
 }

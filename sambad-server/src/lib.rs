@@ -4,11 +4,13 @@ mod assets;
 mod auth;
 mod commands;
 pub mod config;
+mod connection;
 mod documents;
 mod drain;
 mod error;
 mod extract;
 mod handlers;
+mod limits;
 mod metrics;
 mod object;
 mod reply;
@@ -23,8 +25,10 @@ mod stall;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 mod ws;
 
 pub use config::ServerConfig;
 pub use run::run;
 pub use serve::{ServeError, serve};
+pub use tls::{Tls, TlsError};

@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use sambad_core::{Receipt, Seq};
+use sambad_core::{Phone, Receipt, Seq};
 use uuid::Uuid;
 
 use crate::auth::Principal;
@@ -125,13 +125,17 @@ impl Asked {
             code = refusal.map(ApiError::code),
             elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             client = self.client.map(tracing::field::display),
-            roles = principal.map(|principal| tracing::field::debug(&principal.roles)),
+            roles = principal.map(roles),
             subject = principal.map(|principal| &*principal.subject),
             batch = written.map(|written| written.batch),
             seq = written.and_then(|written| written.seq).map(|seq| seq.0),
             "request"
         );
     }
+}
+
+fn roles(principal: &Principal) -> String {
+    principal.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")
 }
 
 fn tell_left_out(state: &AppState, lines: u64) {
@@ -163,9 +167,12 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     (valid && whole).then_some(trace)
 }
 
-/// A path as it is logged: segments that look like a phone are masked, and a long path is cut.
+/// A path as it is logged: segments that look like a phone are masked, unless they are to be shown, and a long path is cut.
 fn path(path: &str) -> String {
     let brief: String = path.chars().take(PATH_CHARS_MAX).collect();
+    if Phone::is_shown_in_logs() {
+        return brief;
+    }
     brief.split('/').map(|segment| if is_phone(segment) { "***" } else { segment }).collect::<Vec<_>>().join("/")
 }
 

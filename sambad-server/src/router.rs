@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{Extensions, HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use sambad_core::Sambad;
 use tokio::sync::Semaphore;
@@ -16,10 +16,11 @@ use crate::auth::{Auth, Origins, authorise};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::error::ApiError;
+use crate::limits::{self, Doorkeeper};
 use crate::metrics::Metrics;
 use crate::request_log::{Lines, TRACEPARENT, X_REQUEST_ID, identify};
 use crate::routes::{METRICS, ROUTES};
-use crate::sessions::Sessions;
+use crate::sessions::{Permit, Sessions};
 use crate::ws::shard::Shards;
 use crate::{assets, reply, sse};
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) origins: Origins,
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) sessions: Sessions,
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) shards: Shards,
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
@@ -49,6 +51,11 @@ pub(crate) struct Shared {
 impl AppState {
     pub(crate) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// The right to begin a session with a request that carries these extensions.
+    pub(crate) fn session_permit(&self, extensions: &Extensions) -> Result<Permit, ApiError> {
+        self.sessions.permit(self.doorkeeper.session(extensions)?)
     }
 
     /// How many sessions there are right now, by every transport.
@@ -78,13 +85,18 @@ pub(crate) fn router(state: AppState, open: bool) -> Router {
     let served = ROUTES.iter().filter(|route| !(elsewhere && route.path == METRICS));
     let routes = served.fold(Router::new(), |routes, route| {
         let handler = (route.handler)();
-        let authorised = || handler.clone().route_layer(middleware::from_fn_with_state((state.clone(), route.who), authorise));
+        // The layer that comes last is the outer one.
+        let authorised = || {
+            let counted = handler.clone().route_layer(middleware::from_fn_with_state(state.clone(), limits::per_principal));
+            counted.route_layer(middleware::from_fn_with_state((state.clone(), route.who), authorise))
+        };
         routes.route(route.path, if open { handler } else { authorised() })
     });
     let routes = routes
         .merge(assets::routes())
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let routes = routes.layer(middleware::from_fn_with_state(state.clone(), limits::per_address));
     let routes = match (open, &state.origins.allowed) {
         (true, _) => routes.layer(cors(Any.into())),
         (false, allowed) if allowed.is_empty() => routes,

@@ -39,6 +39,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route(Method::GET, METRICS, ADMINS, || get(scrape)),
     route(Method::GET, "/ws", READERS, || get(ws::upgrade)),
     route(Method::GET, "/api/asyncapi.json", Anyone, || get(documents::asyncapi::show)),
+    route(Method::GET, "/api/openapi.json", Anyone, || get(documents::openapi::show)),
     route(Method::GET, "/api/health", Anyone, || get(health::health)),
     route(Method::POST, "/api/users/login", RolesOrVerifiedPhone(&[Service]), || post(users::login)),
     // The refresh token in the body says who asks.

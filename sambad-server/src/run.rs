@@ -1,23 +1,25 @@
 //! The whole program but for its command line: logs, signals, a listener and the core around [`serve`].
 
+use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sambad_core::Sambad;
+use sambad_core::{Phone, Sambad};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Cli;
+use crate::config::{Cli, TlsArgs};
+use crate::tls::{Tls, TlsError};
 use crate::{commands, serve, telemetry};
 
 /// Does what the command line asks for, as the binary does.
 ///
 /// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger, and prints to stdout where the database is and, once it accepts connections, a line
-/// that ends in ` listening on http://ADDRESS:PORT`. It raises the process's limit of descriptors as far as that is allowed.
+/// that ends in ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that is allowed.
 ///
 /// # Errors
 /// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
@@ -39,6 +41,10 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     cli.access.refuse_to_be_open(cli.listen)?;
     let mut config = cli.server()?;
+    config.tls = certificate(&cli.tls).context("cannot use TLS")?;
+    if cli.logs.log_pii {
+        Phone::show_in_logs();
+    }
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
     raise_descriptor_limit();
@@ -48,6 +54,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
+    let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
@@ -66,6 +73,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
         // In this order: a server that has ended did so well, whatever signals came meanwhile.
         biased;
         served = serve(listener, sambad, config, stop.clone().cancelled_owned()) => served.context("cannot serve"),
+        never = hangup => match never {},
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
 }
@@ -74,8 +82,36 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
 async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<TcpListener>>> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
-    tracing::info!(address = %listener.local_addr().context("listener has no address")?, "metrics are served");
+    let address = listener.local_addr().context("listener has no address")?;
+    tracing::info!(%address, "metrics are served");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are served beyond this machine, to whoever reaches them: choose a private address");
+    }
     Ok(Some(Arc::new(listener)))
+}
+
+/// Reads the certificate, if there is to be one.
+fn certificate(args: &TlsArgs) -> Result<Option<Tls>, TlsError> {
+    args.tls_cert.as_ref().zip(args.tls_key.as_ref()).map(|(cert, key)| Tls::load(cert, key)).transpose()
+}
+
+/// Reads the certificate again with every SIGHUP; one that cannot be used changes nothing. Without a certificate the signal
+/// is left as it was.
+fn watch_hangup(tls: Option<Tls>) -> io::Result<impl Future<Output = Infallible>> {
+    let mut hangup = tls.is_some().then(|| signal(SignalKind::hangup())).transpose()?;
+    Ok(async move {
+        let (Some(tls), Some(hangup)) = (tls, &mut hangup) else { return std::future::pending().await };
+        while hangup.recv().await.is_some() {
+            match tls.reload() {
+                Ok(()) => tracing::info!("certificate read again"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "certificate cannot be used: the old one stays");
+                }
+            }
+        }
+        std::future::pending().await
+    })
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.
@@ -92,6 +128,7 @@ fn announce(cli: &Cli, address: SocketAddr) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "Database: {}", path.display())?;
-    writeln!(stdout, "Sambad unified backend listening on http://{address}")?;
+    let scheme = if cli.tls.tls_cert.is_some() { "https" } else { "http" };
+    writeln!(stdout, "Sambad unified backend listening on {scheme}://{address}")?;
     stdout.flush()
 }

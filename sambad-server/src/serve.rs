@@ -6,34 +6,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use sambad_core::Sambad;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use crate::auth::{Auth, AuthConfig, Origins};
 use crate::config::ServerConfig;
+use crate::connection::Entrance;
 use crate::drain::Drain;
 use crate::extract::BODIES_BYTES_MAX;
+use crate::limits::{Doorkeeper, FORGET_INTERVAL};
 use crate::metrics::{Metrics, serve_metrics};
 use crate::request_log::Lines;
 use crate::router::{AppState, Shared, router};
-use crate::sessions::{Remote, Sessions};
-use crate::stall::StallGuard;
+use crate::sessions::Sessions;
 use crate::ws::shard::Shards;
 
-/// How long a request's head may take to arrive, and a connection may idle between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of a request's head, at most; hyper keeps them in a buffer a connection.
-const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How long requests in progress may take to end once the server drains.
@@ -95,6 +86,7 @@ pub async fn serve(
         auth,
         origins,
         sessions: Sessions::new(config.sessions_max),
+        doorkeeper: Doorkeeper::new(&config.clients),
         shards,
         drain: Drain::new(config.drain_window),
         metrics,
@@ -104,15 +96,19 @@ pub async fn serve(
         started: Instant::now(),
     });
     warn_if_open(&state, address);
-    let router = router(state.clone(), open);
-    let connections = TaskTracker::new();
-    let closing = CancellationToken::new();
+    let entrance = Arc::new(Entrance {
+        router: router(state.clone(), open),
+        state: state.clone(),
+        tasks: TaskTracker::new(),
+        closing: CancellationToken::new(),
+    });
     if let Some(listener) = state.config.metrics_listener.clone() {
-        connections.spawn(serve_metrics(listener, state.clone(), closing.clone()));
+        entrance.tasks.spawn(serve_metrics(listener, state.clone(), entrance.closing.clone()));
     }
-    accept_until(leave(shutdown, &state), listener, &router, &connections, &state, &closing).await;
+    accept_until(leave(shutdown, &state), listener, &entrance).await;
 
-    closing.cancel();
+    entrance.closing.cancel();
+    let connections = entrance.tasks.clone();
     connections.close();
     if timeout(REQUESTS_GRACE, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests did not end in time");
@@ -121,7 +117,7 @@ pub async fn serve(
         tracing::error!("last commits did not end in time; what was not acknowledged may be lost");
     }
     // With the last handle the shards end; only a connection that outlived its grace still holds one.
-    drop((router, state));
+    drop((entrance, state));
     shard_tasks.close();
     if timeout(SHARDS_GRACE, shard_tasks.wait()).await.is_err() {
         tracing::warn!(shards = shard_tasks.len(), "shards did not end in time");
@@ -143,7 +139,10 @@ fn warn_if_open(state: &AppState, address: SocketAddr) {
 async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
     shutdown.await;
     state.drain.announce();
-    tokio::time::sleep(state.config.drain_delay).await;
+    if !state.config.drain_delay.is_zero() {
+        // Not for no time at all, which would still be a moment in which the server is neither ready nor draining.
+        tokio::time::sleep(state.config.drain_delay).await;
+    }
     let Sessions { tasks, streams, .. } = &state.sessions;
     tracing::info!(sessions = tasks.len(), streams = streams.len(), "draining");
     state.drain.begin(tasks.len() + streams.len());
@@ -155,29 +154,30 @@ async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
     }
 }
 
-async fn accept_until(
-    left: impl Future<Output = ()>,
-    listener: TcpListener,
-    router: &Router,
-    connections: &TaskTracker,
-    state: &AppState,
-    closing: &CancellationToken,
-) {
+async fn accept_until(left: impl Future<Output = ()>, listener: TcpListener, entrance: &Arc<Entrance>) {
     let mut left = std::pin::pin!(left);
+    let mut forget = interval(FORGET_INTERVAL);
+    forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refused = None;
     loop {
-        // Either order is right: a connection accepted while the end comes is drained like the others.
+        // Any order is right: a connection accepted while the end comes is drained like the others.
         let accepted = tokio::select! {
             () = &mut left => return,
             accepted = listener.accept() => accepted,
+            _ = forget.tick() => {
+                entrance.state.doorkeeper.forget();
+                continue;
+            }
         };
         match accepted {
-            Ok((stream, remote)) => {
+            Ok((stream, peer)) => {
                 if let Some(since) = refused.take() {
                     tracing::warn!(lasted_s = Instant::elapsed(&since).as_secs(), "connections are accepted again");
                 }
-                let stall_timeout = state.config.stall_timeout;
-                connections.spawn(connection(stream, Remote(remote), router.clone(), closing.clone(), stall_timeout));
+                // One too many is closed at once: an answer would need a handshake first, and a task.
+                if let Some(counted) = entrance.state.doorkeeper.connection(peer.ip()) {
+                    entrance.tasks.spawn(Arc::clone(entrance).serve(stream, peer, counted));
+                }
             }
             Err(error) => {
                 // Once, not twenty times a second: most likely the process has no descriptor left.
@@ -191,35 +191,5 @@ async fn accept_until(
                 }
             }
         }
-    }
-}
-
-/// Serves one connection; when the server closes it ends after the request in progress.
-async fn connection(stream: TcpStream, remote: Remote, router: Router, closing: CancellationToken, stall_timeout: Duration) {
-    // Frames are whole messages: waiting for more to fill a segment only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "connection broke at once");
-        return;
-    }
-    let service = router.map_request(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(remote);
-        request
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(StallGuard::new(stream, stall_timeout)), TowerToHyperService::new(service))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "connection broke");
     }
 }

@@ -18,11 +18,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::limits::CountedSession;
 use crate::ws::shard::census::Census;
 use crate::ws::shard::standing::Standing;
 
 /// How a session gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
     /// `/ws`
@@ -44,7 +45,8 @@ impl Transport {
     }
 }
 
-/// The other end of a connection, which `serve` puts into every request.
+/// The client's address, which every request carries: of the other end of its connection, or what trusted proxies say is
+/// behind that, with port 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Remote(pub(crate) SocketAddr);
 
@@ -53,7 +55,7 @@ pub(crate) struct Remote(pub(crate) SocketAddr);
 pub(crate) struct About {
     pub(crate) id: Uuid,
     pub(crate) since: Timestamp,
-    /// The address that connected: of a proxy, if there is one.
+    /// The client's address, with port 0 if it is known from a proxy.
     pub(crate) remote: SocketAddr,
 }
 
@@ -92,13 +94,13 @@ impl Sessions {
     }
 
     /// One of the sessions that may be open at a time.
-    pub(crate) fn permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)
+    pub(crate) fn permit(&self, counted: CountedSession) -> Result<Permit, ApiError> {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| ApiError::TooManySessions)?;
+        Ok(Permit { _permit: permit, _counted: counted })
     }
 
     /// A place for an event stream or a poll that waits, which begins after `cursor`.
-    pub(crate) fn place(&self, transport: Transport, about: About, filter: Filter, cursor: Seq) -> Result<Place, ApiError> {
-        let permit = self.permit()?;
+    pub(crate) fn place(&self, permit: Permit, transport: Transport, about: About, filter: Filter, cursor: Seq) -> Place {
         let seat = Arc::new(Seat {
             transport,
             about,
@@ -109,7 +111,7 @@ impl Sessions {
         });
         let seats = Arc::clone(&self.seats);
         lock(&seats).insert(about.id, Arc::clone(&seat));
-        Ok(Place { seat, seats, _permit: permit, _counted: self.streams.token() })
+        Place { seat, seats, _permit: permit, _counted: self.streams.token() }
     }
 
     /// Ends an event stream or a poll; `false` if there is none with that id.
@@ -142,6 +144,13 @@ fn lock(seats: &Mutex<HashMap<Uuid, Arc<Seat>>>) -> std::sync::MutexGuard<'_, Ha
     seats.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The right to be one of the sessions, of all and of a client; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    _permit: OwnedSemaphorePermit,
+    _counted: CountedSession,
+}
+
 /// What others may see of an event stream or a poll.
 #[derive(Debug)]
 struct Seat {
@@ -171,7 +180,7 @@ impl Seat {
 pub(crate) struct Place {
     seat: Arc<Seat>,
     seats: Arc<Mutex<HashMap<Uuid, Arc<Seat>>>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
     _counted: TaskTrackerToken,
 }
 

@@ -39,6 +39,15 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// `GET /api/events/stream`
+#[utoipa::path(
+    get,
+    path = "/api/events/stream",
+    operation_id = "streamEvents",
+    summary = "The log as Server-Sent Events; /api/asyncapi.json has the messages.",
+    description = "",
+    params(StreamQuery, ("Last-Event-ID" = Option<Cursor>, Header)),
+    responses((status = 200, description = "Messages, without end.", body = String, content_type = "text/event-stream")),
+)]
 pub(crate) async fn stream(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,
@@ -54,7 +63,8 @@ pub(crate) async fn stream(
     // A browser that reconnects has the old address and the new id.
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
-    let place = state.sessions.place(Transport::Sse, about, filter, state.sambad.bounds().head)?;
+    let permit = state.session_permit(&extensions)?;
+    let place = state.sessions.place(permit, Transport::Sse, about, filter, state.sambad.bounds().head);
     let subscription = state.sambad.subscribe(after, filter).await?;
     let cursor = subscription.cursor();
     let feed = Feed {

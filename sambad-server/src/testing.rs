@@ -73,6 +73,7 @@ impl TestServer {
             Sambad::open(Config { limits, ..Config::new(database) }).await.expect("a database in a temporary directory opens");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback interface has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel();
         let server = serve(listener, sambad.clone(), config, async move {
             // Stopped, or dropped: both mean stop.
@@ -80,7 +81,7 @@ impl TestServer {
         });
         Self {
             address,
-            url: format!("http://{address}"),
+            url: format!("{scheme}://{address}"),
             sambad,
             stop: Some(stop),
             task: Some(tokio::spawn(server)),

@@ -15,6 +15,7 @@ use crate::live::Live;
 use crate::load::dialect::Dialect;
 use crate::load::plan::Plan;
 use crate::report::{self, FloorComparison, LatencyKind, Ratio, Report, TargetKind, file, hgrm, html, table};
+use crate::secret;
 use crate::slo::Slo;
 
 impl RunArgs {
@@ -135,7 +136,7 @@ pub(super) fn finish(report: &mut Report, slo: Option<&Slo>) {
 fn floor(plan: &Plan, cores: &Cores, label: &str) -> anyhow::Result<Report> {
     let spec = Spec { kind: Kind::Floor, cores: cores.server.clone(), args: Vec::new(), folder: None };
     let mut target = Target::Hosted(Box::new(ServerProcess::start(spec)?));
-    let plan = Plan { dialect: Dialect::Floor, ..plan.clone() };
+    let plan = Plan { dialect: Dialect::Floor, authorization: None, ..plan.clone() };
     let report = run_on(&mut target, &TargetArgs::own(), &plan, cores, Chaos::new(None), None, label)?;
     let judgement = judgement::judge(&report);
     match judgement.reasons.first() {
@@ -227,6 +228,7 @@ pub(super) fn command_line() -> Vec<String> {
     if let Some(program) = words.first_mut() {
         "sambad-bench".clone_into(program);
     }
+    secret::hide(&mut words);
     words
 }
 

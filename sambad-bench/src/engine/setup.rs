@@ -109,8 +109,9 @@ async fn create_users(
     let mut lanes = JoinSet::new();
     for _ in 0..LOGINS_AT_A_TIME.min(plan.users) {
         let (next, workload, authority) = (Arc::clone(&next), workload.clone(), authority.to_owned());
+        let authorization = plan.authorization.clone();
         lanes.spawn_local(async move {
-            let mut connection = Connection::open(address, &authority)
+            let mut connection = Connection::open(address, &authority, authorization)
                 .await
                 .map_err(|error| Exit::Usage.because(format!("connect to {authority}: {error}: is a server running there?")))?;
             let mut ids = Vec::new();

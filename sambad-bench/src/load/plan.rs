@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
 use super::clock::{Clock, nanos};
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) connections: u32,
     pub(crate) dialect: Dialect,
+    /// Who asks, of a target that wants to know.
+    pub(crate) authorization: Option<HeaderValue>,
     /// Others write to the target too: their events are counted and not judged.
     pub(crate) shared_target: bool,
     /// Threads that send, and threads that receive.

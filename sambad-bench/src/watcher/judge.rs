@@ -253,7 +253,7 @@ impl Judge {
                 standing.cursor = Some(to);
                 Ok(Frame::Other)
             }
-            "live" => Ok(Frame::Other),
+            "live" | "token_expiring" => Ok(Frame::Other),
             other => {
                 let what = format!("a frame of type {:?} without a seq", other.chars().take(40).collect::<String>());
                 self.strange(session, &what, tally)

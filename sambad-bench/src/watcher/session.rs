@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 use futures_util::{FutureExt as _, StreamExt as _};
+use hyper::header::AUTHORIZATION;
 use sambad_client::reconnect::{Backoff, Verdict, judge};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -193,7 +195,9 @@ impl Session<'_> {
         spare_acknowledgements(&tcp);
         let buffer = if slow { SLOW_BUFFER_BYTES as usize } else { READ_BUFFER_BYTES };
         let config = WebSocketConfig::default().read_buffer_size(buffer);
-        let socket = client_async_with_config(self.url(role), tcp, Some(config)).await;
+        let mut request = self.url(role).into_client_request().map_err(|error| End::Final(error.to_string()))?;
+        request.headers_mut().extend(shared.plan.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        let socket = client_async_with_config(request, tcp, Some(config)).await;
         socket.map(|(socket, _)| socket).map_err(|error| match error {
             WsError::Http(response) if response.status().is_server_error() => {
                 End::Lost { after: None, why: format!("status {}", response.status()) }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -25,6 +25,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 /// A complete answer.
@@ -47,14 +48,14 @@ pub(crate) enum PostError {
 
 impl Connection {
     /// Connects to `address`, known there as `authority`.
-    pub(crate) async fn open(address: SocketAddr, authority: &str) -> io::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr, authority: &str, authorization: Option<HeaderValue>) -> io::Result<Self> {
         let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
         tcp.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io::Error::other)?;
         // It ends with the sender; an error of it reaches the request in flight.
         tokio::task::spawn_local(async move { drop(connection.await) });
         let host = HeaderValue::from_str(authority).map_err(io::Error::other)?;
-        Ok(Self { sender, host })
+        Ok(Self { sender, host, authorization })
     }
 
     /// Whether the server has not closed it meanwhile, as far as is known.
@@ -63,11 +64,12 @@ impl Connection {
     }
 
     pub(crate) async fn post(&mut self, path: &'static str, body: Bytes) -> Result<HttpAnswer, PostError> {
-        let request = Request::post(path)
+        let mut request = Request::post(path)
             .header(HOST, self.host.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .expect("the parts are valid");
+        request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
         if self.sender.ready().await.is_err() {
             return Err(PostError::NotSent);
         }

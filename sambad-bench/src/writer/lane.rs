@@ -65,7 +65,7 @@ async fn connect(writer: &Writer) -> anyhow::Result<Option<Connection>> {
     let shared = &writer.shared;
     let since_ns = shared.clock.now_ns();
     loop {
-        let error = match Connection::open(shared.address, &shared.authority).await {
+        let error = match Connection::open(shared.address, &shared.authority, shared.plan.authorization.clone()).await {
             Ok(open) => return Ok(Some(open)),
             Err(error) => error,
         };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use sambad_client::{Client, NewUser};
-use sambad_server::testing::TestServer;
+use sambad_server::config::{Role, ServerConfig};
+use sambad_server::testing::{TestKeys, TestServer};
 use serde_json::Value;
 
 use crate::harness::{Bench, Log, Ran, events, histogram, run, run_words};
@@ -19,6 +20,22 @@ async fn runs_without_being_told_how() {
         assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
     }
     assert!(ran.files().is_empty(), "{ran:?}");
+}
+
+/// Goal: a target that asks who calls is measured by one token, which no report tells. Method: without one, then with one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_may_ask_who_calls() {
+    let keys = TestKeys::new();
+    let config = ServerConfig { auth: keys.config(), ..ServerConfig::default() };
+    let server = TestServer::start_with(config, Default::default()).await;
+    let options = format!("--target {} --users 20 --dashboards 2 --app-sessions 5 --rate 50 --duration 1s", server.url());
+    let refused = run(&options).await;
+    assert!(refused.code == 2 && refused.stderr.contains("401"), "{refused:?}");
+    let token = keys.token(&[Role::Service, Role::Admin], "bench");
+    let ran = run(&format!("{options} --token {token}")).await;
+    ran.is_sound();
+    let told = format!("{} {} {}", ran.report, ran.stdout, ran.stderr);
+    assert!(!told.contains(&token) && told.contains("…"), "{told}");
 }
 
 /// Goal: the JSON is the report, all of it. Method: a run with everything that has latencies, whose histograms are decoded and

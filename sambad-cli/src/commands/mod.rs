@@ -1,8 +1,8 @@
 //! One verb a file: its arguments, and what it does with them.
 
 use clap::Subcommand;
-use sambad_client::Client;
 
+use crate::access::Access;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -13,14 +13,23 @@ mod demo;
 mod doctor;
 mod flow;
 mod interrupts;
+mod login;
+mod logout;
 mod message;
 mod stats;
 mod user;
 mod watch;
+mod whoami;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Keep a token for a server, or log a user in
+    Login(login::LoginArgs),
+    /// End a login and forget its token
+    Logout,
+    /// Show as whom this machine asks
+    Whoami,
     /// Create, list and show users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -47,17 +56,20 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, access: &Access, output: &mut Output) -> anyhow::Result<Exit> {
         match self {
-            Self::User(command) => command.run(client, output).await?,
-            Self::Contact(command) => command.run(client, output).await?,
-            Self::Message(command) => command.run(client, output).await?,
-            Self::Watch(args) => return args.run(client, output).await,
-            Self::Activity(args) => args.run(client, output).await?,
-            Self::Stats => stats::run(client, output).await?,
-            Self::Demo(args) => return args.run(client, output).await,
-            Self::Flow(args) => args.run(client, output).await?,
-            Self::Doctor(args) => return args.run(client, output).await,
+            Self::Login(args) => args.run(access, output).await?,
+            Self::Logout => logout::run(access, output).await?,
+            Self::Whoami => whoami::run(access, output)?,
+            Self::User(command) => command.run(&access.client()?, output).await?,
+            Self::Contact(command) => command.run(&access.client()?, output).await?,
+            Self::Message(command) => command.run(&access.client()?, output).await?,
+            Self::Watch(args) => return args.run(&access.client()?, output).await,
+            Self::Activity(args) => args.run(&access.client()?, output).await?,
+            Self::Stats => stats::run(&access.client()?, output).await?,
+            Self::Demo(args) => return args.run(&access.client()?, output).await,
+            Self::Flow(args) => args.run(&access.client()?, output).await?,
+            Self::Doctor(args) => return args.run(&access.client()?, output).await,
             Self::Completions(args) => args.run(output)?,
         }
         Ok(Exit::Success)

@@ -46,6 +46,7 @@ async fn a_good_way_is_fine() {
             "TCP connection",
             "server",
             "readiness",
+            "access",
             "WebSocket",
             "pings",
             "protocol ping",
@@ -78,7 +79,7 @@ async fn json_has_what_was_measured() {
         assert!(find(subject).unwrap()[fact].as_f64().is_some(), "{subject} {fact}: {told}");
     }
     assert!(find("long poll").unwrap()["answer_ms"].as_f64() >= Some(1800.0), "{told}");
-    assert_eq!((findings.len(), find("quiet WebSocket")), (10, None), "{told}");
+    assert_eq!((findings.len(), find("quiet WebSocket")), (11, None), "{told}");
 }
 
 /// Goal: where nobody is, it says so and stops. Method: the port of a server that has ended; a name that cannot exist.

@@ -42,8 +42,18 @@ impl Ran {
 /// The program with these arguments, in an environment that decides nothing.
 pub(crate) fn command(server: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sambad-cli"));
-    command.args(args).env("SAMBAD_SERVER", server).env("TZ", "UTC").env("COLUMNS", "100");
-    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+    command.args(args).env("SAMBAD_SERVER", server).env("TZ", "UTC").env("COLUMNS", "100").env("XDG_CONFIG_HOME", "/nonexistent");
+    for variable in [
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "SAMBAD_TOKEN",
+        "SAMBAD_CA_FILE",
+    ] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -85,7 +95,12 @@ impl Watch {
 
     /// Another command that runs long enough to be watched.
     pub(crate) fn command(server: &str, args: &[&str]) -> Self {
-        let mut child = command(server, args).spawn().unwrap();
+        Self::of(&mut command(server, args))
+    }
+
+    /// The command as it is.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, out, err }

@@ -9,6 +9,9 @@ use crate::harness::run;
 async fn help_is_as_recorded() {
     let commands = [
         "",
+        "login",
+        "logout",
+        "whoami",
         "user",
         "user create",
         "user list",

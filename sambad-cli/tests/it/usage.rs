@@ -13,7 +13,7 @@ async fn wrong_usage_is_2() {
         (&["dance"], "unrecognized subcommand 'dance'"),
         (&["--bogus"], "unexpected argument '--bogus'"),
         (&["stats", "--server", "nonsense"], "expected for example http://127.0.0.1:4000"),
-        (&["stats", "--server", "https://example.org"], "TLS is not built in"),
+        (&["stats", "--server", "ftp://example.org"], "expected http://HOST:PORT or https://HOST"),
         (&["user", "show", "bob"], "neither a user id (UUID) nor a phone number"),
         (&["user", "list", "--limit", "0"], "--limit"),
         (&["user", "list", "--limit", "5", "--all"], "cannot be used with"),

@@ -41,7 +41,7 @@ impl Client {
     /// # Errors
     /// When no such answer came.
     pub async fn health(&self) -> Result<Answer<Health>, Error> {
-        let (status, headers, body) = self.exchange(Call::get("/api/health")).await?;
+        let (status, headers, body) = self.exchange(Call::get("/api/health").anonymous()).await?;
         match self.answer(&headers, &body) {
             Ok(answer) => Ok(answer),
             Err(error) if status.is_success() => Err(error),
@@ -54,7 +54,7 @@ impl Client {
     /// # Errors
     /// When it answers something other than yes or 503, or not at all.
     pub async fn ready(&self) -> Result<bool, Error> {
-        match self.exchange(Call::get("/readyz")).await? {
+        match self.exchange(Call::get("/readyz").anonymous()).await? {
             (status, ..) if status.is_success() => Ok(true),
             (status, ..) if status.as_u16() == 503 => Ok(false),
             (status, headers, body) => Err(refusal(status, &headers, &body)),

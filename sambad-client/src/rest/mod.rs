@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::client::{Call, Client};
 use crate::error::Error;
 
+pub(crate) mod access;
 pub(crate) mod activity;
 pub(crate) mod contacts;
 pub(crate) mod events;

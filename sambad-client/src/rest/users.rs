@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::{Answer, PageToken};
 use crate::client::{Call, Client};
 use crate::error::Error;
+use crate::rest::access::UserTokens;
 use crate::rest::write;
 use crate::user_ref::UserRef;
 
@@ -60,6 +61,9 @@ pub struct LoggedIn {
     pub created: bool,
     /// The user.
     pub user: User,
+    /// What the user goes on with; `None` from a server that asks nobody who they are.
+    #[serde(default, flatten)]
+    pub tokens: Option<UserTokens>,
 }
 
 /// Which users to list; the default is the first page of all.
@@ -74,7 +78,8 @@ pub struct UserQuery {
 }
 
 impl Client {
-    /// Finds the user with a phone number, or creates it.
+    /// Finds the user with a phone number, or creates it. A server that asks who calls wants a `service` token, or one of an
+    /// outside issuer who vouches for the phone.
     ///
     /// # Errors
     /// `invalid_phone` and `invalid_field`, among others.

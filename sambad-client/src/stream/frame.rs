@@ -25,6 +25,12 @@ pub(super) enum Frame {
     Resync(Resync),
     /// Up to here there is nothing else that was asked for.
     Passed(Cursor),
+    /// The token that the connection goes by is about to end.
+    TokenExpiring(Until),
+    /// The server goes on by the token that it was given.
+    Authenticated,
+    /// What was sent is refused.
+    Refused { code: String, message: String },
     /// Something that needs no reaction, or that this crate does not know.
     Other,
 }
@@ -35,6 +41,12 @@ pub(super) struct Connected {
     pub(super) cursor: Cursor,
     pub(super) head: Seq,
     heartbeat_s: f64,
+}
+
+/// When a token ends.
+#[derive(Debug, Deserialize)]
+pub(super) struct Until {
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// A place in the log.
@@ -90,8 +102,24 @@ impl Frame {
             "connected" => Self::Connected(serde_json::from_str(data)?),
             "live" => Self::Live(serde_json::from_str(data)?),
             "resync" => Self::Resync(serde_json::from_str(data)?),
+            "token_expiring" => Self::TokenExpiring(serde_json::from_str(data)?),
+            "authenticated" => Self::Authenticated,
+            "error" => refused(text),
             _ => Self::Other,
         })
+    }
+}
+
+/// Reads what a refusal says, if it says so in the contract's form.
+fn refused(text: &str) -> Frame {
+    #[derive(Deserialize)]
+    struct Refused {
+        code: String,
+        message: String,
+    }
+    match serde_json::from_str(text) {
+        Ok(Refused { code, message }) => Frame::Refused { code, message },
+        Err(_) => Frame::Other,
     }
 }
 
@@ -117,7 +145,7 @@ mod tests {
         for text in [
             r#"{"type":"pong"}"#,
             r#"{"type":"subscribed","data":{}}"#,
-            r#"{"type":"error","code":"c","message":"m"}"#,
+            r#"{"type":"error","code":7}"#,
             r#"{"type":"new","x":{}}"#,
         ] {
             assert!(matches!(Frame::parse(text), Ok(Frame::Other)), "{text}");

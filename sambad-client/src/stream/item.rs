@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sambad_core::{Cursor, ResyncReason, Seq};
+use sambad_core::{Cursor, ResyncReason, Seq, Timestamp};
 
 use super::transport::Transport;
 use crate::error::Error;
@@ -62,6 +62,14 @@ pub enum State {
         /// How soon; zero when only the transport did not get through, and the next one is tried.
         delay: Duration,
         /// What happened.
+        why: Error,
+    },
+    /// The token of the connection is about to end, and there is no other. Events go on until then; then the stream ends with
+    /// [`Error::Unauthorized`], unless there is a token by that time. Only a WebSocket is told.
+    TokenExpiring {
+        /// When it ends.
+        at: Option<Timestamp>,
+        /// Why there is no other.
         why: Error,
     },
     /// The server is done with this stream.

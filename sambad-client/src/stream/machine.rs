@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::frame::{Connected, Frame};
 use super::item::{Item, Resync, State};
+use super::lease::Ending;
 use super::options::EventStreamOptions;
 use super::transport::Transport;
 use crate::backoff::Backoff;
@@ -109,7 +110,8 @@ impl Machine {
                 self.live(resync.cursor);
             }
             Frame::Passed(cursor) => self.passed(cursor),
-            Frame::Other => {}
+            // Of the token, which is not the machine's business.
+            Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Other => {}
         }
     }
 
@@ -156,6 +158,11 @@ impl Machine {
         let delay = Duration::ZERO;
         self.items.push_back(Item::State(State::Reconnecting { delay, why }));
         Ok(delay)
+    }
+
+    /// Tells that the connection will end with its token.
+    pub(super) fn token_ends(&mut self, ending: Ending) {
+        self.items.push_back(Item::State(State::TokenExpiring { at: ending.at, why: ending.why }));
     }
 
     pub(super) fn closed(&mut self) {

@@ -47,6 +47,7 @@ fn told(machine: &mut Machine) -> Vec<String> {
         Item::State(State::Replaying { cursor, head, transport }) => format!("replaying {cursor} to {head}{}", by(transport)),
         Item::State(State::Live { cursor, transport }) => format!("live {cursor}{}", by(transport)),
         Item::State(State::Reconnecting { delay, .. }) => format!("reconnecting {}", delay.as_millis()),
+        Item::State(State::TokenExpiring { why, .. }) => format!("token expiring: {why}"),
         Item::State(State::Closed) => "closed".into(),
     };
     std::iter::from_fn(|| machine.take()).map(word).collect()

@@ -14,10 +14,12 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::close::{self, Verdict};
 use crate::error::Error;
+use crate::token::Token;
 
 mod decoder;
 mod frame;
 mod item;
+mod lease;
 mod machine;
 mod options;
 #[cfg(feature = "testing")]
@@ -33,8 +35,12 @@ pub use options::EventStreamOptions;
 pub use transport::{InvalidTransport, Transport};
 
 use frame::Frame;
+use lease::{Ending, Lease};
 use machine::Machine;
-use wire::{End, Wire};
+use wire::{End, Target, Wire};
+
+/// The close code of a session whose token has ended or was revoked.
+const UNAUTHORIZED: u16 = 4501;
 
 /// A stream of events: connects, replays, goes live, and after a cut goes on where it was.
 ///
@@ -48,15 +54,25 @@ use wire::{End, Wire};
 /// With [`Transport::Auto`] it is a WebSocket, and where the server is reached but a WebSocket does not get through, an event
 /// stream or else a long poll; [`State::Live`] says which. What worked last is used again. When nothing gets through, it
 /// begins again with the WebSocket.
+///
+/// Of a client with tokens it goes on by the next one when one ends: a WebSocket is told, and does not reconnect for that.
 #[derive(Debug)]
 pub struct EventStream {
     client: Client,
     options: EventStreamOptions,
     machine: Machine,
     link: Link,
+    /// The token for which the server closed the last connection: the next one needs another.
+    refused: Option<Token>,
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<Wire, End>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<(Wire, Option<Token>), End>> + Send>>;
+
+/// What happens to an open connection.
+enum Turn {
+    Read(Result<Frame, End>),
+    Renewed(Result<Token, Ending>),
+}
 
 /// How far the connection is. Futures in progress are kept here, not in `next`, so that dropping `next` loses nothing.
 enum Link {
@@ -65,7 +81,7 @@ enum Link {
     /// On its way.
     Dialing(Dial),
     /// Carrying frames.
-    Open(Box<Wire>),
+    Open(Box<Wire>, Box<Lease>),
     /// Never to be dialled again.
     Ended,
 }
@@ -73,7 +89,7 @@ enum Link {
 impl EventStream {
     pub(crate) fn new(client: Client, options: EventStreamOptions) -> Self {
         let machine = Machine::new(&options);
-        Self { client, options, machine, link: Link::Waiting { until: None } }
+        Self { client, options, machine, link: Link::Waiting { until: None }, refused: None }
     }
 
     /// The position up to which everything was passed on; `None` before the first connection, unless one was given.
@@ -85,8 +101,8 @@ impl EventStream {
     /// The next item: an event, a change of state, or a resync; `None` when the stream has ended.
     ///
     /// # Errors
-    /// Only what another attempt would not mend: the server refuses the request (4xx), breaks the contract, or closes
-    /// with a code that forbids coming back. The item after an error is `None`. Everything else is a
+    /// Only what another attempt would not mend: the server refuses the request (4xx), breaks the contract, closes
+    /// with a code that forbids coming back, or the token is not good and there is no other. The item after an error is `None`. Everything else is a
     /// [`State::Reconnecting`].
     /// # Cancel safety
     /// Cancel safe: an item is passed on by the call that returns it, or by a later one.
@@ -104,8 +120,19 @@ impl EventStream {
                     self.dial();
                     continue;
                 }
-                Link::Dialing(dial) => dial.await.map(|wire| self.link = Link::Open(Box::new(wire))),
-                Link::Open(wire) => wire.read().await.map(|frame| self.receive(frame)),
+                Link::Dialing(dial) => dial.await.map(|(wire, token)| {
+                    self.refused = None;
+                    self.link = Link::Open(Box::new(wire), Box::new(Lease::new(self.client.clone(), token)));
+                }),
+                Link::Open(wire, lease) => {
+                    let turn = tokio::select! {
+                        // A flood of events must not keep the token from being renewed.
+                        biased;
+                        renewed = lease.renewed() => Turn::Renewed(renewed),
+                        frame = wire.read() => Turn::Read(frame),
+                    };
+                    self.turn(turn)
+                }
             };
             if let Err(end) = outcome
                 && let Err(error) = self.lost(end)
@@ -120,28 +147,56 @@ impl EventStream {
     /// # Cancel safety
     /// Dropping the future drops the connection.
     pub async fn close(self) {
-        if let Link::Open(wire) = self.link {
+        if let Link::Open(wire, _) = self.link {
             wire.close().await;
         }
     }
 
     fn dial(&mut self) {
-        let EventStreamOptions { filter, connect_timeout, .. } = self.options;
+        let EventStreamOptions { filter, connect_timeout: limit, .. } = self.options;
         let (transport, after) = (self.machine.transport(), self.machine.after());
         self.machine.dialing();
-        self.link = Link::Dialing(Box::pin(Wire::dial(transport, self.client.clone(), after, filter, connect_timeout)));
+        let target = Target { client: self.client.clone(), transport, after, filter, limit };
+        self.link = Link::Dialing(Box::pin(target.dial(self.refused.clone())));
+    }
+
+    fn turn(&mut self, turn: Turn) -> Result<(), End> {
+        match turn {
+            Turn::Read(frame) => self.receive(frame?),
+            Turn::Renewed(Ok(token)) => {
+                if let Link::Open(wire, _) = &mut self.link {
+                    wire.authenticate(&token);
+                }
+            }
+            Turn::Renewed(Err(ending)) => self.machine.token_ends(ending),
+        }
+        Ok(())
     }
 
     fn receive(&mut self, frame: Frame) {
-        if let (Frame::Connected(connected), Link::Open(wire)) = (&frame, &mut self.link) {
-            wire.expect_heartbeat(connected.heartbeat() + self.options.grace);
+        if let Link::Open(wire, lease) = &mut self.link {
+            match &frame {
+                Frame::Connected(connected) => wire.expect_heartbeat(connected.heartbeat() + self.options.grace),
+                Frame::TokenExpiring(until) => lease.expiring(until.expires_at),
+                Frame::Authenticated => lease.accepted(),
+                Frame::Refused { code, message } => {
+                    if let Some(ending) = lease.refused(code.clone(), message.clone()) {
+                        self.machine.token_ends(ending);
+                    }
+                }
+                _ => {}
+            }
         }
         self.machine.frame(frame, Instant::now());
     }
 
     /// Decides what the end of a connection means: another attempt, the end, or a final error.
     fn lost(&mut self, end: End) -> Result<(), Error> {
-        self.link = Link::Ended;
+        if let Link::Open(_, lease) = std::mem::replace(&mut self.link, Link::Ended)
+            && matches!(end, End::Closed { code: UNAUTHORIZED, .. })
+        {
+            self.refused = lease.token().cloned();
+        }
         let end = match end {
             End::Blocked(error) => match self.machine.blocked(error, Instant::now(), fastrand::f64()) {
                 Ok(delay) => {
@@ -155,7 +210,11 @@ impl EventStream {
         let (verdict, why) = match end {
             End::Failed(error) if error.is_transient() => (Verdict::Reconnect { after: error.retry_after() }, error),
             End::Failed(error) | End::Blocked(error) => (Verdict::Final, error),
-            End::Closed { code, reason } => (close::judge(code, &reason), Error::Closed { code, reason }),
+            // Not with the same token: with another, if there is one to be had.
+            End::Closed { code: code @ UNAUTHORIZED, reason } if self.client.can_renew() => {
+                (Verdict::Reconnect { after: None }, Error::closed(code, reason))
+            }
+            End::Closed { code, reason } => (close::judge(code, &reason), Error::closed(code, reason)),
         };
         match verdict {
             Verdict::Done => self.machine.closed(),
@@ -178,7 +237,7 @@ impl fmt::Debug for Link {
         f.write_str(match self {
             Self::Waiting { .. } => "Waiting",
             Self::Dialing(_) => "Dialing",
-            Self::Open(_) => "Open",
+            Self::Open(..) => "Open",
             Self::Ended => "Ended",
         })
     }

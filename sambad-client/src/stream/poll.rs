@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::frame::{Connected, Frame, Position, Resync};
-use super::wire::End;
+use super::wire::{End, Target};
 use crate::client::{Call, Client, refusal, text};
 use crate::error::Error;
 use crate::rest::events::{EventPage, types};
@@ -58,8 +58,10 @@ struct Question {
 }
 
 impl Poll {
-    /// Makes the first request, which waits for nothing, within `limit`.
-    pub(super) async fn dial(client: Client, after: Option<After>, filter: Filter, limit: Duration) -> Result<Self, End> {
+    /// Makes the first request, which waits for nothing, within the limit.
+    pub(super) async fn dial(target: &Target) -> Result<Self, End> {
+        let Target { after, filter, limit, .. } = *target;
+        let client = target.client.clone();
         // Who begins now only asks where "now" is.
         let (asked, events) = after.map_or((After::Seq(Seq::ZERO), 1), |after| (after, PAGE_EVENTS));
         let question = Question { after: asked, filter, limit: events, wait: Duration::ZERO };

@@ -1,21 +1,24 @@
 //! One WebSocket connection: dialling, reading, and noticing that it is dead.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{StatusCode, Url};
-use sambad_core::{After, Filter};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::frame::Frame;
 use super::machine::address;
-use super::wire::End;
-use crate::client::{Client, refusal};
+use super::wire::{End, Target};
+use crate::client::refusal;
 use crate::error::Error;
+use crate::tls::Duplex;
+use crate::token::Token;
 
 /// Bytes of a frame and of a message, at most; the contract's longest event is below 32 KiB.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -27,35 +30,55 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Socket {
-    ws: WebSocketStream<TcpStream>,
+    ws: WebSocketStream<Box<dyn Duplex>>,
     url: String,
     /// Silence that is borne.
     patience: Duration,
     deadline: Instant,
     /// Whether the first frame has come.
     greeted: bool,
+    /// What is to be said, and then handed to the kernel.
+    outbox: Option<Message>,
+    unflushed: bool,
 }
 
 impl Socket {
-    /// Connects and upgrades; the server's first frame must follow within what is left of `limit`.
-    pub(super) async fn dial(client: &Client, after: Option<After>, filter: Filter, limit: Duration) -> Result<Self, End> {
-        let deadline = Instant::now() + limit;
-        let url = address(client.base(), after, filter);
+    /// Connects and upgrades; the server's first frame must follow within what is left of the limit.
+    pub(super) async fn dial(target: &Target, token: Option<&Token>) -> Result<Self, End> {
+        let Target { client, after, filter, limit, .. } = target;
+        let deadline = Instant::now() + *limit;
+        let url = address(client.base(), *after, *filter);
         let origin = format!("{}://{}", url.scheme(), url.authority());
-        let late = || Error::Timeout { url: origin.clone(), after: limit };
-        let tcp = timeout_at(deadline, connect(&url, &origin)).await.map_err(|_| End::Failed(late()))?.map_err(End::Failed)?;
-        let ws = timeout_at(deadline, Self::upgrade(tcp, &url, &origin)).await.map_err(|_| End::Blocked(late()))??;
-        Ok(Self { ws, url: origin, patience: limit, deadline, greeted: false })
+        let late = || Error::Timeout { url: origin.clone(), after: *limit };
+        let link = timeout_at(deadline, client.connect()).await.map_err(|_| End::Failed(late()))?.map_err(End::Failed)?;
+        let upgrade = Self::upgrade(link, &url, &origin, token);
+        let ws = timeout_at(deadline, upgrade).await.map_err(|_| End::Blocked(late()))??;
+        Ok(Self { ws, url: origin, patience: *limit, deadline, greeted: false, outbox: None, unflushed: false })
     }
 
-    async fn upgrade(tcp: TcpStream, url: &Url, origin: &str) -> Result<WebSocketStream<TcpStream>, End> {
+    async fn upgrade(
+        link: Box<dyn Duplex>,
+        url: &Url,
+        origin: &str,
+        token: Option<&Token>,
+    ) -> Result<WebSocketStream<Box<dyn Duplex>>, End> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .max_frame_size(Some(FRAME_BYTES_MAX))
             .max_message_size(Some(FRAME_BYTES_MAX));
         let address = format!("ws{}", url.as_str().trim_start_matches("http"));
-        let upgraded = client_async_with_config(address, tcp, Some(config)).await;
+        let mut request = address.into_client_request().map_err(|error| End::refused(failure(error, origin)))?;
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, token.authorization());
+        }
+        let upgraded = client_async_with_config(request, link, Some(config)).await;
         upgraded.map(|(ws, _)| ws).map_err(|error| End::refused(failure(error, origin)))
+    }
+
+    /// Tells the server by which token to go on, with the next read.
+    pub(super) fn authenticate(&mut self, token: &Token) {
+        let frame = serde_json::json!({ "type": "auth", "token": token });
+        self.outbox = Some(Message::text(frame.to_string()));
     }
 
     /// Takes note of the first frame, and sets how long silence is borne from now on.
@@ -69,6 +92,7 @@ impl Socket {
         // A reader who was away past the deadline meets no false death: the runtime looks at its sockets before it fires
         // timers, and a frame that waits is taken first.
         loop {
+            self.say().await.map_err(|error| End::new(self.greeted, failure(error, &self.url)))?;
             let Ok(message) = timeout_at(self.deadline, self.ws.next()).await else {
                 let late = Error::Timeout { url: self.url.clone(), after: self.patience };
                 return Err(End::new(self.greeted, if self.greeted { Error::Silent { after: self.patience } } else { late }));
@@ -90,11 +114,26 @@ impl Socket {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(End::new(self.greeted, failure(error, &self.url))),
                 None => {
-                    let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into();
+                    let source = Arc::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
                     return Err(End::new(self.greeted, Error::Transport { url: self.url.clone(), source }));
                 }
             }
         }
+    }
+
+    /// Sends what is to be said. Cancel safe: it is taken in one go, and flushed with this call or a later one.
+    async fn say(&mut self) -> Result<(), WsError> {
+        if let Some(message) = self.outbox.take() {
+            // Into the library's buffer, which has room: nothing else is said but pongs.
+            self.ws.feed(message).now_or_never().unwrap_or(Ok(()))?;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            // A socket that takes nothing is found out by the silence that follows.
+            let _ = timeout_at(self.deadline, self.ws.flush()).await;
+            self.unflushed = false;
+        }
+        Ok(())
     }
 
     pub(super) async fn close(mut self) {
@@ -117,14 +156,6 @@ impl Socket {
     }
 }
 
-async fn connect(url: &Url, origin: &str) -> Result<TcpStream, Error> {
-    let unreachable = |error: std::io::Error| Error::Connect { url: origin.into(), source: error.into() };
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let tcp = TcpStream::connect((host, url.port_or_known_default().unwrap_or(80))).await.map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    Ok(tcp)
-}
-
 /// What a failure of the WebSocket library means here.
 fn failure(error: WsError, url: &str) -> Error {
     match error {
@@ -138,7 +169,7 @@ fn failure(error: WsError, url: &str) -> Error {
         }
         // It would come again: the server goes on from the cursor before the frame that is too long.
         WsError::Capacity(error) => Error::Protocol { url: url.into(), what: error.to_string() },
-        other => Error::Transport { url: url.into(), source: other.into() },
+        other => Error::Transport { url: url.into(), source: Arc::new(other) },
     }
 }
 

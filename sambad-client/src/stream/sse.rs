@@ -1,19 +1,20 @@
 //! One event stream over HTTP: asking, reading, and noticing that it is dead.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
-use sambad_core::{After, Filter};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::decoder::{Decoder, Message};
 use super::frame::Frame;
-use super::wire::End;
+use super::wire::{End, Target};
 use crate::client::{Call, Client, refusal};
 use crate::error::Error;
 use crate::rest::events::types;
+use crate::token::Token;
 
 const MEDIA_TYPE: &str = "text/event-stream";
 /// What silence is borne beyond the deadline: bytes that wait in the kernel pass through the HTTP library's own task, which
@@ -34,11 +35,12 @@ pub(super) struct Sse {
 }
 
 impl Sse {
-    /// Asks for the stream; the first frame must follow within what is left of `limit`.
-    pub(super) async fn dial(client: Client, after: Option<After>, filter: Filter, limit: Duration) -> Result<Self, End> {
+    /// Asks for the stream; the first frame must follow within what is left of the limit.
+    pub(super) async fn dial(target: &Target, token: Option<&Token>) -> Result<Self, End> {
+        let (client, limit) = (target.client.clone(), target.limit);
         let deadline = Instant::now() + limit;
         let late = |_| End::Blocked(Error::Timeout { url: client.url().into(), after: limit });
-        let response = timeout_at(deadline, ask(&client, after, filter)).await.map_err(late)??;
+        let response = timeout_at(deadline, ask(target, token)).await.map_err(late)??;
         if response.status() == StatusCode::OK {
             if !is_stream(&response) {
                 return Err(End::Blocked(client.protocol("answer that is no event stream".into())));
@@ -89,9 +91,10 @@ impl Sse {
                 self.decoder.push(&bytes);
                 return Ok(());
             }
-            Some(Ok(None)) => {
-                Error::Transport { url: self.client.url().into(), source: io::Error::from(io::ErrorKind::UnexpectedEof).into() }
-            }
+            Some(Ok(None)) => Error::Transport {
+                url: self.client.url().into(),
+                source: Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            },
             Some(Err(error)) => self.client.failure(error, self.patience),
         };
         match self.decoder.retry() {
@@ -110,10 +113,11 @@ impl Sse {
     }
 }
 
-async fn ask(client: &Client, after: Option<After>, filter: Filter) -> Result<Response, End> {
+async fn ask(target: &Target, token: Option<&Token>) -> Result<Response, End> {
+    let Target { client, after, filter, .. } = target;
     let call =
-        Call::get("/api/events/stream").query("after", after).query("types", types(filter.kinds)).query("user", filter.user);
-    let request = client.request(call).header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache");
+        Call::get("/api/events/stream").query("after", *after).query("types", types(filter.kinds)).query("user", filter.user);
+    let request = client.request(call, token).header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache");
     request.send().await.map_err(|error| End::unanswered(client.failure(error, Duration::ZERO)))
 }
 

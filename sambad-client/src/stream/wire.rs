@@ -11,6 +11,7 @@ use super::sse::Sse;
 use super::transport::Transport;
 use crate::client::Client;
 use crate::error::Error;
+use crate::token::Token;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -32,7 +33,12 @@ impl End {
 
     /// What it means that a request got no answer: that nobody is there, or else that something does not let it through.
     pub(super) fn unanswered(error: Error) -> Self {
-        Self::new(matches!(error, Error::Connect { .. }), error)
+        // Without a token it was not even asked, or only for a token.
+        let not_about_the_way = matches!(
+            error,
+            Error::Connect { .. } | Error::NoToken { .. } | Error::Unauthorized(_) | Error::Forbidden(_) | Error::RateLimited(_)
+        );
+        Self::new(not_about_the_way, error)
     }
 
     /// What a refusal means: whether it is about the transport, or would meet any other as well.
@@ -41,12 +47,42 @@ impl End {
             // The request could not even be understood that way.
             Error::Api { status: 501 | 505, .. } => true,
             // An outage, too much at once, or somebody who wants to know who we are.
-            Error::Api { status: 500.. | 401 | 407 | 408 | 429, .. } => false,
+            Error::Api { status: 500.. | 407 | 408, .. } | Error::Unauthorized(_) | Error::RateLimited(_) => false,
+            Error::Forbidden(refusal) => refusal.code.is_empty(),
             // Without a code it was not the server who refused; with one of these, it does not know the path or the way.
             Error::Api { code, .. } => matches!(&**code, "" | "upgrade_required" | "not_found" | "method_not_allowed"),
             _ => true,
         };
         Self::new(!about_the_transport, error)
+    }
+}
+
+/// What is dialled, and how.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) client: Client,
+    pub(super) transport: Transport,
+    pub(super) after: Option<After>,
+    pub(super) filter: Filter,
+    pub(super) limit: Duration,
+}
+
+impl Target {
+    /// Connects by the client's token: by another than `refused`, if that is given, and by another still if this one is refused.
+    pub(super) async fn dial(self, refused: Option<Token>) -> Result<(Wire, Option<Token>), End> {
+        let client = &self.client;
+        let token = match refused {
+            Some(old) => client.renew(Some(&old)).await.map(Some),
+            None => client.token().await,
+        };
+        let token = token.map_err(End::Failed)?;
+        match Wire::dial(&self, token.as_ref()).await {
+            Err(End::Failed(Error::Unauthorized(_))) if client.can_renew() => {
+                let fresh = client.renew(token.as_ref()).await.map_err(End::Failed)?;
+                Ok((Wire::dial(&self, Some(&fresh)).await?, Some(fresh)))
+            }
+            dialled => Ok((dialled?, token)),
+        }
     }
 }
 
@@ -59,18 +95,21 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// Connects; the first frame must follow within what is left of `limit`.
-    pub(super) async fn dial(
-        transport: Transport,
-        client: Client,
-        after: Option<After>,
-        filter: Filter,
-        limit: Duration,
-    ) -> Result<Self, End> {
-        match transport {
-            Transport::Auto | Transport::WebSocket => Socket::dial(&client, after, filter, limit).await.map(Self::WebSocket),
-            Transport::Sse => Sse::dial(client, after, filter, limit).await.map(Self::Sse),
-            Transport::Poll => Poll::dial(client, after, filter, limit).await.map(Self::Poll),
+    /// Connects by `token`; the first frame must follow within what is left of the limit.
+    pub(super) async fn dial(target: &Target, token: Option<&Token>) -> Result<Self, End> {
+        match target.transport {
+            Transport::Auto | Transport::WebSocket => Socket::dial(target, token).await.map(Self::WebSocket),
+            Transport::Sse => Sse::dial(target, token).await.map(Self::Sse),
+            // Each of its requests looks for a token itself.
+            Transport::Poll => Poll::dial(target).await.map(Self::Poll),
+        }
+    }
+
+    /// Tells the server by which token to go on, where there is a way to.
+    pub(super) fn authenticate(&mut self, token: &Token) {
+        match self {
+            Self::WebSocket(socket) => socket.authenticate(token),
+            Self::Sse(_) | Self::Poll(_) => {}
         }
     }
 
@@ -104,6 +143,7 @@ impl Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Refusal;
 
     /// Goal: what another transport would meet as well is no reason to change. Method: refusals of servers and of proxies.
     #[test]
@@ -131,7 +171,7 @@ mod tests {
             (505, "", true),
         ] {
             let (code, message) = (code.into(), String::new());
-            let end = End::refused(Error::Api { status, code, message, request_id: None, retry_after: None });
+            let end = End::refused(Refusal { status, code, message, request_id: None, retry_after: None }.into());
             assert_eq!(matches!(end, End::Blocked(_)), blocked, "{end:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sambad_client::{After, Client, Cursor, EventStreamOptions, Item, State};
+use sambad_client::{After, Client, Cursor, Error, EventStreamOptions, Item, State};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::scripted::{Server, expect, quick, told};
@@ -49,7 +49,9 @@ async fn close_codes_decide() {
         (4008, "idle", "reconnecting: closed by the server: 4008 idle"),
         (4009, "stalled", "reconnecting: closed by the server: 4009 stalled"),
         (4500, "bad_frames", "error: closed by the server: 4500 bad_frames"),
-        (4503, "forbidden", "error: closed by the server: 4503 forbidden"),
+        (4029, "rate_limited", "reconnecting: closed by the server (4029 rate_limited)"),
+        (4501, "unauthorized", "error: closed by the server (4501 unauthorized)"),
+        (4503, "forbidden", "error: closed by the server (4503 forbidden)"),
         (1000, "done", "closed"),
     ] {
         let server = Server::start().await;
@@ -91,6 +93,23 @@ async fn a_drain_is_honoured() {
         expect(&mut stream, &["connecting", "replaying 0000000a-5"]).await;
     };
     tokio::join!(script, read);
+}
+
+/// Goal: who is told to ask less does. Method: 429 and 503 with `Retry-After: 2` to the upgrade, where 5 ms would be usual.
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let server = Server::start().await;
+        let mut stream = server.client().stream(quick());
+        let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n");
+        let read = async {
+            expect(&mut stream, &["connecting"]).await;
+            let Some(Ok(Item::State(State::Reconnecting { delay, why }))) = stream.next().await else { panic!("no reconnect") };
+            assert!((2.0..=2.5).contains(&delay.as_secs_f64()), "{delay:?}");
+            assert_eq!(matches!(why, Error::RateLimited(_)), status.starts_with("429"), "{why:?}");
+        };
+        tokio::join!(server.answer_raw(&answer), read);
+    }
 }
 
 /// Goal: a database that was replaced is noticed. Method: another epoch at the second connection.

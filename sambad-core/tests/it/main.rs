@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![cfg(feature = "store")]
 
+mod access;
 mod harness;
 mod maintenance;
 mod overload;

@@ -48,15 +48,16 @@ impl Who {
 pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match admit(&state, who, &parts).await {
-        Ok(principal) => {
-            if let Some(principal) = &principal {
+        Ok(None) => next.run(Request::from_parts(parts, body)).await,
+        Ok(Some(principal)) => {
+            let mut response = if who.includes(&principal) {
                 parts.extensions.insert(principal.clone());
-            }
-            let mut response = next.run(Request::from_parts(parts, body)).await;
-            // For the line that is logged of the request.
-            if let Some(principal) = principal {
-                response.extensions_mut().insert(principal);
-            }
+                next.run(Request::from_parts(parts, body)).await
+            } else {
+                ApiError::Forbidden("not with these rights").into_response()
+            };
+            // For the log, which tells who asked.
+            response.extensions_mut().insert(principal);
             response
         }
         Err(refused) => refused.into_response(),
@@ -73,6 +74,5 @@ async fn admit(state: &AppState, who: Who, request: &Parts) -> Result<Option<Pri
         state.origins.check(headers, &request.uri)?;
     }
     let Some(auth) = state.auth.as_ref().filter(|_| who != Who::Anyone) else { return Ok(None) };
-    let principal = auth.authenticate(credentials).await?;
-    if who.includes(&principal) { Ok(Some(principal)) } else { Err(ApiError::Forbidden("not with these rights")) }
+    auth.authenticate(credentials).await.map(Some)
 }

@@ -26,8 +26,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name that tokens have for it.
-    #[cfg(feature = "testing")]
+    /// The name that tokens and logs have for it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",

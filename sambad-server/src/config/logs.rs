@@ -9,12 +9,15 @@ pub struct LogArgs {
     /// Requests that get a line in the log
     #[arg(long, env = "SAMBAD_LOG_REQUESTS", value_enum, default_value_t = LogRequests::Failed)]
     pub log_requests: LogRequests,
+    /// Show phones in the log in full; otherwise they are masked
+    #[arg(long, env = "SAMBAD_LOG_PII")]
+    pub log_pii: bool,
 }
 
 /// Requests that get a line in the log, as target `sambad_server::request` at level info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogRequests {
-    /// Every one; a line costs about as much as a fifth of a write
+    /// Every one; a line costs about a tenth of what a write does
     All,
     /// Those answered with a status from 400 on, at most 100 a second
     Failed,

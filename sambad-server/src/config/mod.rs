@@ -1,6 +1,7 @@
 //! What the person who starts the server decides: flags, then environment, then the file, then defaults.
 
 mod auth;
+mod clients;
 mod commands;
 mod file;
 mod limits;
@@ -8,6 +9,7 @@ mod load;
 mod logs;
 mod metrics;
 mod settings;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,11 +22,15 @@ use sambad_core::{CountryCode, Limits, Retention};
 use tokio::net::TcpListener;
 
 pub use auth::{AuthArgs, AuthMode};
+pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
 pub use limits::LimitArgs;
 pub use logs::{LogArgs, LogRequests};
 pub use metrics::MetricsArgs;
 pub use settings::Settings;
+pub use tls::TlsArgs;
+
+use crate::tls::Tls;
 
 pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
@@ -72,6 +78,12 @@ pub struct Cli {
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Bounds on single clients.
+    #[command(flatten)]
+    pub clients: ClientLimitArgs,
+    /// The certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// What is logged of requests.
     #[command(flatten)]
     pub logs: LogArgs,
@@ -157,6 +169,8 @@ impl Cli {
             heartbeat: Duration::from_secs(self.limits.heartbeat_s),
             drain_window: self.drain_window,
             drain_delay: self.drain_delay,
+            body_timeout: self.clients.body_timeout,
+            clients: self.clients.limits(),
             log_requests: self.logs.log_requests,
             ..ServerConfig::default()
         })
@@ -188,6 +202,10 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     /// How long readiness fails, and everything is served, before sessions are told. Default 0.
     pub drain_delay: Duration,
+    /// How much one client may take.
+    pub clients: ClientLimits,
+    /// The certificate to show. Default none: plain HTTP.
+    pub tls: Option<Tls>,
     /// Requests that get a line in the log. Default: those that fail.
     pub log_requests: LogRequests,
     /// Where metrics are served. Default: at `/metrics` among everything else.
@@ -207,6 +225,8 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(10),
             drain_delay: Duration::ZERO,
+            clients: ClientLimits::default(),
+            tls: None,
             log_requests: LogRequests::Failed,
             metrics_listener: None,
         }

@@ -137,3 +137,24 @@ impl Debug for Settings {
         f.debug_tuple("Settings").field(&self.file).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: no secret is shown. Method: a setting whose value the help hides, and addresses with and without a password.
+    #[test]
+    fn secrets_are_left_out() {
+        let (plain, secret) = (Arg::new("a").long("a"), Arg::new("b").long("b").hide_env_values(true));
+        assert_eq!(shown(&secret, "hunter2"), "(redacted)");
+        for (value, expected) in [
+            ("postgres://me:hunter2@db:5432/x?y=z", "postgres://me:(redacted)@db:5432/x?y=z"),
+            ("postgres://me:hunt@er2@db", "postgres://me:(redacted)@db"),
+            ("postgres://me@db/x:y@z", "postgres://me@db/x:y@z"),
+            ("sqlite:sambad.db", "sqlite:sambad.db"),
+            ("/etc/sambad/keys", "/etc/sambad/keys"),
+        ] {
+            assert_eq!(shown(&plain, value), expected);
+        }
+    }
+}

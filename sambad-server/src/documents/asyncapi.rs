@@ -14,10 +14,11 @@ use crate::ws::BAD_FRAME_CODES;
 use crate::ws::close::CloseReason;
 
 /// Every way in which the server ends a session; [`ending`] does not compile without a new one.
-const ENDINGS: [CloseReason; 6] = [
+const ENDINGS: [CloseReason; 7] = [
     CloseReason::Drain { reconnect_after: Duration::ZERO },
     CloseReason::Idle,
     CloseReason::Stalled,
+    CloseReason::RateLimited,
     CloseReason::BadFrames,
     CloseReason::Unauthorized,
     CloseReason::Forbidden,
@@ -27,6 +28,14 @@ static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a document is plain data"));
 
 /// `GET /api/asyncapi.json`
+#[utoipa::path(
+    get,
+    path = "/api/asyncapi.json",
+    operation_id = "asyncapi",
+    summary = "The frames of /ws and the messages of /api/events/stream, as AsyncAPI 3.",
+    description = "",
+    responses((status = 200, description = "The document.", body = Object)),
+)]
 pub(crate) async fn show() -> Response {
     reply::json_text(DOCUMENT.clone())
 }
@@ -127,6 +136,7 @@ fn ending(reason: CloseReason) -> &'static str {
         CloseReason::Drain { .. } => "The server shuts down; `reconnect_after_ms=` after the key says when to come back.",
         CloseReason::Idle => "Nothing arrived for too long after a ping.",
         CloseReason::Stalled => "The socket accepted no byte for too long.",
+        CloseReason::RateLimited => "The client sent more frames a second than a session may.",
         CloseReason::BadFrames => "Too many frames that are none of the contract's, or one after which the next cannot be found.",
         CloseReason::Unauthorized => "The token has ended or was revoked.",
         CloseReason::Forbidden => "An admin closed the session.",

@@ -8,10 +8,12 @@ use axum::response::{IntoResponse as _, Response};
 use sambad_core::access::{AccessChange, AccessOutcome};
 use sambad_core::{Error, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::tokens::Grant;
 use crate::auth::{Auth, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, required};
 use crate::router::AppState;
@@ -24,11 +26,20 @@ const EMAIL_BYTES_MAX: usize = 254;
 const WRONG: ApiError = ApiError::Unauthorized("wrong address or password, or too many attempts");
 
 /// What a user goes on with after a login or a refresh.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserTokens {
     token: String,
     token_expires_at: Timestamp,
     refresh_token: String,
+}
+
+/// The same, for a document: not there while nobody has to say who they are.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "nothing but its schema is used")]
+pub(crate) struct OptionalTokens {
+    token: Option<String>,
+    token_expires_at: Option<Timestamp>,
+    refresh_token: Option<String>,
 }
 
 impl Auth {
@@ -63,14 +74,25 @@ fn auth(state: &AppState) -> Result<&Auth, ApiError> {
     state.auth.as_deref().ok_or(ApiError::NoSuchPath)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct RefreshBody {
+    #[schema(required, value_type = String, pattern = r"\S")]
     refresh_token: Option<String>,
 }
 
 impl JsonBody for RefreshBody {}
 
 /// `POST /api/users/refresh`
+#[utoipa::path(
+    post,
+    path = "/api/users/refresh",
+    operation_id = "refresh",
+    summary = "Changes a refresh token for new tokens; one that comes twice ends its family.",
+    description = "",
+    request_body = RefreshBody,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 200, description = "New tokens.", body = UserTokens)),
+)]
 pub(crate) async fn refresh(
     State(state): State<AppState>,
     caller: Caller,
@@ -95,12 +117,20 @@ pub(crate) async fn refresh(
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct LoggedOut {
     message: &'static str,
 }
 
 /// `POST /api/users/logout`: ends the family of the caller's token, with its sessions.
+#[utoipa::path(
+    post,
+    path = "/api/users/logout",
+    operation_id = "logout",
+    summary = "Ends the tokens of this login, and their sessions.",
+    description = "",
+    responses((status = 200, description = "They have ended.", body = LoggedOut)),
+)]
 pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
     let ids = caller.principal.as_ref().map(|principal| principal.ids.clone()).unwrap_or_default();
@@ -113,9 +143,11 @@ pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -
     Ok(secret(LoggedOut { message: "Logged out" }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct AdminLogin {
+    #[schema(required, value_type = String, pattern = r"\S")]
     email: Option<String>,
+    #[schema(required, value_type = String)]
     password: Option<String>,
 }
 
@@ -128,13 +160,24 @@ impl std::fmt::Debug for AdminLogin {
 
 impl JsonBody for AdminLogin {}
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdminSession)]
 struct LoggedIn {
     email: String,
     expires_at: Timestamp,
 }
 
 /// `POST /api/admin/login`: the same answer, after the same time, whatever is wrong.
+#[utoipa::path(
+    post,
+    path = "/api/admin/login",
+    operation_id = "loginAdmin",
+    summary = "Begins an admin session, whose cookie goes with what the browser asks.",
+    description = "",
+    request_body = AdminLogin,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 200, description = "The session.", body = LoggedIn, headers(("Set-Cookie" = String)))),
+)]
 pub(crate) async fn login_admin(
     State(state): State<AppState>,
     caller: Caller,
@@ -169,6 +212,14 @@ pub(crate) async fn login_admin(
 }
 
 /// `POST /api/admin/logout`: ends the session of the cookie.
+#[utoipa::path(
+    post,
+    path = "/api/admin/logout",
+    operation_id = "logoutAdmin",
+    summary = "Ends the session of the cookie.",
+    description = "",
+    responses((status = 200, description = "It has ended.", body = LoggedOut, headers(("Set-Cookie" = String)))),
+)]
 pub(crate) async fn logout_admin(
     State(state): State<AppState>,
     caller: Caller,

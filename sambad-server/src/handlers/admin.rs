@@ -7,14 +7,16 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
 use sambad_core::access::{AccessChange, AuditAction};
-use sambad_core::model::Snapshot;
+use sambad_core::model::{Analytics, Snapshot, User};
 use sambad_core::{Activity, Cursor, EventKind, Sambad, Seq, Timestamp, UserId, UserOrder, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::users;
 use crate::auth::Caller;
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{Query, Segment, limit_param};
 use crate::reply;
@@ -23,30 +25,46 @@ use crate::sessions::Transport;
 use crate::ws::shard::standing::Standing;
 
 /// `GET /api/admin/analytics`
+#[utoipa::path(
+    get,
+    path = "/api/admin/analytics",
+    operation_id = "analytics",
+    summary = "The dashboard's figures.",
+    description = "",
+    responses((status = 200, description = "Figures.", body = Analytics)),
+)]
 pub(crate) async fn analytics(State(sambad): State<Sambad>) -> Result<Response, ApiError> {
     Ok(reply::snapshot(&sambad.analytics().await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LimitQuery {
+    /// How many.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 struct Listed {
+    #[schema(value_type = String, format = "uuid")]
     session: Uuid,
     transport: Transport,
     since: Timestamp,
     cursor: Cursor,
     /// In events, whether its filter lets them through or not.
     lag: u64,
+    #[schema(value_type = Vec<EventKind>)]
     types: Vec<&'static str>,
     user: Option<UserId>,
+    #[schema(value_type = String)]
     remote: SocketAddr,
     replaying: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sessions)]
 struct Connected {
     total: usize,
     head: Seq,
@@ -54,6 +72,15 @@ struct Connected {
 }
 
 /// `GET /api/admin/sessions`: who is connected now, those furthest behind first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/sessions",
+    operation_id = "listSessions",
+    summary = "Lists who is connected to this server, those furthest behind first.",
+    description = "",
+    params(LimitQuery),
+    responses((status = 200, description = "Sessions.", body = Connected)),
+)]
 pub(crate) async fn sessions(State(state): State<AppState>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
     let limit = limit_param(query.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)? as usize;
     let of_shards = state.shards.standings(limit).await.into_iter().map(|standing| (standing, Transport::WebSocket));
@@ -78,13 +105,23 @@ pub(crate) async fn sessions(State(state): State<AppState>, Query(query): Query<
     Ok(reply::at(bounds.head_cursor(), Json(connected)))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Closed {
     message: &'static str,
+    #[schema(value_type = String, format = "uuid")]
     session: Uuid,
 }
 
 /// `DELETE /api/admin/sessions/{id}`: its client is told not to come back.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/sessions/{id}",
+    operation_id = "closeSession",
+    summary = "Ends a session; its client is told not to come back.",
+    description = "",
+    params(("id" = schema::Uuid, Path)),
+    responses((status = 200, description = "It has ended.", body = Closed)),
+)]
 pub(crate) async fn close_session(
     State(state): State<AppState>,
     caller: Caller,
@@ -102,21 +139,41 @@ pub(crate) async fn close_session(
 }
 
 /// `GET /api/admin/users`
+#[utoipa::path(
+    get,
+    path = "/api/admin/users",
+    operation_id = "listNewestUsers",
+    summary = "Lists users, newest first.",
+    description = "",
+    params(users::ListQuery),
+    responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
+)]
 pub(crate) async fn users(state: State<AppState>, uri: Uri, query: Query<users::ListQuery>) -> Result<Response, ApiError> {
     users::list_in(UserOrder::NewestFirst, &state, &uri, &query.0).await
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ActivityEntry)]
 struct Entry {
     #[serde(rename = "type")]
     kind: EventKind,
     description: String,
     time: Timestamp,
     seq: Seq,
+    #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
 
 /// `GET /api/admin/activity`
+#[utoipa::path(
+    get,
+    path = "/api/admin/activity",
+    operation_id = "activity",
+    summary = "What happened last, newest first.",
+    description = "",
+    params(LimitQuery),
+    responses((status = 200, description = "Entries.", body = Vec<Entry>)),
+)]
 pub(crate) async fn activity(State(sambad): State<Sambad>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
     let limit = limit_param(query.limit.as_deref(), limits::ACTIVITY_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)?;
     let found = sambad.activity(limit).await?;

@@ -3,20 +3,36 @@
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
+use sambad_core::access::AuditEntry;
 use sambad_core::{Page, Sambad};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::error::ApiError;
 use crate::extract::{Query, page_limit, param};
 use crate::reply;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Rows of a page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
+    /// Where the page before ended, from its `Link`.
+    #[param(value_type = Option<i64>)]
     after: Option<String>,
 }
 
 /// `GET /api/admin/audit`: the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/audit",
+    operation_id = "audit",
+    summary = "Lists the audit log, newest first.",
+    description = "",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Vec<AuditEntry>, headers(("Link" = Option<String>)))),
+)]
 pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
     let before = param("after", query.after.as_deref())?.unwrap_or(i64::MAX);

@@ -3,23 +3,32 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use sambad_core::model::Contact;
+use sambad_core::model::{Contact, ContactWithUsers};
 use sambad_core::{Command, ContactQuery, CountryCode, Error, Outcome, Receipt, Sambad, Seq, UserRef};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::unexpected_outcome;
 use crate::auth::Caller;
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, required, user_ref};
 use crate::reply;
 use crate::router::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddContact {
+    /// Who adds.
+    #[schema(required, value_type = schema::UserName)]
     user_id: Option<String>,
+    /// Who is added.
+    #[schema(value_type = Option<schema::UserName>)]
     contact_user_id: Option<String>,
+    /// The phone of who is added, where `contactUserId` is not said.
     phone: Option<String>,
+    /// What the one calls the other.
+    #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
     name: Option<String>,
 }
 
@@ -38,7 +47,7 @@ impl AddContact {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ContactReply<'a> {
     message: &'static str,
     contact: &'a Contact,
@@ -46,6 +55,16 @@ struct ContactReply<'a> {
 }
 
 /// `POST /api/contacts`
+#[utoipa::path(
+    post,
+    path = "/api/contacts",
+    operation_id = "addContact",
+    summary = "Adds a user to another's contacts.",
+    description = "",
+    request_body = AddContact,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 201, description = "It was added.", body = ContactReply), (status = 200, description = "It was one already.", body = ContactReply)),
+)]
 pub(crate) async fn add(
     State(state): State<AppState>,
     caller: Caller,
@@ -62,15 +81,31 @@ pub(crate) async fn add(
     Ok(answer(&receipt, status, message, contact))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Who added; nothing is everybody.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
+    /// Rows of a page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
+    /// Where the page before ended, from its `Link`.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     after: Option<String>,
 }
 
 /// `GET /api/contacts`
+#[utoipa::path(
+    get,
+    path = "/api/contacts",
+    operation_id = "listContacts",
+    summary = "Lists contacts, newest first.",
+    description = "",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Vec<ContactWithUsers>, headers(("Link" = Option<String>)))),
+)]
 pub(crate) async fn list(
     State(sambad): State<Sambad>,
     caller: Caller,
@@ -84,6 +119,15 @@ pub(crate) async fn list(
 }
 
 /// `DELETE /api/contacts/{id}`
+#[utoipa::path(
+    delete,
+    path = "/api/contacts/{id}",
+    operation_id = "removeContact",
+    summary = "Removes a contact.",
+    description = "",
+    params(("id" = schema::Uuid, Path)),
+    responses((status = 200, description = "It was removed.", body = ContactReply)),
+)]
 pub(crate) async fn remove(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| Error::InvalidId { field: "id" })?;
     let receipt = sambad.execute(Command::RemoveContact { id, owner: caller.user() }, None).await?;

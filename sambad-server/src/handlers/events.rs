@@ -5,11 +5,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::Extensions;
 use axum::response::Response;
-use sambad_core::{After, Cursor, Error, EventPage, Filter, Seq, UserId, limits};
+use sambad_core::{After, Cursor, Error, EventKind, EventPage, Filter, Seq, UserId, limits};
 use serde::Deserialize;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use crate::auth::Pass;
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{Query, id_param, limit_param, param};
 use crate::reply;
@@ -20,12 +22,23 @@ use crate::sessions::{About, Place, Transport};
 const WAIT_S_MAX: u64 = 30;
 
 /// Which events a reader asks for; shared by every transport.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
+    /// A cursor or a seq: events after it. 0 is the whole stored log.
+    #[param(value_type = Option<schema::After>)]
     after: Option<String>,
+    /// Types of events; nothing is all.
+    #[param(value_type = Option<Vec<EventKind>>, style = Form, explode = false)]
     types: Option<String>,
+    /// Events that involve this user; nothing is all.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user: Option<String>,
+    /// Events of a page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
+    /// Seconds that an empty page may wait for an event.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 30, default = 0)]
     wait: Option<String>,
 }
 
@@ -69,6 +82,15 @@ impl StreamQuery {
 /// `GET /api/events`: at once if there is anything after the cursor, else when there is or `wait` seconds are over.
 ///
 /// A page may be empty although its cursor moved: what the filter left out is not looked at again.
+#[utoipa::path(
+    get,
+    path = "/api/events",
+    operation_id = "listEvents",
+    summary = "Reads the log after a cursor, or waits for it to grow.",
+    description = "",
+    params(StreamQuery),
+    responses((status = 200, description = "A page; go on from its `cursor`.", body = schema::EventPage)),
+)]
 pub(crate) async fn list(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,
@@ -80,8 +102,9 @@ pub(crate) async fn list(
     let (limit, wait) = (query.limit()?, query.wait()?);
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
     let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
-    let seat = || state.sessions.place(Transport::Poll, About::begin(&extensions), filter, begins);
-    let place = (!wait.is_zero()).then(seat).transpose()?;
+    let permit = (!wait.is_zero()).then(|| state.session_permit(&extensions)).transpose()?;
+    let about = About::begin(&extensions);
+    let place = permit.map(|permit| state.sessions.place(permit, Transport::Poll, about, filter, begins));
     let answer = tokio::select! {
         answer = read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()) => answer,
         () = pass.ended() => return Err(ApiError::Unauthorized("token has ended")),

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use sambad_core::Seq;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::assets::DASHBOARD;
 use crate::error::ApiError;
@@ -14,6 +15,14 @@ use crate::reply;
 use crate::router::AppState;
 
 /// `GET /`: a browser is sent to the dashboard.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "root",
+    summary = "Says what this is, and sends browsers to the dashboard.",
+    description = "",
+    responses((status = 200, description = "What this is.", body = String, content_type = "text/plain"), (status = 303, description = "To the dashboard: for `Accept: text/html`.", headers(("Location" = String)))),
+)]
 pub(crate) async fn root(headers: HeaderMap) -> Response {
     let vary = [(VARY, HeaderValue::from_static("accept"))];
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -29,11 +38,27 @@ pub(crate) async fn root(headers: HeaderMap) -> Response {
 }
 
 /// `GET /livez`: the process answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "livez",
+    summary = "Whether the process answers.",
+    description = "",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+)]
 pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// `GET /readyz`: the server takes traffic.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    summary = "Whether the server takes traffic.",
+    description = "",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+)]
 pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     if state.drain.is_announced() {
         return Err(ApiError::Draining);
@@ -42,7 +67,7 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str
     Ok("ok\n")
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Health {
     status: &'static str,
     database: &'static str,
@@ -55,7 +80,7 @@ struct Health {
     writable: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Unhealthy {
     status: &'static str,
     database: &'static str,
@@ -63,6 +88,14 @@ struct Unhealthy {
 }
 
 /// `GET /api/health`: asks the store itself.
+#[utoipa::path(
+    get,
+    path = "/api/health",
+    operation_id = "health",
+    summary = "Asks the store itself.",
+    description = "",
+    responses((status = 200, description = "The store answers.", body = Health), (status = 503, description = "It does not.", body = Unhealthy)),
+)]
 pub(crate) async fn health(State(state): State<AppState>) -> Response {
     let version = env!("CARGO_PKG_VERSION");
     match state.sambad.stored_bounds().await {

@@ -7,9 +7,11 @@ use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::model::Message;
 use sambad_core::{Command, Error, MessageQuery, Outcome, Sambad, Seq};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::unexpected_outcome;
 use crate::auth::Caller;
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, recipient_ref, required, user_ref};
 use crate::reply;
@@ -17,17 +19,25 @@ use crate::reply;
 /// What a message is when the app does not say.
 const DEFAULT_TYPE: &str = "text";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SendMessage {
+    /// Who sends.
+    #[schema(required, value_type = schema::UserName)]
     from_user_id: Option<String>,
     /// Older apps' name for `fromUserId`.
+    #[schema(ignore)]
     from_id: Option<String>,
+    /// To whom; a national number is one of the sender's country.
+    #[schema(required, value_type = schema::UserName)]
     to_user_id: Option<String>,
     /// Older apps' name for `toUserId`.
+    #[schema(ignore)]
     to_id: Option<String>,
+    #[schema(required, value_type = String, min_length = 1, max_length = 4096, pattern = r"^[^\x00]+$")]
     content: Option<String>,
     #[serde(rename = "type")]
+    #[schema(pattern = r"^[a-z][a-z0-9_]{0,31}$")]
     message_type: Option<String>,
 }
 
@@ -44,7 +54,7 @@ impl SendMessage {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Sent<'a> {
     #[serde(flatten)]
     fields: &'a Message,
@@ -53,6 +63,16 @@ struct Sent<'a> {
 }
 
 /// `POST /api/messages`
+#[utoipa::path(
+    post,
+    path = "/api/messages",
+    operation_id = "sendMessage",
+    summary = "Sends a message.",
+    description = "",
+    request_body = SendMessage,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 201, description = "It was stored.", body = Sent)),
+)]
 pub(crate) async fn send(
     State(sambad): State<Sambad>,
     caller: Caller,
@@ -68,16 +88,34 @@ pub(crate) async fn send(
     Ok(reply::receipt(&receipt, StatusCode::CREATED, body))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Who sent or got; nothing is everybody.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
+    /// The other of the two.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     with_user_id: Option<String>,
+    /// Rows of a page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
+    /// Where the page before ended, from its `Link`.
+    #[param(value_type = Option<schema::UuidOrNothing>)]
     after: Option<String>,
 }
 
 /// `GET /api/messages`
+#[utoipa::path(
+    get,
+    path = "/api/messages",
+    operation_id = "listMessages",
+    summary = "Lists messages, newest first.",
+    description = "",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Vec<Message>, headers(("Link" = Option<String>)))),
+)]
 pub(crate) async fn list(
     State(sambad): State<Sambad>,
     caller: Caller,

@@ -1,25 +1,63 @@
 //! `/api/sync-contacts`: which people of an address book are users.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use axum::extract::State;
 use axum::response::Response;
 use sambad_core::model::KnownUser;
 use sambad_core::{CountryCode, Error, Phone, limits};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, LargeJsonBody, Payload};
 use crate::object::Object;
 use crate::reply;
 use crate::router::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct AddressBook {
-    contacts: Option<Vec<Object<Entry>>>,
+    #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
+    contacts: Option<Entries>,
 }
 
-#[derive(Debug, Deserialize)]
+/// As many entries as a book may have: what is beyond is not read, as a million of the smallest would take a hundred times the
+/// memory of their text.
+#[derive(Debug)]
+struct Entries(Vec<Object<Entry>>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Entries, A::Error> {
+        let mut read = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            if read.len() == limits::SYNC_CONTACTS_MAX {
+                return Err(A::Error::custom(format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)));
+            }
+            read.push(entry);
+        }
+        Ok(Entries(read))
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AddressBookEntry)]
 struct Entry {
     name: Option<String>,
     phone: Option<String>,
@@ -41,10 +79,7 @@ pub(crate) struct People {
 impl AddressBook {
     /// Who is in it; entries without a phone that can be read are left out.
     pub(crate) fn into_people(self, default: &CountryCode) -> Result<People, ApiError> {
-        let entries = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
-        if entries.len() > limits::SYNC_CONTACTS_MAX {
-            return Err(Error::field("contacts", format!("expected at most {} entries", limits::SYNC_CONTACTS_MAX)).into());
-        }
+        let Entries(entries) = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
         let total = entries.len();
         let mut people = People { total, phones: Vec::with_capacity(total), names: HashMap::with_capacity(total) };
         for Object(entry) in entries {
@@ -58,7 +93,7 @@ impl AddressBook {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Matched {
     success: bool,
@@ -67,6 +102,16 @@ struct Matched {
 }
 
 /// `POST /api/sync-contacts`; entries without a phone that can be read match nobody.
+#[utoipa::path(
+    post,
+    path = "/api/sync-contacts",
+    operation_id = "syncContacts",
+    summary = "Finds the users of an address book.",
+    description = "",
+    request_body = AddressBook,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 200, description = "Who is a user.", body = Matched)),
+)]
 pub(crate) async fn sync(State(state): State<AppState>, payload: Payload<AddressBook>) -> Result<Response, ApiError> {
     let People { total, phones, mut names } = payload.body.into_people(&state.config.default_country_code)?;
     let found = state.sambad.known_users(&phones).await?;

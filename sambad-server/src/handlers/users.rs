@@ -7,21 +7,30 @@ use axum::response::Response;
 use sambad_core::model::User;
 use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::access::UserTokens;
+use super::access::{OptionalTokens, UserTokens};
 use super::unexpected_outcome;
 use crate::auth::{Caller, Role};
+use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
 use crate::reply;
 use crate::router::AppState;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
+    /// A national number, with spaces, dashes and brackets as one likes.
     mobile_number: Option<String>,
+    /// Of the number, where it has none: the server's default otherwise.
+    #[schema(pattern = r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$")]
     country_code: Option<String>,
+    /// An E.164 number; wins over `mobileNumber`.
+    #[schema(pattern = r"^[ ()-]*\+[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){7,14}$")]
     phone: Option<String>,
+    /// What the user wants to be called; taken at the first login.
+    #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
     name: Option<String>,
 }
 
@@ -45,7 +54,7 @@ impl Login {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LoggedIn<'a> {
     #[serde(flatten)]
     fields: &'a User,
@@ -54,10 +63,21 @@ struct LoggedIn<'a> {
     user: &'a User,
     /// Where callers have to say who they are.
     #[serde(flatten)]
+    #[schema(value_type = OptionalTokens)]
     tokens: Option<UserTokens>,
 }
 
 /// `POST /api/users/login`
+#[utoipa::path(
+    post,
+    path = "/api/users/login",
+    operation_id = "login",
+    summary = "Finds the user with this phone, or makes it.",
+    description = "",
+    request_body = Login,
+    params(("Idempotency-Key" = Option<schema::Key>, Header)),
+    responses((status = 200, description = "The user.", body = LoggedIn)),
+)]
 pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload: Payload<Login>) -> Result<Response, ApiError> {
     let command = payload.body.into_command(&state.config.default_country_code)?;
     if let (Some(principal), Command::Login { phone, .. }) = (&caller.principal, &command)
@@ -80,14 +100,29 @@ pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload
     Ok(response)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Rows of a page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
+    /// Where the page before ended, from its `Link`.
+    #[param(value_type = Option<schema::PageToken>)]
     after: Option<String>,
+    /// How the phone begins, if it is digits, else how the name does.
     q: Option<String>,
 }
 
 /// `GET /api/users`
+#[utoipa::path(
+    get,
+    path = "/api/users",
+    operation_id = "listUsers",
+    summary = "Lists users, oldest first.",
+    description = "",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
+)]
 pub(crate) async fn list(state: State<AppState>, uri: Uri, query: Query<ListQuery>) -> Result<Response, ApiError> {
     list_in(UserOrder::OldestFirst, &state, &uri, &query.0).await
 }
@@ -115,6 +150,15 @@ fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
 }
 
 /// `GET /api/users/{id}`
+#[utoipa::path(
+    get,
+    path = "/api/users/{id}",
+    operation_id = "showUser",
+    summary = "Shows a user.",
+    description = "",
+    params(("id" = schema::UserName, Path)),
+    responses((status = 200, description = "The user.", body = User)),
+)]
 pub(crate) async fn show(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
     let user = extract::user_ref("id", &id)?;
     caller.must_be(&user, &sambad).await?;

@@ -9,7 +9,7 @@ mod delivery;
 mod levels;
 mod process;
 mod requests;
-mod scrape;
+pub(crate) mod scrape;
 mod sessions;
 mod shown;
 

@@ -22,6 +22,17 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 const READING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `GET /metrics`: one scrape at a time, however many ask.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    summary = "Figures for Prometheus; docs/operations.md says what each is.",
+    description = "",
+    responses((status = 200, description = "In the text format, or as OpenMetrics where that is accepted.", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    )))
+)]
 pub(crate) async fn scrape(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let open = accepts.into_iter().any(|accept| accept.contains("application/openmetrics-text"));

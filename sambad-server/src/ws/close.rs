@@ -14,6 +14,8 @@ pub(crate) enum CloseReason {
     Idle,
     /// The socket accepted no byte for too long.
     Stalled,
+    /// The client sent frames faster than it may.
+    RateLimited,
     /// The client sent too much that is no frame of the contract.
     BadFrames,
     /// The token has ended or was revoked.
@@ -28,6 +30,7 @@ impl CloseReason {
             Self::Drain { .. } => 4000,
             Self::Idle => 4008,
             Self::Stalled => 4009,
+            Self::RateLimited => 4029,
             Self::BadFrames => 4500,
             Self::Unauthorized => 4501,
             Self::Forbidden => 4503,
@@ -40,6 +43,7 @@ impl CloseReason {
             Self::Drain { .. } => "drain",
             Self::Idle => "idle",
             Self::Stalled => "stalled",
+            Self::RateLimited => "rate_limited",
             Self::BadFrames => "bad_frames",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
@@ -71,6 +75,7 @@ mod tests {
             (drain, 4000, "drain reconnect_after_ms=1500"),
             (CloseReason::Idle, 4008, "idle"),
             (CloseReason::Stalled, 4009, "stalled"),
+            (CloseReason::RateLimited, 4029, "rate_limited"),
             (CloseReason::BadFrames, 4500, "bad_frames"),
             (CloseReason::Unauthorized, 4501, "unauthorized"),
             (CloseReason::Forbidden, 4503, "forbidden"),

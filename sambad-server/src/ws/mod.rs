@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -25,11 +24,14 @@ use crate::auth::{Pass, chosen_subprotocol};
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
+use crate::limits::CountedConnection;
 use crate::router::AppState;
 use crate::sessions::{About, Transport};
-use crate::stall::StallGuard;
-use inbound::Inbound;
+use crate::stall::{StallGuard, Stream};
+use crate::tls;
+use inbound::{Inbound, SocketReadHalf};
 use session::{Session, Start};
+use shard::SocketWriteHalf;
 
 pub(crate) use frames::{BAD_FRAME_CODES, ServerFrame};
 #[cfg(feature = "testing")]
@@ -44,6 +46,15 @@ pub(crate) const FRAME_BYTES_MAX: usize = 16 << 10;
 const READ_BUFFER_BYTES: usize = 128;
 
 /// `GET /ws`: everything that can be refused is refused before the upgrade.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    operation_id = "webSocket",
+    summary = "The log over a WebSocket; /api/asyncapi.json has the frames.",
+    description = "",
+    params(StreamQuery),
+    responses((status = 101, description = "Frames, from here on.")),
+)]
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
     Query(query): Query<StreamQuery>,
@@ -57,7 +68,7 @@ pub(crate) async fn upgrade(
     let pass = Pass::new(state.auth.as_ref(), principal);
     let (after, filter) = (query.after()?, query.filter_within(pass.user())?);
     let protocol = chosen_subprotocol(request.headers());
-    let permit = state.sessions.permit()?;
+    let permit = state.session_permit(request.extensions())?;
     let about = About::begin(request.extensions());
     let upgraded = hyper::upgrade::on(&mut request);
     // The session begins here: what is committed from now on is the client's, however long the upgrade takes.
@@ -75,7 +86,7 @@ pub(crate) async fn upgrade(
         let _permit = permit;
         // An error here means that the client went away before the upgrade.
         let Ok(upgraded) = upgraded.await else { return };
-        let Some((socket, write)) = take_over(upgraded).await else { return };
+        let Some((socket, write, _counted)) = take_over(upgraded).await else { return };
         if let Err(reason) = start.at {
             state.metrics.deliveries.resync(Transport::WebSocket, reason);
         }
@@ -86,17 +97,27 @@ pub(crate) async fn upgrade(
     Ok(switching_protocols(&accept, protocol))
 }
 
-/// Takes the TCP stream out of hyper and parts it: tungstenite reads the one half, a shard writes the other.
-async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, OwnedWriteHalf)> {
-    // Every connection is one of `serve`, so it is a TCP stream.
+/// Takes the stream out of hyper and parts it: tungstenite reads the one half, a shard writes the other.
+async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, SocketWriteHalf, CountedConnection)> {
+    // Every connection is one of `serve`, so it is such a stream.
     let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<StallGuard>>().ok()?;
     // A shard watches its sockets itself.
-    let (read, write) = io.into_inner().into_inner().into_split();
+    let (stream, counted) = io.into_inner().into_inner();
+    let (read, write) = match stream {
+        Stream::Plain(stream) => {
+            let (read, write) = stream.into_split();
+            (SocketReadHalf::Plain(read), SocketWriteHalf::Plain(write))
+        }
+        Stream::Tls(stream) => {
+            let (read, write) = tls::split(*stream);
+            (SocketReadHalf::Tls(read), SocketWriteHalf::Tls(write))
+        }
+    };
     // A copy, as a rule of nothing: the bytes themselves would keep all of hyper's read buffer alive.
     let already_read = read_buf.to_vec();
     let inbound = Inbound::new(read);
     let socket = WebSocketStream::from_partially_read(inbound, already_read, Role::Server, Some(socket_config())).await;
-    Some((socket, write))
+    Some((socket, write, counted))
 }
 
 pub(crate) fn socket_config() -> WebSocketConfig {

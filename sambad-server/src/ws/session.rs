@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use sambad_core::{Cursor, Epoch, Filter, LogBounds, ResyncReason, Seq};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -20,10 +19,11 @@ use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
 use super::inbound::Inbound;
-use super::shard::{Farewell, Opening, ShardHandle, WriteHalf};
+use super::shard::{Farewell, Opening, ShardHandle, SocketWriteHalf, WriteHalf};
 use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
 use crate::drain::Drain;
+use crate::limits::Pace;
 use crate::metrics::{SESSION, SessionEnd};
 use crate::router::AppState;
 use crate::sessions::{About, Transport};
@@ -58,13 +58,13 @@ pub(super) struct Session {
     begun: Instant,
     socket: WebSocketStream<Inbound>,
     write: WriteHalf,
-    /// Resolves when the shard has let go of the session.
-    farewell: oneshot::Receiver<Farewell>,
     /// Resolves when the shard gives the session up.
     given_up: oneshot::Receiver<CloseReason>,
     config: Arc<ServerConfig>,
     pass: Pass,
     bad_frames: u32,
+    /// How often it may still speak.
+    pace: Pace,
     next_ping: Instant,
     /// Set by a ping, cleared by anything that arrives.
     heard_by: Option<Instant>,
@@ -95,7 +95,7 @@ impl Session {
     /// Greets the client and hands the write half to the shard; `None` when the server is gone.
     pub(super) async fn begin(
         mut socket: WebSocketStream<Inbound>,
-        write: OwnedWriteHalf,
+        write: SocketWriteHalf,
         start: Start,
         config: Arc<ServerConfig>,
         shard: ShardHandle,
@@ -110,7 +110,7 @@ impl Session {
             // Writing into memory cannot fail.
             let _ = socket.send(Message::text(frame.to_json())).await;
         }
-        let ((notice, given_up), (farewell, over)) = (oneshot::channel(), oneshot::channel());
+        let (notice, given_up) = oneshot::channel();
         let opening = Opening {
             about,
             socket: write,
@@ -119,22 +119,22 @@ impl Session {
             filter: start.filter,
             replaying: start.replaying && start.at.is_ok(),
             notice,
-            farewell,
         };
         let write = shard.open(opening).await?;
         let begun = Instant::now();
         let (epoch, next_ping) = (start.bounds.epoch, begun + config.heartbeat);
+        let pace = Pace::per_second(config.clients.session_frames_per_s);
         Some(Self {
             about,
             epoch,
             begun,
             socket,
             write,
-            farewell: over,
             given_up,
             config,
             pass: start.pass,
             bad_frames: 0,
+            pace,
             next_ping,
             heard_by: None,
         })
@@ -155,10 +155,9 @@ impl Session {
             }
             End::Gone => (None, "connection_lost".to_owned()),
         };
-        let Self { about, epoch, begun, farewell, socket, write, .. } = self;
-        drop((socket, write));
+        let Self { about, epoch, begun, write, .. } = self;
         // Nothing only if the shard has ended before.
-        let Ok(Farewell { filter, cursor, events }) = farewell.await else { return };
+        let Some(Farewell { filter, cursor, events }) = write.end().await else { return };
         state.metrics.sessions.ended(SessionEnd {
             id: about.id,
             transport: Transport::WebSocket,
@@ -218,6 +217,10 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
+        self.socket.get_mut().heard();
+        if !self.pace.take() {
+            return Err(End::Close(CloseReason::RateLimited));
+        }
         match heard {
             Heard::Frame(ClientFrame::Ping) => self.send(&ServerFrame::Pong).await,
             Heard::Frame(ClientFrame::Subscribe(filter)) => {

@@ -12,6 +12,7 @@ mod harness;
 mod accessible;
 mod browser;
 mod database;
+mod docs;
 mod feed;
 mod flood;
 mod hostile;

@@ -33,6 +33,16 @@ impl Page {
         page
     }
 
+    /// Opens another page of the server, and waits until `ready` is true in it.
+    pub(crate) async fn open_other(url: &str, path: &str, ready: &str) -> Self {
+        let browser = Browser::start(Watched::Console).await;
+        let page = Self { browser, origin: url.into(), watched: Watched::Console };
+        page.watch_window().await;
+        page.browser.client.goto(&format!("{url}{path}")).await.unwrap();
+        page.until(ready).await;
+        page
+    }
+
     /// Opens a view of a dashboard whose server wants to know who asks, and waits for the form.
     pub(crate) async fn open_locked(url: &str, view: &str) -> Self {
         let browser = Browser::start(Watched::Everything).await;

@@ -107,6 +107,26 @@ async fn a_file_hides_no_other_fault() {
     assert!(code == Some(0) && printed.contains("Usage:"), "{printed}");
 }
 
+/// Goal: what goes together may be said in different places, and is missed where a part is not said at all. Method: an outside
+/// issuer by file, environment and flag; without its audience.
+#[tokio::test]
+async fn settings_go_together_whoever_says_them() {
+    let file = "auth-jwks = 'https://issuer.example/jwks'\n";
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("sambad.toml"), file).expect("the file can be written");
+    let env = [("SAMBAD_AUTH_ISSUER", "https://issuer.example")];
+    let output = run_in(directory.path(), &["--auth-audience", "sambad", "config"], &env).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (code, _, told) = config(file, &[], &env).await;
+    assert!(code == Some(2) && told.contains("--auth-audience"), "{told}");
+    let (code, printed, told) =
+        config("insecure-no-auth = true\nallowed-origin = ['https://a.example', 'https://b.example']", &[], &[]).await;
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert_eq!(line(&printed, "insecure-no-auth"), "insecure-no-auth = true # file sambad.toml:1");
+    let origins = "allowed-origin = [\"https://a.example\", \"https://b.example\"] # file sambad.toml:2";
+    assert_eq!(line(&printed, "allowed-origin"), origins);
+}
+
 /// Goal: the server itself runs with the file, by its name, by the variable, and where it is started; what `config` prints is a
 /// file that means the same. Method: a heartbeat, as sessions are told it; the printed file again.
 #[tokio::test]

@@ -1,11 +1,12 @@
-//! `/api/asyncapi.json`: what it says is what is on the wire.
+//! `/api/asyncapi.json` and `/api/openapi.json`: what they say is what is on the wire.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Api, Dashboard, EventSource, World};
+use crate::harness::{Answer, Api, Dashboard, EventSource, World};
 
 /// Compares a document with its copy in `docs`; SAMBAD_UPDATE_SNAPSHOTS=1 writes the copy anew.
 fn is_the_copy(document: &str, name: &str) {
@@ -107,5 +108,99 @@ async fn frames_are_what_asyncapi_says() {
     }
     assert_eq!(seen, messages(&document, "send_messages"));
     drop((replayed, lost));
+    world.finish().await;
+}
+
+/// Goal: the document is whole, and says which of the two sorts of server this is. Method: its references, and what it asks for.
+#[tokio::test]
+async fn openapi_is_served() {
+    let world = World::start().await;
+    let document = world.api.get("/api/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    refers_to_itself(&document, &document);
+    assert!(document["components"]["securitySchemes"].is_null(), "nobody is asked who they are");
+    world.finish().await;
+}
+
+/// Checks an answer against the document: its status, its headers, its body, and that its fields are those of the document.
+fn check_answer(document: &Value, route: &str, answer: &Answer) {
+    let (method, path) = route.split_once(' ').expect("a route is a method and a path");
+    let pointer = format!("/paths/{}/{}/responses/{}", path.replace('/', "~1"), method.to_lowercase(), answer.status);
+    let mut response = document.pointer(&pointer).unwrap_or_else(|| panic!("{route} answers {}", answer.status));
+    if let Some(target) = response["$ref"].as_str() {
+        response = document.pointer(&target[1..]).expect("references are good");
+    }
+    for (name, header) in response["headers"].as_object().expect("every answer has headers") {
+        let target = header["$ref"].as_str().map_or("", |target| &target[1..]);
+        let required = document.pointer(target).is_some_and(|header| header["required"] == true);
+        assert!(!required || answer.header(name).is_some(), "{route} without {name}: {answer:?}");
+    }
+    let media_type = answer.header("content-type").expect("a type").split(';').next().unwrap_or_default();
+    let mut schema = response["content"][media_type]["schema"].clone();
+    assert!(schema.is_object(), "{route}: {media_type}");
+    if media_type != "application/json" {
+        return;
+    }
+    let body = answer.json();
+    schema["components"] = document["components"].clone();
+    let several = body.as_array().cloned();
+    if several.is_some() {
+        assert_eq!(schema["type"], "array", "{route}");
+        let items = schema["items"].take();
+        schema = json!({ "allOf": [items], "components": document["components"] });
+    }
+    if path != "/api/openapi.json" && path != "/api/asyncapi.json" {
+        schema["unevaluatedProperties"] = false.into();
+    }
+    let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).expect("it is a schema");
+    for item in several.unwrap_or_else(|| vec![body]) {
+        let faults: Vec<String> = validator.iter_errors(&item).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{route}: {item}: {faults:?}");
+    }
+}
+
+/// Goal: answers have the fields, headers and statuses of the document, and no others. Method: every route that answers with
+/// more than text, with something to show, and refusals of several sorts; bodies are held against the document as closed.
+#[tokio::test]
+async fn answers_are_what_openapi_says() {
+    let world = World::start().await;
+    let api = &world.api;
+    let document = api.get("/api/openapi.json").await.json();
+    let check = |route: &str, answer: Answer| check_answer(&document, route, &answer);
+    everything_happens(api).await;
+    let login = api.post("/api/users/login", json!({ "phone": "+919876543210", "name": "Asha" })).await;
+    let (user, other) = (login.text_at("id"), api.user("+919876543211").await);
+    check("POST /api/users/login", login);
+    let contact = json!({ "userId": user, "contactUserId": other });
+    check("POST /api/contacts", api.post("/api/contacts", &contact).await);
+    check("POST /api/contacts", api.post("/api/contacts", &contact).await);
+    check("POST /api/messages", api.send_message(&user, &other, "hello").await);
+    let book = json!({ "contacts": [{ "name": "A", "phone": "+919876543210" }] });
+    check("POST /api/sync-contacts", api.post("/api/sync-contacts", book).await);
+    check("GET /api/users/{id}", api.get(&format!("/api/users/{user}")).await);
+    let session = world.dashboard("").await;
+    world.sessions(1).await;
+    for path in ["users", "contacts", "messages", "events", "health", "openapi.json", "asyncapi.json"] {
+        check(&format!("GET /api/{path}"), api.get(&format!("/api/{path}")).await);
+    }
+    for path in ["analytics", "activity", "users", "sessions", "audit"] {
+        check(&format!("GET /api/admin/{path}"), api.get(&format!("/api/admin/{path}")).await);
+    }
+    for path in ["/", "/livez", "/readyz", "/metrics"] {
+        check(&format!("GET {path}"), api.get(path).await);
+    }
+    let sessions = api.get("/api/admin/sessions").await.json();
+    let id = sessions["sessions"][0]["session"].as_str().expect("an id").to_owned();
+    check("DELETE /api/admin/sessions/{id}", api.delete(&format!("/api/admin/sessions/{id}")).await);
+    drop(session);
+    let contact = api.get("/api/contacts").await.json()[0]["id"].as_str().expect("an id").to_owned();
+    check("DELETE /api/contacts/{id}", api.delete(&format!("/api/contacts/{contact}")).await);
+
+    check("DELETE /api/contacts/{id}", api.delete(&format!("/api/contacts/{contact}")).await);
+    check("GET /api/events", api.get("/api/events?after=00000000-1").await);
+    check("GET /api/users", api.get("/api/users?limit=0").await);
+    check("POST /api/users/login", api.post("/api/users/login", "{").await);
+    check("POST /api/users/login", api.request(Method::POST, "/api/users/login", &[], Some("{}".into())).await);
+    check("GET /ws", api.get("/ws").await);
     world.finish().await;
 }

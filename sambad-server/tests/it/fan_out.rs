@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use sambad_core::{Command, Limits, UserRef};
 use sambad_server::ServerConfig;
+use sambad_server::config::ClientLimits;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -30,8 +31,9 @@ async fn send_messages(world: &World, user: &str, n: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_stand_between_frames() {
     const N: usize = 1_500;
-    let world =
-        Arc::new(World::start_with(ServerConfig::default(), Limits { tail_bytes_max: 64 << 10, ..Limits::default() }).await);
+    let clients = ClientLimits { session_frames_per_s: 0, ..ClientLimits::default() };
+    let config = ServerConfig { clients, ..ServerConfig::default() };
+    let world = Arc::new(World::start_with(config, Limits { tail_bytes_max: 64 << 10, ..Limits::default() }).await);
     let user = world.api.user("+919876543210").await;
     let mut client = Dashboard::with_small_buffer(world.server.address(), "").await;
     let writer = tokio::spawn({

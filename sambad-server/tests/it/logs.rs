@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::process::{Process, database};
+use crate::harness::process::{Process, database, run};
 use crate::harness::{Dashboard, EventSource, soon};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -192,4 +192,48 @@ async fn nothing_secret_is_logged() {
     for bad in ["meet me", "tell-nobody", "9876543210", "9876543211"] {
         assert!(!text.contains(bad), "{bad} is in the log:\n{text}");
     }
+}
+
+/// Goal: a line says who asked, by role and name and never by token, and metrics are for admins. Method: tokens of two roles and
+/// none ask for `/metrics` of a server that wants tokens.
+#[tokio::test]
+async fn who_asked_is_logged() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let key = directory.path().join("key");
+    let (key, database) = (key.to_str().expect("a path"), database(directory.path()));
+    let made = run(&["key", "generate", key], &[]).await;
+    assert!(made.status.success(), "{made:?}");
+    let file = directory.path().join("log");
+    let token = async |role: &str| {
+        let args = ["token", "create", "--role", role, "--subject", "Grace", "--auth-key", key, "--database", &database];
+        let printed = run(&args, &[]).await;
+        assert!(printed.status.success(), "{printed:?}");
+        let printed = String::from_utf8(printed.stdout).expect("text");
+        printed.lines().last().expect("the token").to_owned()
+    };
+    let args = ["--listen", "127.0.0.1:0", "--database", &database, "--auth", "token", "--auth-key", key];
+    let args = [&args[..], &["--log-format", "json", "--log-requests", "all", "--log", "debug"]].concat();
+    let mut server = Process::start_logged(&args, &file).await;
+    let (admin, service) = (token("admin").await, token("service").await);
+    for (token, status) in [(Some(&admin), 200), (Some(&service), 403), (None, 401)] {
+        let bearer = token.map(|token| format!("Bearer {token}")).unwrap_or_default();
+        let headers = [("authorization", bearer.as_str())];
+        let headers = if token.is_some() { &headers[..] } else { &[] };
+        let answer = server.api.request(reqwest::Method::GET, "/metrics", headers, None).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    server.terminate().await;
+    assert_eq!(soon("end of the process", server.ends()).await.code(), Some(0));
+    let (lines, text) = read(&file);
+    let told: Vec<_> = of(&lines, "sambad_server::request", "request")
+        .into_iter()
+        .map(|line| (line["status"].clone(), line["roles"].clone(), line["subject"].clone(), line["code"].clone()))
+        .collect();
+    let expected = [
+        (json!(200), json!("admin"), json!("Grace"), json!(null)),
+        (json!(403), json!("service"), json!("Grace"), json!("forbidden")),
+        (json!(401), json!(null), json!(null), json!("unauthorized")),
+    ];
+    assert_eq!(told, expected);
+    assert!(!text.contains(&admin) && !text.contains(&service));
 }

@@ -200,6 +200,8 @@ impl Stage {
                 }
                 false
             }
+            // Nothing of the story would be let in.
+            Err(error) if error.is_denied() => return Err(error.into()),
             Err(error) => {
                 self.away(&error, output);
                 // What is refused for good would be refused again; the story goes on without it.

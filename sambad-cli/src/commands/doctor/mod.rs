@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::values;
 
+mod access;
 mod clock;
 mod ending;
 mod environment;
@@ -65,6 +66,9 @@ impl DoctorArgs {
         // Something else than Sambad would only fail the same way ten times more.
         let Some(server) = report.take(reach::server(client, target).await)? else { return Ok(()) };
         report.tell(reach::readiness(client, target).await)?;
+        if report.take(access::examine(client, target.limit).await)?.is_none() {
+            return Ok(());
+        }
 
         let mut clock = Clock::default();
         let socket = report.take(socket::examine(target, &mut clock).await)?;

@@ -94,7 +94,9 @@ pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option
             format!("a proxy answers, and does not reach the server behind it: {message}"),
             "look at the proxy's upstream address, and at the server on its own machine",
         ),
-        Ok(Err(error @ (Error::Protocol { .. } | Error::Api { .. }))) => not_sambad(&format!("GET /api/health: {error}")),
+        Ok(Err(error)) if error.api_code().is_some() || matches!(error, Error::Protocol { .. }) => {
+            not_sambad(&format!("GET /api/health: {error}"))
+        }
         Ok(Err(error)) => Trouble::new(
             format!("no HTTP answer: {error}"),
             "whatever listens there does not speak HTTP, or something on the way cuts it",

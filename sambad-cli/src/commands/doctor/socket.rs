@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use sambad_client::Duplex;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
@@ -44,7 +45,7 @@ until then clients of sambad-client fall back to the event stream by themselves"
 /// An open WebSocket of which the server has told that it is connected.
 #[derive(Debug)]
 pub(super) struct Socket {
-    ws: WebSocketStream<TcpStream>,
+    ws: WebSocketStream<Box<dyn Duplex>>,
     pub(super) greeting: Greeting,
 }
 
@@ -66,14 +67,17 @@ pub(super) async fn examine(target: &Target, clock: &mut Clock) -> (Finding, Opt
 pub(super) async fn open(target: &Target) -> Result<(Socket, Option<String>), Trouble> {
     let deadline = Instant::now() + target.limit;
     let late = || Trouble::new(format!("no connection within {}", span(target.limit)), "");
-    let tcp = timeout_at(deadline, TcpStream::connect((target.host(), target.port()))).await.map_err(|_| late())?;
-    let tcp = tcp.map_err(|error| Trouble::new(format!("no connection: {error}"), ""))?;
-    // Small frames are timed here; without it the kernel might hold a ping back for the last one's acknowledgement.
-    tcp.set_nodelay(true).map_err(|error| Trouble::new(error.to_string(), ""))?;
+    let trouble = |error: sambad_client::Error| Trouble::new(format!("no connection: {error}"), "");
+    let link = timeout_at(deadline, target.client.connect()).await.map_err(|_| late())?.map_err(trouble)?;
     let config = WebSocketConfig::default().max_frame_size(Some(FRAME_BYTES_MAX)).max_message_size(Some(FRAME_BYTES_MAX));
     let address = format!("ws{}", target.stream("/ws").as_str().trim_start_matches("http"));
+    let mut request = address.into_client_request().map_err(|error| Trouble::new(root_cause(&error), ""))?;
+    if let Some(token) = target.client.token().await.map_err(trouble)? {
+        let value = HeaderValue::try_from(format!("Bearer {}", token.secret()));
+        request.headers_mut().insert(AUTHORIZATION, value.expect("a token is visible ASCII"));
+    }
     let begun = Instant::now();
-    let upgrade = client_async_with_config(address, tcp, Some(config));
+    let upgrade = client_async_with_config(request, link, Some(config));
     let Ok(upgraded) = timeout_at(deadline, upgrade).await else {
         return Err(Trouble::new(format!("the upgrade gets no answer within {}", span(target.limit)), PASS_UPGRADES));
     };
@@ -137,7 +141,7 @@ pub(super) fn via(headers: &HeaderMap) -> Option<String> {
     named.and_then(|value| value.to_str().ok()).map(Into::into)
 }
 
-async fn next(ws: &mut WebSocketStream<TcpStream>, deadline: Instant) -> Result<Message, Ending> {
+async fn next(ws: &mut WebSocketStream<Box<dyn Duplex>>, deadline: Instant) -> Result<Message, Ending> {
     let begun = Instant::now();
     match timeout_at(deadline, ws.next()).await {
         Err(_) => Err(Ending::Silent { after: begun.elapsed() }),

@@ -11,7 +11,7 @@ use super::ending::{Ending, root_cause};
 use super::finding::{Finding, Trouble, span};
 use super::greeting::Greeting;
 use super::socket::{code, via};
-use super::target::Target;
+use super::target::{NOBODY, Target};
 
 const SUBJECT: &str = "event stream";
 const MEDIA_TYPE: &str = "text/event-stream";
@@ -63,8 +63,8 @@ pub(super) async fn examine(target: &Target, usual: Duration, clock: &mut Clock)
 pub(super) async fn open(target: &Target) -> Result<(Sse, Duration), Trouble> {
     let (begun, limit) = (Instant::now(), span(target.limit));
     let deadline = begun + target.limit;
-    let request = target.http.get(target.stream("/api/events/stream"));
-    let request = request.header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache").send();
+    let request = target.client.get("/api/events/stream").await.map_err(|error| Trouble::new(error.to_string(), ""))?;
+    let request = request.query(&[("user", NOBODY)]).header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache").send();
     let mut response = match timeout_at(deadline, request).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(Trouble::new(format!("no answer: {}", root_cause(&error.without_url())), UNBUFFERED)),

@@ -12,15 +12,14 @@ pub(super) const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 #[derive(Debug)]
 pub(super) struct Target {
     base: Url,
-    pub(super) http: reqwest::Client,
+    pub(super) client: Client,
     /// How long a step may take.
     pub(super) limit: Duration,
 }
 
 impl Target {
     pub(super) fn new(client: &Client, limit: Duration) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).tcp_nodelay(true).build()?;
-        Ok(Self { base: Url::parse(client.url())?, http, limit })
+        Ok(Self { base: Url::parse(client.url())?, client: client.clone(), limit })
     }
 
     /// Without the brackets of an IPv6 address.

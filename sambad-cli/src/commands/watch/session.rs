@@ -14,6 +14,7 @@ use super::resume::Resume;
 use crate::commands::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::output::{Output, Role};
+use crate::text::Local;
 
 /// Items handled in a row before the clock, the signals and the reader of stdout get their turn.
 const BURST_MAX: u32 = 256;
@@ -198,6 +199,10 @@ impl Session {
             State::Reconnecting { delay, why } => {
                 self.live = false;
                 output.note(Role::Warning, format_args!("disconnected: {why}; again in {:.1} s", delay.as_secs_f32()));
+            }
+            State::TokenExpiring { at, why } => {
+                let at = at.map_or_else(|| "soon".into(), |at| format!("at {}", Local::of(at).date_time()));
+                output.note(Role::Warning, format_args!("the token ends {at}: {why}"));
             }
             State::Closed => output.note(Role::Warning, "the server closed the stream"),
             _ => {}

@@ -6,6 +6,7 @@ use sambad_core::{Command, CountryCode};
 use serde_json::Value;
 
 use super::{check_command, check_refusal, text};
+use crate::config::ClientLimits;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, parse};
 use crate::handlers::contacts::AddContact;
@@ -41,7 +42,7 @@ pub fn body(bytes: &[u8]) {
 
 /// A body that is too large is refused before it is read; here it is as good as an empty one.
 fn read<T: JsonBody>(bytes: &[u8]) -> Result<T, ApiError> {
-    parse(if bytes.len() > T::BYTES_MAX { b"" } else { bytes })
+    parse(if bytes.len() > T::bytes_max(&ClientLimits::default()) { b"" } else { bytes })
 }
 
 fn check_reading(command: &Command, body: &Value) {

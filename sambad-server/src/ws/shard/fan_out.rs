@@ -79,7 +79,7 @@ impl<S: Socket> Shard<S> {
         }
         tally.tell(&self.deliveries);
         for (key, sent) in ended {
-            if sent == Sent::Blocked { self.wait_for_socket(key) } else { self.remove(key) }
+            if sent == Sent::Blocked { self.wait_for_socket(key) } else { self.depart(key) }
         }
     }
 }

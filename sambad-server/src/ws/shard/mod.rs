@@ -10,6 +10,7 @@
 mod audience;
 pub(crate) mod census;
 mod fan_out;
+mod farewell;
 mod outbound;
 mod run;
 #[cfg(test)]
@@ -25,14 +26,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use audience::SessionKey;
 use census::Census;
+pub(super) use farewell::Farewell;
 use socket::Socket;
+pub(in crate::ws) use socket::SocketWriteHalf;
 use standing::Standing;
 use turn::{Shard, TurnBounds};
 
@@ -54,7 +56,7 @@ pub(crate) struct Shards {
 
 /// How sessions speak to their shard.
 #[derive(Debug)]
-pub(super) struct ShardHandle<S = OwnedWriteHalf> {
+pub(super) struct ShardHandle<S = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
 }
 
@@ -71,8 +73,8 @@ enum Request<S> {
     Close { key: SessionKey, frames: Vec<u8> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
-    /// End now.
-    Gone { key: SessionKey },
+    /// End now, if it has not ended already, and say what it came to. Once a session.
+    Gone { key: SessionKey, reply: Option<oneshot::Sender<Farewell>> },
     /// Close the session with this id, and say whether it was here.
     Expel { session: Uuid, reply: oneshot::Sender<bool> },
     /// Tell where the sessions furthest behind stand.
@@ -83,7 +85,7 @@ enum Request<S> {
 
 /// A write half with what it is to carry.
 #[derive(Debug)]
-pub(super) struct Opening<S = OwnedWriteHalf> {
+pub(super) struct Opening<S = SocketWriteHalf> {
     pub(super) about: About,
     pub(super) socket: S,
     /// Whole frames that go first.
@@ -95,19 +97,6 @@ pub(super) struct Opening<S = OwnedWriteHalf> {
     pub(super) replaying: bool,
     /// Resolves when the shard has given the session up: with the reason, if the client is to be told one.
     pub(super) notice: oneshot::Sender<CloseReason>,
-    /// Resolves when the session is over.
-    pub(super) farewell: oneshot::Sender<Farewell>,
-}
-
-/// What a session came to, as its shard knows it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Farewell {
-    /// What it asked for last.
-    pub(super) filter: Filter,
-    /// Where it stood.
-    pub(super) cursor: Seq,
-    /// Events that were handed to its socket.
-    pub(super) events: u64,
 }
 
 impl Shards {
@@ -159,7 +148,7 @@ impl Shards {
 }
 
 /// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
-async fn run_or_abort(shard: Shard<OwnedWriteHalf>) {
+async fn run_or_abort(shard: Shard<SocketWriteHalf>) {
     if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
         tracing::error!("shard panicked: the process ends");
         std::process::abort();
@@ -179,7 +168,7 @@ impl<S: Socket> ShardHandle<S> {
         let (key, opened) = oneshot::channel();
         self.requests.send(Request::Open { opening: Box::new(opening), key }).await.ok()?;
         let key = opened.await.ok()?;
-        Some(WriteHalf { requests: self.requests, key })
+        Some(WriteHalf { requests: self.requests, key, ended: false })
     }
 
     async fn expel(&self, session: Uuid) -> bool {
@@ -212,9 +201,11 @@ impl<S: Socket> ShardHandle<S> {
 /// A request waits when the shard has much to do. A shard ends after its sessions: if it is gone, so is the socket that a
 /// request is about.
 #[derive(Debug)]
-pub(super) struct WriteHalf<S: Socket = OwnedWriteHalf> {
+pub(super) struct WriteHalf<S: Socket = SocketWriteHalf> {
     requests: mpsc::Sender<Request<S>>,
     key: SessionKey,
+    /// Whether the shard has been told that this is over.
+    ended: bool,
 }
 
 impl<S: Socket> WriteHalf<S> {
@@ -241,9 +232,22 @@ impl<S: Socket> WriteHalf<S> {
     }
 }
 
+impl<S: Socket> WriteHalf<S> {
+    /// Ends the session at once; what it came to, or nothing when the server is gone.
+    pub(super) async fn end(mut self) -> Option<Farewell> {
+        let (reply, farewell) = oneshot::channel();
+        self.requests.send(Request::Gone { key: self.key, reply: Some(reply) }).await.ok()?;
+        self.ended = true;
+        farewell.await.ok()
+    }
+}
+
 impl<S: Socket> Drop for WriteHalf<S> {
     fn drop(&mut self) {
-        let gone = Request::Gone { key: self.key };
+        if self.ended {
+            return;
+        }
+        let gone = Request::Gone { key: self.key, reply: None };
         if let Err(mpsc::error::TrySendError::Full(gone)) = self.requests.try_send(gone) {
             let requests = self.requests.clone();
             tokio::spawn(async move { requests.send(gone).await });

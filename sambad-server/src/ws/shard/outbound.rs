@@ -8,7 +8,6 @@ use sambad_core::{Filter, Seq};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Farewell;
 use super::run::Run;
 use super::socket::Socket;
 use crate::sessions::About;
@@ -71,8 +70,6 @@ pub(super) struct Outbound<S> {
     pub(super) stuck_since: Option<Instant>,
     /// Tells the reading half how the session ends; dropping it tells that it is over.
     pub(super) notice: Option<oneshot::Sender<CloseReason>>,
-    /// Tells the reading half what the session came to.
-    pub(super) farewell: oneshot::Sender<Farewell>,
     /// Events that were handed over, be it only their first byte.
     pub(super) events: u64,
 }
@@ -84,7 +81,7 @@ impl<S: Socket> Outbound<S> {
         cursor: Seq,
         filter: Filter,
         replaying: bool,
-        (notice, farewell): (oneshot::Sender<CloseReason>, oneshot::Sender<Farewell>),
+        notice: oneshot::Sender<CloseReason>,
     ) -> Self {
         Self {
             about,
@@ -99,7 +96,6 @@ impl<S: Socket> Outbound<S> {
             waiting: None,
             stuck_since: None,
             notice: Some(notice),
-            farewell,
             events: 0,
         }
     }
@@ -218,9 +214,8 @@ mod tests {
                 break;
             }
             let (write_half, mut reader) = small_connection().await;
-            let ((notice, _ended), (farewell, _over)) = (oneshot::channel(), oneshot::channel());
-            let told = (notice, farewell);
-            let mut session = Outbound::new(About::nobody(), write_half, Seq(10), Filter::default(), false, told);
+            let (notice, _ended) = oneshot::channel();
+            let mut session = Outbound::new(About::nobody(), write_half, Seq(10), Filter::default(), false, notice);
             let mut lengths = vec![FRAME; 2_000];
             lengths[0] = first;
             let run = run(&lengths);

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::tls::TlsWriteHalf;
+
 /// The writing half of a byte stream that takes what it can at once.
 pub(in crate::ws) trait Socket: Send + Sync + 'static {
     /// Takes the first bytes of `bytes` and says how many; `WouldBlock` when it takes none now.
@@ -16,6 +18,30 @@ pub(in crate::ws) trait Socket: Send + Sync + 'static {
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+/// The writing half of a session's socket.
+#[derive(Debug)]
+pub(in crate::ws) enum SocketWriteHalf {
+    Plain(OwnedWriteHalf),
+    Tls(TlsWriteHalf),
+}
+
+impl Socket for SocketWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.try_write(bytes),
+            Self::Tls(socket) => socket.try_write(bytes),
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.writable().await,
+            Self::Tls(socket) => socket.writable().await,
+        }
+    }
+}
+
+#[cfg(test)]
 impl Socket for OwnedWriteHalf {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Self::try_write(self, bytes)

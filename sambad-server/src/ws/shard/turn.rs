@@ -1,6 +1,6 @@
 //! What a shard does when it is its turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,12 +56,14 @@ pub(super) struct Shard<S> {
     stall_timeout: Duration,
     pub(super) bounds: TurnBounds,
     /// Write halves that all shards own together.
-    open: Arc<AtomicUsize>,
+    pub(super) open: Arc<AtomicUsize>,
     pub(super) deliveries: Deliveries,
     /// Everything up to here has been fanned out to the live sessions.
     pub(super) position: Seq,
     pub(super) sessions: Sessions<S>,
     pub(super) audience: Audience,
+    /// Sessions that ended before their reading halves: of each, one is on its way to say so.
+    pub(super) departed: HashMap<SessionKey, Farewell>,
     /// Sessions that can go on at once.
     pub(super) ready: VecDeque<SessionKey>,
     /// Sessions whose cursor lies beyond the shard's position: a snapshot they read was ahead of what is announced.
@@ -102,6 +104,7 @@ impl<S: Socket> Shard<S> {
             position,
             sessions: Sessions::with_key(),
             audience: Audience::default(),
+            departed: HashMap::new(),
             ready: VecDeque::new(),
             ahead: Vec::new(),
             blocked: FuturesUnordered::new(),
@@ -192,7 +195,12 @@ impl<S: Socket> Shard<S> {
                     self.give_up(key, CloseReason::Idle);
                 }
             }
-            Request::Gone { key } => self.remove(key),
+            Request::Gone { key, reply } => {
+                let farewell = self.remove(key).or_else(|| self.departed.remove(&key));
+                if let (Some(reply), Some(farewell)) = (reply, farewell) {
+                    let _ = reply.send(farewell);
+                }
+            }
             Request::Expel { session, reply } => {
                 let key = self.sessions.iter().find(|(_, outbound)| outbound.about.id == session).map(|(key, _)| key);
                 if let Some(key) = key {
@@ -212,14 +220,19 @@ impl<S: Socket> Shard<S> {
     }
 
     fn open(&mut self, opening: Opening<S>, opened: oneshot::Sender<SessionKey>) {
-        let Opening { about, socket, greeting, cursor, filter, replaying, notice, farewell } = opening;
-        let mut session = Outbound::new(about, socket, cursor, filter, replaying, (notice, farewell));
+        let Opening { about, socket, greeting, cursor, filter, replaying, notice } = opening;
+        let mut session = Outbound::new(about, socket, cursor, filter, replaying, notice);
         // The greeting is far below the bound of what may wait.
         let _ = session.answer(&greeting);
         let key = self.sessions.insert(session);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.audience.add(key, filter);
-        if opened.send(key).is_ok() { self.advance(key) } else { self.remove(key) }
+        if opened.send(key).is_ok() {
+            self.advance(key);
+        } else {
+            // Nobody speaks for it.
+            self.remove(key);
+        }
     }
 
     fn answer(&mut self, key: SessionKey, frames: &[u8]) {
@@ -248,10 +261,10 @@ impl<S: Socket> Shard<S> {
         match session.flush() {
             Sent::All => {}
             Sent::Blocked => return self.wait_for_socket(key),
-            Sent::Broken => return self.remove(key),
+            Sent::Broken => return self.depart(key),
         }
         match session.phase {
-            Phase::Closing => self.remove(key),
+            Phase::Closing => self.depart(key),
             Phase::Live | Phase::Ahead | Phase::Reading | Phase::Silent => {}
             Phase::Behind if session.cursor < self.position => self.catch_up(key),
             Phase::Behind => self.caught_up(key),
@@ -283,7 +296,7 @@ impl<S: Socket> Shard<S> {
                 self.make_ready(key);
             }
             Sent::Blocked => self.wait_for_socket(key),
-            Sent::Broken => self.remove(key),
+            Sent::Broken => self.depart(key),
         }
     }
 
@@ -366,20 +379,7 @@ impl<S: Socket> Shard<S> {
         // What was asked before the client is told may still be answered with the session's cursor.
         leave_live(session, self.position);
         let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
-        if told { session.phase = Phase::Silent } else { self.remove(key) }
-    }
-
-    pub(super) fn remove(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.remove(key) {
-            self.audience.remove(key, session.filter);
-            let cursor = if session.phase == Phase::Live { self.position } else { session.cursor };
-            // Whoever reads from it may be gone, with its task.
-            let _ = session.farewell.send(Farewell { filter: session.filter, cursor, events: session.events });
-            if let Some(waiting) = session.waiting {
-                waiting.abort();
-            }
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        }
+        if told { session.phase = Phase::Silent } else { self.depart(key) }
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod raw;
 pub(crate) mod scrape;
 pub(crate) mod socket;
 pub(crate) mod source;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;
@@ -48,6 +49,13 @@ impl World {
 
     pub(crate) async fn start_with(config: ServerConfig, limits: Limits) -> Self {
         Self::on(TestServer::start_with(config, limits).await)
+    }
+
+    /// A server over TLS whose certificate is `pem`.
+    pub(crate) async fn secure(config: ServerConfig, limits: Limits, pem: &str) -> Self {
+        let server = TestServer::start_with(config, limits).await;
+        let api = Api::trusting(server.url(), pem);
+        Self { server, api }
     }
 
     /// A server on a database that another one left.

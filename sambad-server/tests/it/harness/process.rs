@@ -102,7 +102,7 @@ impl Process {
                 break url.to_owned();
             }
         };
-        let address = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("the line ends in a URL");
+        let address = url.split_once("://").and_then(|(_, address)| address.parse().ok()).expect("the line ends in a URL");
         Ok(Self { child, address, api: Api::new(&url), printed })
     }
 
@@ -114,8 +114,13 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Sends a signal.
+    pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the process runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("there is a kill command");
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await.expect("there is a kill command");
         assert!(sent.success());
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::{Answer, soon};
@@ -42,6 +42,11 @@ impl Raw {
         // A reset is an end as well.
         let _ = soon("end of the connection", self.stream.read_to_end(&mut rest)).await;
         rest
+    }
+
+    /// Waits for the first bytes that the server sends; nothing when it ends the connection instead.
+    pub(crate) async fn end_or_answer(&mut self) -> Vec<u8> {
+        soon("bytes, or the end of the connection", self.stream.fill_buf()).await.map(<[u8]>::to_vec).unwrap_or_default()
     }
 
     async fn read_answer(&mut self) -> Answer {

@@ -81,8 +81,8 @@ impl Life {
         let socket = FakeSocket(Arc::clone(&link));
         // However long the upgrade takes.
         world.pause().await;
-        let (about, cursor, farewell) = (About::nobody(), cursor.seq, oneshot::channel().0);
-        let opening = Opening { about, socket, greeting, cursor, filter, replaying, notice, farewell };
+        let (about, cursor) = (About::nobody(), cursor.seq);
+        let opening = Opening { about, socket, greeting, cursor, filter, replaying, notice };
         let write = shard.open(opening).await.expect("shards outlive sessions");
         world.conditions.note("opened", link.number, cursor.0);
         Some(Self { world: Arc::clone(world), link, write, given_up, silent: false })
@@ -171,7 +171,9 @@ impl Life {
             Some(CloseReason::Idle) => ("given up: idle", self.silent),
             Some(CloseReason::Stalled) => ("given up: stalled", self.link.is_stalled()),
             Some(CloseReason::Drain { .. }) => ("given up: drain", self.world.conditions.read_failed()),
-            Some(CloseReason::BadFrames | CloseReason::Unauthorized) => panic!("a shard does not read"),
+            Some(CloseReason::BadFrames | CloseReason::RateLimited | CloseReason::Unauthorized) => {
+                panic!("a shard does not read")
+            }
             Some(CloseReason::Forbidden) => panic!("nobody expels anybody here"),
         };
         self.world.conditions.note(what, self.link.number, 0);

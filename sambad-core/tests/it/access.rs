@@ -1,0 +1,124 @@
+//! Who may come in: changes take their turn among writes, and each is kept with its entry in the audit log.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use sambad_core::access::{AccessChange, AccessOutcome, Actor, AuditAction};
+use sambad_core::{Error, Limits, Timestamp, maintenance};
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::harness::{Core, login, user_id};
+
+fn actor() -> Actor {
+    Actor { name: "test".into(), remote: "127.0.0.1".into() }
+}
+
+fn note(subject: &str) -> AccessChange {
+    AccessChange::Note { action: AuditAction::TokenCreated, subject: subject.into() }
+}
+
+fn soon() -> Timestamp {
+    Timestamp::now().plus(Duration::from_secs(600))
+}
+
+/// Goal: changes and writes that come together all take effect, whatever their order, and none waits for the others to end.
+/// Method: two hundred of each in turn, in batches of up to three; the audit log has every change once, in a chain that holds.
+#[tokio::test]
+async fn changes_take_their_turn_among_writes() {
+    let core = Core::start(Limits { batch_commands_max: 3, ..Limits::default() }).await;
+    let pairs = (0..200).map(|i| {
+        let subject = i.to_string();
+        let sambad = &core.sambad;
+        async move { join(sambad.execute(login(i), None), sambad.change_access(note(&subject), actor())).await }
+    });
+    for (written, changed) in join_all(pairs).await {
+        assert!(written.is_ok() && matches!(changed, Ok(AccessOutcome::Done)), "{written:?} {changed:?}");
+    }
+    assert_eq!(core.sambad.bounds().head.0, 200);
+    let entries = core.sambad.audit(i64::MAX, 500).await.unwrap().value;
+    let mut subjects: Vec<u64> = entries.iter().map(|entry| entry.subject.parse().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, (0..200).collect::<Vec<_>>());
+    let mut before = String::new();
+    for (entry, n) in entries.iter().rev().zip(1..) {
+        assert_eq!((entry.n, entry.hash_after(&before)), (n, entry.hash.clone()));
+        before.clone_from(&entry.hash);
+    }
+    core.stop().await;
+}
+
+/// Goal: what was accepted before a shutdown is carried out, what comes later is refused. Method: changes queued, and the
+/// shutdown asked for before any is awaited.
+#[tokio::test]
+async fn a_shutdown_keeps_what_was_accepted() {
+    let core = Core::start(Limits::default()).await;
+    let accepted = join_all((0..20).map(|i| core.sambad.change_access(note(&i.to_string()), actor())));
+    let (results, ()) = join(accepted, core.sambad.shutdown()).await;
+    assert!(results.iter().all(|result| matches!(result, Ok(AccessOutcome::Done))), "{results:?}");
+    let late = core.sambad.change_access(note("late"), actor()).await;
+    assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
+    core.stop().await;
+}
+
+/// Goal: a change that cannot be stored leaves nothing behind, not even half of it, and the next one works. Method: a second
+/// connection holds the write lock beyond the busy timeout.
+#[tokio::test]
+async fn a_change_that_fails_leaves_nothing() {
+    let core = Core::start(Limits::default()).await;
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", core.path().display())).await.unwrap();
+    sqlx::query("begin immediate").execute(&mut other).await.unwrap();
+    let add = AccessChange::AddAdmin { email: "a@example.com".into(), password_hash: "x".into() };
+    let refused = core.sambad.change_access(add.clone(), actor()).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    sqlx::query("rollback").execute(&mut other).await.unwrap();
+    assert_eq!(core.sambad.admin("a@example.com").await.unwrap(), None);
+    assert!(core.sambad.audit(i64::MAX, 10).await.unwrap().value.is_empty());
+    assert_eq!(core.sambad.change_access(add, actor()).await.unwrap(), AccessOutcome::Done);
+    assert_eq!(core.sambad.audit(i64::MAX, 10).await.unwrap().value.len(), 1);
+    core.stop().await;
+}
+
+/// Goal: who writes beside the server neither breaks its log nor the chain. Method: the command line's way and the server's
+/// in turn, with writes between; then the examination.
+#[tokio::test]
+async fn the_command_line_writes_beside_the_server() {
+    let core = Core::start(Limits::default()).await;
+    let url = format!("sqlite:{}", core.path().display());
+    for i in 0..10 {
+        core.sambad.execute(login(i), None).await.unwrap();
+        let beside = maintenance::change_access(&url, &note(&format!("beside {i}")), &actor()).await.unwrap();
+        let within = core.sambad.change_access(note(&format!("within {i}")), actor()).await.unwrap();
+        assert_eq!((beside, within), (AccessOutcome::Done, AccessOutcome::Done));
+    }
+    let entries = core.sambad.audit(i64::MAX, 100).await.unwrap().value;
+    assert_eq!(entries.len(), 20);
+    let findings = maintenance::check(&url).await.unwrap();
+    assert!(findings.iter().all(|finding| finding.advice.is_empty()), "{findings:#?}");
+    core.stop().await;
+}
+
+/// Goal: what has ended does not pile up, and what is in force stays. Method: families and revocations that end at once, and
+/// ones that do not; then so many changes that all of the former must have gone.
+#[tokio::test]
+async fn what_has_ended_goes() {
+    let core = Core::start(Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    let past = Timestamp::now();
+    for i in 0..40 {
+        for (name, expires_at) in [("past", past), ("future", soon())] {
+            let digest = format!("{name} {i}");
+            let start = AccessChange::StartFamily { user, family: digest.clone(), digest: digest.clone(), expires_at };
+            core.sambad.change_access(start, actor()).await.unwrap();
+            core.sambad.change_access(AccessChange::Revoke { id: format!("id {digest}"), expires_at }, actor()).await.unwrap();
+        }
+    }
+    core.sambad.change_access(note("one more"), actor()).await.unwrap();
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", core.path().display())).await.unwrap();
+    for table in ["refresh_tokens", "revocations"] {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        let left: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(left, 40, "{table}");
+    }
+    core.stop().await;
+}

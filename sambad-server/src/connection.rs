@@ -1,0 +1,188 @@
+//! One connection: TLS if there is a certificate, then HTTP/1.1, or HTTP/2 if a client over TLS asks for it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::limits::CountedConnection;
+use crate::router::AppState;
+use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
+use crate::tls::H2;
+
+/// Requests that one HTTP/2 connection may have open at a time.
+const H2_STREAMS_MAX: u32 = 100;
+/// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What all connections need.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) router: Router,
+    pub(crate) state: AppState,
+    /// Every task of every connection.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when connections are to end after the requests in progress.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Entrance {
+    /// Serves one connection; when the server closes it ends after the requests in progress.
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, counted: CountedConnection) {
+        if let Err(error) = self.try_serve(stream, peer, counted).await {
+            tracing::debug!(error = &*error, "connection broke");
+        }
+    }
+
+    async fn try_serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        counted: CountedConnection,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // Frames are whole messages: waiting for more to fill a segment only delays them.
+        stream.set_nodelay(true)?;
+        let limits = &self.state.config.clients;
+        let patience =
+            Patience { stall: self.state.config.stall_timeout, head: limits.header_timeout, idle: limits.idle_timeout };
+        let requests = Arc::new(Requests::default());
+        let Some(tls) = &self.state.config.tls else {
+            let stream = StallGuard::new(Stream::Plain(stream), patience, counted);
+            return Ok(self.http1(stream.with_heads(Arc::clone(&requests)), peer, requests).await?);
+        };
+        let handshake = tokio::select! {
+            handshake = timeout(limits.handshake_timeout, tls.accept(stream)) => handshake,
+            () = self.closing.cancelled() => return Ok(()),
+        };
+        let stream = handshake.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"))??;
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+        let stream = StallGuard::new(Stream::Tls(Box::new(stream)), patience, counted);
+        if h2 {
+            self.http2(stream, peer, requests, patience).await?;
+        } else {
+            self.http1(stream.with_heads(Arc::clone(&requests)), peer, requests).await?;
+        }
+        Ok(())
+    }
+
+    async fn http1(&self, stream: StallGuard, peer: SocketAddr, requests: Arc<Requests>) -> hyper::Result<()> {
+        let connection = http1::Builder::new()
+            // The stream has a timer for each of what this one would cover together.
+            .header_read_timeout(None)
+            .max_buf_size(self.state.config.clients.header_bytes_max)
+            .serve_connection(TokioIo::new(stream), service_fn(|request| self.answer(request, peer, &requests)))
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn http2(
+        &self,
+        stream: StallGuard,
+        peer: SocketAddr,
+        requests: Arc<Requests>,
+        patience: Patience,
+    ) -> hyper::Result<()> {
+        let header_bytes_max = u32::try_from(self.state.config.clients.header_bytes_max).unwrap_or(u32::MAX);
+        let connection = http2::Builder::new(Tracked(self.tasks.clone()))
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS_MAX)
+            .max_header_list_size(header_bytes_max)
+            .keep_alive_interval(H2_PING_INTERVAL)
+            .keep_alive_timeout(H2_PING_INTERVAL)
+            .serve_connection(TokioIo::new(stream), service_fn(|request| self.answer(request, peer, &requests)));
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                return connection.await;
+            }
+            () = idle(&requests, patience.idle) => connection.as_mut().graceful_shutdown(),
+        }
+        // Whoever has nothing to ask and does not go either is left behind.
+        timeout(patience.head, connection).await.unwrap_or(Ok(()))
+    }
+
+    /// Answers a request, which carries the address of its client and counts as open until its answer has gone.
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        requests: &Arc<Requests>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
+        let open = requests.begin();
+        let client = self.state.doorkeeper.proxies.client(peer, request.headers());
+        request.extensions_mut().insert(client);
+        // A router is always ready.
+        let answer = self.router.clone().call(request);
+        async move { answer.await.map(|response| response.map(|body| Answer { body, _open: open })) }
+    }
+}
+
+/// Resolves when no request was open or begun for a whole `interval`.
+async fn idle(requests: &Requests, interval: Duration) {
+    loop {
+        let begun = requests.begun();
+        sleep(interval).await;
+        if !requests.any_open() && requests.begun() == begun {
+            return;
+        }
+    }
+}
+
+/// The body of an answer, whose request is open as long as there is more of it.
+#[derive(Debug)]
+struct Answer {
+    body: Body,
+    _open: OpenRequest,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Runs the requests of an HTTP/2 connection as tasks that the server waits for when it ends.
+#[derive(Debug, Clone)]
+struct Tracked(TaskTracker);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

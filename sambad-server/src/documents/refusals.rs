@@ -1,0 +1,100 @@
+//! Which refusals there are, by status: what `error` makes of failures.
+
+/// Statuses with the codes that a body of that status can have, and when it comes.
+pub(super) const REFUSALS: [(u16, &[&str], &str); 14] = [
+    (
+        400,
+        &["invalid_json", "invalid_field", "invalid_id", "invalid_phone", "self_contact"],
+        "The request says what it must not.",
+    ),
+    (401, &["unauthorized"], "Credentials are missing, or not valid."),
+    (403, &["forbidden"], "The caller may not do this."),
+    (404, &["not_found", "user_not_found", "contact_not_found"], "There is no such thing."),
+    (405, &["method_not_allowed"], "The path has other methods."),
+    (408, &["request_timeout"], "The body did not arrive in time."),
+    (410, &["cursor_gone"], "The position cannot be served: reload state, then go on from `Sambad-Cursor`."),
+    (413, &["body_too_large"], "The body is too large."),
+    (415, &["unsupported_media_type"], "The body is not application/json, or is compressed."),
+    (422, &["idempotency_key_reused"], "The key came before with another request."),
+    (426, &["upgrade_required"], "This is for WebSockets."),
+    (429, &["rate_limited"], "Too much at once; come back after `Retry-After`."),
+    (500, &["internal"], "The server failed."),
+    (503, &["unavailable", "overloaded"], "Not now; come back after `Retry-After`."),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use sambad_core::{ContactId, Error, ResyncReason};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::error::ApiError;
+
+    /// One failure of each sort; the compiler asks for new ones of the server's here.
+    fn failures() -> Vec<ApiError> {
+        let core = [
+            Error::InvalidPhone { field: "phone" },
+            Error::InvalidId { field: "id" },
+            Error::field("name", "too long"),
+            Error::SelfContact,
+            Error::UserNotFound { role: "user" },
+            Error::ContactNotFound { id: ContactId::new(Uuid::nil()) },
+            Error::IdempotencyKeyReused,
+            Error::CursorGone { reason: ResyncReason::EpochChanged },
+            Error::Overloaded,
+            Error::Unavailable(None),
+            Error::OutcomeUnknown(None),
+            Error::Internal { what: "x".into(), source: None },
+        ];
+        let own = [
+            ApiError::InvalidJson("x".into()),
+            ApiError::NoSuchPath,
+            ApiError::MethodNotAllowed,
+            ApiError::RequestTimeout,
+            ApiError::BodyTooLarge { max: 1 },
+            ApiError::UnsupportedMediaType,
+            ApiError::UpgradeRequired("x"),
+            ApiError::TooManySessions,
+            ApiError::NoSuchSession,
+            ApiError::Draining,
+            ApiError::Unauthorized("x"),
+            ApiError::Forbidden("x"),
+            ApiError::RateLimited { retry_after: Duration::ZERO },
+            ApiError::TooManyHandshakes { retry_after: Duration::ZERO },
+            ApiError::Compressed,
+        ];
+        for error in &own {
+            match error {
+                ApiError::Core(_)
+                | ApiError::InvalidJson(_)
+                | ApiError::NoSuchPath
+                | ApiError::MethodNotAllowed
+                | ApiError::RequestTimeout
+                | ApiError::BodyTooLarge { .. }
+                | ApiError::UnsupportedMediaType
+                | ApiError::UpgradeRequired(_)
+                | ApiError::TooManySessions
+                | ApiError::NoSuchSession
+                | ApiError::Draining
+                | ApiError::Unauthorized(_)
+                | ApiError::Forbidden(_)
+                | ApiError::TooManyHandshakes { .. }
+                | ApiError::Compressed
+                | ApiError::RateLimited { .. } => {}
+            }
+        }
+        core.into_iter().map(ApiError::from).chain(own).collect()
+    }
+
+    /// Goal: the document has every refusal and no other. Method: status and code of one failure of each sort.
+    #[test]
+    fn every_refusal_is_documented() {
+        let documented: BTreeSet<(u16, &str)> =
+            REFUSALS.iter().flat_map(|(status, codes, _)| codes.iter().map(|code| (*status, *code))).collect();
+        let made: BTreeSet<(u16, &str)> = failures().iter().map(|error| (error.status().as_u16(), error.code())).collect();
+        assert_eq!(documented, made);
+    }
+}
