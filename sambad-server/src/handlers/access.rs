@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
-use sambad_core::access::{AccessChange, AccessOutcome};
+use sambad_core::access::{AccessChange, AccessOutcome, Actor};
 use sambad_core::{Error, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -202,7 +202,9 @@ pub(crate) async fn login_admin(
     };
     let (cookie, expires_at) = (new_secret()?, Timestamp::now().plus(auth.config.admin_session_ttl));
     let change = AccessChange::LoginAdmin { email: email.clone(), password_hash, digest: digest(&cookie), expires_at };
-    if state.sambad.change_access(change, caller.actor()).await? != AccessOutcome::Done {
+    // The password was right: from here on it is known who acts.
+    let actor = Actor { name: email.clone(), ..caller.actor() };
+    if state.sambad.change_access(change, actor).await? != AccessOutcome::Done {
         return Err(WRONG);
     }
     let mut response = secret(LoggedIn { email, expires_at });

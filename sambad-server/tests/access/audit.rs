@@ -33,7 +33,7 @@ async fn what_matters_is_kept() {
     let expected = [
         ("admin_added", "test"),
         ("login_failed", "anonymous"),
-        ("admin_logged_in", "anonymous"),
+        ("admin_logged_in", ADMIN),
         ("user_logged_in", "backend"),
         ("messages_read", ADMIN),
         ("refresh_token_reused", "anonymous"),

@@ -1,4 +1,5 @@
 //! Who may come in, and who may do what: over real sockets, by every way to say who one is.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod accounts;
 mod audit;
