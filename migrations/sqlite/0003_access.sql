@@ -2,11 +2,21 @@
 create table admins (
     email text primary key,
     password_hash text not null,
-    created_at integer not null,
-    -- Failed logins since the last good one, and until when the account refuses every login.
-    failures integer not null default 0,
-    locked_until integer not null default 0
+    created_at integer not null
 ) strict, without rowid;
+
+-- Failed logins in a row at an account from a network, and until when that network may try no more; under the empty account,
+-- those at accounts that there are not. Others are not locked out by a stranger's guesses.
+create table login_failures (
+    email text not null,
+    network text not null,
+    failures integer not null,
+    locked_until integer not null,
+    last_at integer not null,
+    primary key (email, network)
+) strict, without rowid;
+
+create index login_failures_by_age on login_failures (last_at);
 
 create table admin_sessions (
     digest text primary key,
@@ -27,6 +37,7 @@ create table refresh_tokens (
 ) strict, without rowid;
 
 create index refresh_tokens_by_family on refresh_tokens (family);
+create index refresh_tokens_by_user on refresh_tokens (user_id, expires_at);
 create index refresh_tokens_by_expiry on refresh_tokens (expires_at);
 
 -- Ids of tokens, families and cookies that are refused from now on. n never comes twice: servers read on from the last.

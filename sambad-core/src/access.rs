@@ -11,12 +11,18 @@ use sha2::{Digest as _, Sha256};
 use crate::id::UserId;
 use crate::time::Timestamp;
 
-/// Failed logins in a row after which an account is locked.
+/// Failed logins in a row, at one account from one network, after which that network may try no more for a while.
 pub const LOGIN_FAILURES_MAX: i64 = 5;
-/// How long an account is locked first; each further failure doubles it.
+/// How long it may not first; each further failure doubles it.
 pub const LOCK_MIN: Duration = Duration::from_secs(30);
-/// How long an account is locked at most.
+/// How long it may not at most.
 pub const LOCK_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long a failure counts.
+pub const FAILURE_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long a refresh token that was used up is remembered: if it comes again within that time, its family is revoked.
+pub const USED_UP_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Families of refresh tokens of one user, at most: with another login the one that would end first is dropped.
+pub const FAMILIES_MAX: u32 = 20;
 
 /// Who asks for a change, as the audit log names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +54,19 @@ pub enum AccessChange {
         email: String,
         /// The hash that the password was compared with.
         password_hash: String,
+        /// From where; as long as it may not try, it is refused.
+        network: String,
         /// Of the cookie.
         digest: String,
         /// When the session ends.
         expires_at: Timestamp,
     },
-    /// The password was wrong, the account locked or unknown.
+    /// The password was wrong, the network may not try, or there is no such account.
     FailLogin {
-        /// What was given as the account.
-        email: String,
+        /// The account, if there is one.
+        email: Option<String>,
+        /// From where.
+        network: String,
     },
     /// End an admin's session.
     LogoutAdmin {
@@ -108,7 +118,7 @@ pub enum AccessOutcome {
     Done,
     /// There is no such account, session or token, or it has ended.
     Unknown,
-    /// The account refuses logins for now.
+    /// The network may not try for now.
     Locked,
     /// The token was used up; the next one stands.
     Refreshed {
@@ -140,12 +150,8 @@ pub enum AuditAction {
     AdminLoggedOut,
     /// A login failed.
     LoginFailed,
-    /// A login failed since its account is locked.
-    LoginLocked,
     /// A user logged in.
     UserLoggedIn,
-    /// A user logged out.
-    UserLoggedOut,
     /// A refresh token came twice, and its family was revoked.
     RefreshTokenReused,
     /// A token was made at the command line.
@@ -154,6 +160,8 @@ pub enum AuditAction {
     TokenRevoked,
     /// An admin read messages.
     MessagesRead,
+    /// An admin read events, or opened a stream of them: messages are among them.
+    EventsRead,
     /// An admin closed a session.
     SessionClosed,
 }
@@ -168,13 +176,12 @@ impl AuditAction {
             Self::AdminLoggedIn => "admin_logged_in",
             Self::AdminLoggedOut => "admin_logged_out",
             Self::LoginFailed => "login_failed",
-            Self::LoginLocked => "login_locked",
             Self::UserLoggedIn => "user_logged_in",
-            Self::UserLoggedOut => "user_logged_out",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",
             Self::MessagesRead => "messages_read",
+            Self::EventsRead => "events_read",
             Self::SessionClosed => "session_closed",
         }
     }
@@ -229,7 +236,7 @@ pub struct Admin {
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Until when it refuses every login.
+    /// Until when whoever was asked about may not try; of a list, until when anybody may not.
     pub locked_until: Timestamp,
 }
 
@@ -244,7 +251,7 @@ pub struct Revocation {
     pub expires_at: Timestamp,
 }
 
-/// How long an account is locked after so many failures in a row.
+/// How long a network may not try after so many failures in a row.
 #[must_use]
 pub fn lock_time(failures: i64) -> Duration {
     let Ok(beyond) = u32::try_from(failures - LOGIN_FAILURES_MAX) else { return Duration::ZERO };

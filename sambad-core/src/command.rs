@@ -141,11 +141,11 @@ impl IdempotencyKey {
         }
     }
 
-    /// The same key as one of this user's: others may use it for something else.
+    /// The same key as one of this caller's: others may use it for something else.
     #[must_use]
-    pub fn of(self, user: UserId) -> Self {
+    pub fn of(self, caller: &str) -> Self {
         // A line break is in no key that a caller can choose.
-        Self { key: format!("{user}\n{}", self.key), ..self }
+        Self { key: format!("{caller}\n{}", self.key), ..self }
     }
 
     pub(crate) fn key(&self) -> &str {

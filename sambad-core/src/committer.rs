@@ -29,6 +29,8 @@ use crate::store::{Committed, Request, Writer};
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Time given to batches for each unit of time that trimming took.
 const TRIM_PAUSE_FACTOR: u32 = 4;
+/// Changes of who may come in that one transaction makes, at most.
+const ACCESS_CHANGES_MAX: usize = 64;
 /// Pause after a portion that took no time to speak of.
 const TRIM_PAUSE_MIN: Duration = Duration::from_millis(1);
 
@@ -48,7 +50,7 @@ pub(crate) struct Write {
     pub(crate) queued: OwnedSemaphorePermit,
 }
 
-/// A change of who may come in: rare, and a transaction of its own.
+/// A change of who may come in: rare, and never in one transaction with commands.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) change: AccessChange,
@@ -60,8 +62,8 @@ pub(crate) struct Access {
 #[derive(Debug)]
 pub(crate) struct Committer {
     jobs: mpsc::Receiver<Job>,
-    /// Came while a batch was gathered, and has the next turn.
-    next: Option<Access>,
+    /// Came while others of another sort were gathered, and has the next turn.
+    next: Option<Job>,
     writer: Writer,
     log: Arc<Log>,
     limits: Limits,
@@ -129,8 +131,8 @@ impl Committer {
 
     /// Waits for the first job of a batch, or until upkeep is due.
     async fn wait(&mut self, stop: &CancellationToken) -> Turn {
-        if let Some(access) = self.next.take() {
-            return Turn::Access(access);
+        if let Some(next) = self.next.take() {
+            return Some(next).into();
         }
         if !self.jobs.is_closed() {
             if self.trim_due <= Instant::now() || self.writer.write_back_is_due() {
@@ -209,22 +211,47 @@ impl Committer {
     fn next_write(&mut self) -> Option<Write> {
         match self.jobs.try_recv().ok()? {
             Job::Write(write) => Some(write),
-            Job::Access(access) => {
+            access @ Job::Access(_) => {
                 self.next = Some(access);
                 None
             }
         }
     }
 
-    async fn change_access(&mut self, access: Access) {
-        let Access { change, actor, reply } = access;
-        let result = self.writer.change_access(&change, &actor).await;
-        match &result {
-            Ok(_) => self.outage.over(),
-            Err(error) => self.outage.noticed(error, 1),
+    /// The next change, if one waits before anything else.
+    fn next_access(&mut self) -> Option<Access> {
+        match self.jobs.try_recv().ok()? {
+            Job::Access(access) => Some(access),
+            write @ Job::Write(_) => {
+                self.next = Some(write);
+                None
+            }
         }
-        // As in a batch: the change stands whether or not anybody waits for the answer.
-        let _ = reply.send(result);
+    }
+
+    /// Makes what waits of changes in one transaction: many at once cost writers one commit.
+    async fn change_access(&mut self, first: Access) {
+        let (mut changes, mut replies) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(Access { change, actor, reply }) = next {
+            changes.push((change, actor));
+            replies.push(reply);
+            next = if changes.len() < ACCESS_CHANGES_MAX { self.next_access() } else { None };
+        }
+        let results: Vec<_> = match self.writer.change_access(&changes).await {
+            Ok(outcomes) => {
+                self.outage.over();
+                outcomes.into_iter().map(Ok).collect()
+            }
+            Err(error) => {
+                self.outage.noticed(&error, changes.len());
+                refuse_all(&error, changes.len())
+            }
+        };
+        for (reply, result) in replies.into_iter().zip(results) {
+            // As in a batch: the change stands whether or not anybody waits for the answer.
+            let _ = reply.send(result);
+        }
     }
 
     /// Does what is due. What fails is tried again a second later.
@@ -273,7 +300,7 @@ impl Committer {
 }
 
 /// Answers a whole batch with the same failure; its causes are for the server's own log.
-fn refuse_all(error: &Error, count: usize) -> Vec<Result<Receipt, Error>> {
+fn refuse_all<T>(error: &Error, count: usize) -> Vec<Result<T, Error>> {
     let again = || match error {
         Error::OutcomeUnknown(_) => Error::OutcomeUnknown(None),
         Error::Internal { what, .. } => Error::Internal { what: what.clone(), source: None },

@@ -64,7 +64,7 @@ pub async fn restore(file: &std::path::Path, database: &str) -> Result<LogBounds
 ///
 /// # Cancel safety
 /// Done wholly or not at all.
-pub async fn change_access(database: &str, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+pub async fn change_access(database: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
     store::change_access(database, change, actor).await
 }
 

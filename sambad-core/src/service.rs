@@ -180,12 +180,21 @@ impl Sambad {
         answer.await.map_err(|_| Error::OutcomeUnknown(None))?
     }
 
-    /// Reads an admin's account.
+    /// Reads an admin's account, and until when `network` may not try to log in to it.
     ///
     /// # Errors
     /// As [`Sambad::user`].
-    pub async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
-        self.shared.store.admin(email).await
+    pub async fn admin(&self, email: &str, network: &str) -> Result<Option<Admin>, Error> {
+        self.shared.store.admin(email, network).await
+    }
+
+    /// Whether there is a refresh token with this digest, used up or not: asked before the committer is, which strangers must
+    /// not keep busy.
+    ///
+    /// # Errors
+    /// As [`Sambad::user`].
+    pub async fn knows_refresh_token(&self, digest: &str) -> Result<bool, Error> {
+        self.shared.store.knows_refresh_token(digest).await
     }
 
     /// Reads whose session the cookie with this digest is, and when it ends; `None` if it has.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::auth::Principal;
+use crate::auth::{Principal, Role};
 use crate::config::ClientLimits;
 use crate::error::{ApiError, brief};
 use crate::object::Object;
@@ -131,10 +131,10 @@ fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>,
     // Bytes that are no ASCII become U+FFFD, which no key may contain.
     let key = String::from_utf8_lossy(value.as_bytes()).into_owned();
     let key = IdempotencyKey::new(key, digest.into())?;
-    // Two users may choose the same one, and neither learns of the other's.
-    let user = parts.extensions.get::<Principal>().and_then(|principal| principal.user);
-    Ok(Some(match user {
-        Some(user) => key.of(user),
+    // Two people may choose the same one, and neither learns of the other's; services act for everybody.
+    let principal = parts.extensions.get::<Principal>().filter(|principal| !principal.has(Role::Service));
+    Ok(Some(match principal {
+        Some(principal) => key.of(&principal.subject),
         None => key,
     }))
 }

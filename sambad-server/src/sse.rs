@@ -13,11 +13,12 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use sambad_core::access::AuditAction;
 use sambad_core::{After, Cursor, Delivery, Error, Event, Subscription, UserId};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::auth::Pass;
+use crate::auth::{Caller, Pass};
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
@@ -50,6 +51,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 )]
 pub(crate) async fn stream(
     State(state): State<AppState>,
+    caller: Caller,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
     extensions: Extensions,
@@ -64,6 +66,7 @@ pub(crate) async fn stream(
     let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
     let permit = state.session_permit(&extensions)?;
+    caller.note_reading(AuditAction::EventsRead, filter.user, &state.sambad).await?;
     let place = state.sessions.place(permit, Transport::Sse, about, filter, state.sambad.bounds().head);
     let subscription = state.sambad.subscribe(after, filter).await?;
     let cursor = subscription.cursor();

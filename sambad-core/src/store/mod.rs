@@ -196,7 +196,7 @@ pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> 
     sqlite::restore(file, &sqlite::path(url)?).await
 }
 
-pub(crate) async fn change_access(url: &str, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+pub(crate) async fn change_access(url: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
     sqlite::change(&sqlite::path(url)?, change, actor).await
 }
 
@@ -217,12 +217,12 @@ impl Writer {
         dispatch!(self, writer => writer.commit(requests, clock))
     }
 
-    /// Changes who may come in, with its entry in the audit log.
+    /// Changes who may come in, with the entries in the audit log, in one transaction.
     ///
     /// # Errors
     /// As [`Writer::commit`].
-    pub(crate) async fn change_access(&mut self, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
-        dispatch_rows!(self, writer => writer.change_access(change, actor, Timestamp::now()))
+    pub(crate) async fn change_access(&mut self, changes: &[(AccessChange, Actor)]) -> Result<Vec<AccessOutcome>, Error> {
+        dispatch_rows!(self, writer => writer.change_access(changes, Timestamp::now()))
     }
 
     /// Deletes a portion of the oldest events that `retention` does not keep; `None` when it keeps all that are stored.
@@ -311,13 +311,17 @@ impl Store {
         dispatch_rows!(self, store => store.analytics(now))
     }
 
-    pub(crate) async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
-        dispatch_rows!(self, store => store.admin(email))
+    pub(crate) async fn admin(&self, email: &str, network: &str) -> Result<Option<Admin>, Error> {
+        dispatch_rows!(self, store => store.admin(email, network))
     }
 
     /// The account of the session whose cookie has this digest, and when it ends.
     pub(crate) async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
         dispatch_rows!(self, store => store.admin_session(digest, Timestamp::now()))
+    }
+
+    pub(crate) async fn knows_refresh_token(&self, digest: &str) -> Result<bool, Error> {
+        dispatch_rows!(self, store => store.knows_refresh_token(digest, Timestamp::now()))
     }
 
     /// Reads revocations after `n`, in their order.

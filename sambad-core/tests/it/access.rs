@@ -72,7 +72,7 @@ async fn a_change_that_fails_leaves_nothing() {
     let refused = core.sambad.change_access(add.clone(), actor()).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     sqlx::query("rollback").execute(&mut other).await.unwrap();
-    assert_eq!(core.sambad.admin("a@example.com").await.unwrap(), None);
+    assert_eq!(core.sambad.admin("a@example.com", "").await.unwrap(), None);
     assert!(core.sambad.audit(i64::MAX, 10).await.unwrap().value.is_empty());
     assert_eq!(core.sambad.change_access(add, actor()).await.unwrap(), AccessOutcome::Done);
     assert_eq!(core.sambad.audit(i64::MAX, 10).await.unwrap().value.len(), 1);
@@ -87,7 +87,7 @@ async fn the_command_line_writes_beside_the_server() {
     let url = format!("sqlite:{}", core.path().display());
     for i in 0..10 {
         core.sambad.execute(login(i), None).await.unwrap();
-        let beside = maintenance::change_access(&url, &note(&format!("beside {i}")), &actor()).await.unwrap();
+        let beside = maintenance::change_access(&url, note(&format!("beside {i}")), actor()).await.unwrap();
         let within = core.sambad.change_access(note(&format!("within {i}")), actor()).await.unwrap();
         assert_eq!((beside, within), (AccessOutcome::Done, AccessOutcome::Done));
     }

@@ -151,8 +151,8 @@ impl Claims {
         let verified = self.phone_number_verified.unwrap_or(by_phone);
         let phone = self.phone_number.filter(|_| verified).and_then(|phone| Phone::parse(&phone, &CountryCode::default()).ok());
         let mut roles = self.sambad_roles;
-        // Without the user it is about, that role would not be confined.
-        roles.retain(|role| *role != Role::User);
+        // Without the user it is about, that role would not be confined; with one, no other role is taken.
+        roles.retain(|role| *role != Role::User && self.sambad_user.is_none());
         if self.sambad_user.is_some() {
             roles.push(Role::User);
         }
@@ -161,7 +161,7 @@ impl Claims {
             subject: self.sub.into(),
             user: self.sambad_user,
             verified_phone: phone,
-            ids: vec![self.jti.unwrap_or_else(|| super::digest(token)).into()],
+            ids: vec![self.jti.unwrap_or_else(|| super::token_digest(token)).into()],
             expires_at: Timestamp::from_micros(self.exp.saturating_mul(1_000_000)),
         }
     }
@@ -185,7 +185,11 @@ impl Source {
     async fn read(&self) -> anyhow::Result<Keys> {
         let bytes = match self {
             Self::File(path) => tokio::fs::read(path).await.with_context(|| format!("cannot read {}", path.display()))?,
-            Self::Address(client, url) => fetch(client, url).await.with_context(|| format!("cannot get {url}"))?,
+            Self::Address(client, url) => {
+                // Without its query, which may be a secret.
+                let place = url.as_str().split(['?', '#']).next().unwrap_or_default();
+                fetch(client, url).await.with_context(|| format!("cannot get {place}"))?
+            }
         };
         let set: JwkSet = serde_json::from_slice(&bytes).context("not a set of keys (RFC 7517)")?;
         Ok(set.keys.iter().filter_map(usable).collect())
@@ -193,7 +197,8 @@ impl Source {
 }
 
 async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> anyhow::Result<Vec<u8>> {
-    let mut response = client.get(url.clone()).send().await?.error_for_status()?;
+    let response = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
+    let mut response = response.map_err(reqwest::Error::without_url)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         bytes.extend_from_slice(&chunk);

@@ -67,6 +67,11 @@ pub struct TokenConfig {
 }
 
 impl TokenConfig {
+    /// How long anything may live that a login began.
+    pub(crate) fn longest_ttl(&self) -> Duration {
+        self.token_ttl.max(self.refresh_ttl)
+    }
+
     /// The defaults with the keys in `key_file`.
     #[must_use]
     pub fn new(key_file: impl Into<PathBuf>) -> Self {
@@ -163,6 +168,11 @@ pub(crate) fn new_secret() -> Result<String, sambad_core::Error> {
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| sambad_core::Error::Internal { what: "no randomness for a secret".into(), source: None })?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// What a token without an id is known by: all of it but the signature, which can be written in more than one way.
+pub(crate) fn token_digest(token: &str) -> String {
+    digest(token.rsplit_once('.').map_or(token, |(signed, _)| signed))
 }
 
 /// What is stored of a secret: it has all the randomness that it needs, so that a plain hash says nothing about it.

@@ -1,12 +1,13 @@
 //! On whose behalf a request is made.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use clap::ValueEnum;
-use sambad_core::access::Actor;
+use sambad_core::access::{AccessChange, Actor, AuditAction};
 use sambad_core::{Phone, Sambad, Timestamp, UserId, UserRef};
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +106,30 @@ impl Caller {
     }
 
     /// Whether it reads as an operator, which the audit log tells of.
-    pub(crate) fn is_admin(&self) -> bool {
+    fn is_admin(&self) -> bool {
         self.principal.as_ref().is_some_and(|principal| principal.user.is_none() && principal.has(Role::Admin))
+    }
+
+    /// What failed logins are counted under: the address, of IPv6 the network that one customer has.
+    pub(crate) fn network(&self) -> String {
+        match self.remote.parse() {
+            Ok(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+            _ => self.remote.clone(),
+        }
+    }
+
+    /// Writes into the audit log that an operator reads what `user`, or everybody, wrote: before it is handed out, as what
+    /// cannot be told is not read.
+    pub(crate) async fn note_reading(&self, action: AuditAction, user: Option<UserId>, sambad: &Sambad) -> Result<(), ApiError> {
+        if !self.is_admin() {
+            return Ok(());
+        }
+        let subject = user.map_or_else(|| "all users".to_owned(), |user| user.to_string());
+        sambad.change_access(AccessChange::Note { action, subject }, self.actor()).await?;
+        Ok(())
     }
 
     /// As the audit log names it.

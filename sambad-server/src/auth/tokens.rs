@@ -98,7 +98,12 @@ impl Tokens {
     /// Verifies a token that names `key`.
     pub(crate) fn verify(&self, token: &str, key: &Key) -> Result<Principal, jsonwebtoken::errors::Error> {
         let claims = decode::<Claims>(token, &key.verifies, &self.validation)?.claims;
-        let user = claims.roles.contains(&Role::User).then(|| claims.sub.parse::<UserId>()).transpose();
+        let is_user = claims.roles.contains(&Role::User);
+        if is_user && claims.roles.len() > 1 {
+            // What confines the one role would not the other.
+            return Err(jsonwebtoken::errors::ErrorKind::InvalidToken.into());
+        }
+        let user = is_user.then(|| claims.sub.parse::<UserId>()).transpose();
         let user = user.map_err(|_| jsonwebtoken::errors::ErrorKind::InvalidSubject)?;
         Ok(Principal {
             roles: claims.roles,
@@ -119,6 +124,6 @@ pub(crate) fn id_and_end(token: &str) -> Option<(String, Timestamp)> {
         exp: i64,
     }
     let claims: Named = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
-    let id = claims.jti.unwrap_or_else(|| super::digest(token));
+    let id = claims.jti.unwrap_or_else(|| super::token_digest(token));
     Some((id, Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))))
 }

@@ -22,14 +22,14 @@ async fn add(cli: &Cli, email: &str) -> anyhow::Result<()> {
     let email = account(email)?;
     let password_hash = passwords::hash(&read_password()?)?;
     let add = AccessChange::AddAdmin { email: email.clone(), password_hash };
-    maintenance::change_access(&cli.database, &add, &operator()).await.context("cannot keep the account")?;
+    maintenance::change_access(&cli.database, add, operator()).await.context("cannot keep the account")?;
     say(format_args!("{email}: may log in; sessions with an older password have ended")).context("cannot write to stdout")
 }
 
 async fn remove(cli: &Cli, email: &str) -> anyhow::Result<()> {
     let email = account(email)?;
     let remove = AccessChange::RemoveAdmin { email: email.clone() };
-    let removed = maintenance::change_access(&cli.database, &remove, &operator()).await.context("cannot delete the account")?;
+    let removed = maintenance::change_access(&cli.database, remove, operator()).await.context("cannot delete the account")?;
     if removed != AccessOutcome::Done {
         bail!("there is no account {email}");
     }

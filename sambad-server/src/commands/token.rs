@@ -43,7 +43,7 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
     let tokens = Tokens::load(key_file)?;
     let issued = tokens.issue(Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, lives: ttl })?;
     let note = AccessChange::Note { action: AuditAction::TokenCreated, subject: format!("{subject} {}", issued.id) };
-    maintenance::change_access(&cli.database, &note, &operator()).await.context("cannot write to the audit log")?;
+    maintenance::change_access(&cli.database, note, operator()).await.context("cannot write to the audit log")?;
     say(format_args!("token {} of {subject}, until {}:", issued.id, issued.expires_at))?;
     say(issued.token).context("cannot write to stdout")
 }
@@ -56,6 +56,6 @@ async fn revoke(cli: &Cli, token: &str) -> anyhow::Result<()> {
         bail!("expected a token, its id, or its family's id");
     }
     let revoke = AccessChange::Revoke { id: id.clone(), expires_at };
-    maintenance::change_access(&cli.database, &revoke, &operator()).await.context("cannot revoke")?;
+    maintenance::change_access(&cli.database, revoke, operator()).await.context("cannot revoke")?;
     say(format_args!("{id}: refused until {expires_at}")).context("cannot write to stdout")
 }

@@ -18,6 +18,17 @@ pub enum AuthMode {
     Token,
 }
 
+/// Where an issuer's keys are. Its query may be a secret, and is in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Jwks(String);
+
+impl std::fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (place, query) = self.0.split_once('?').map_or((self.0.as_str(), ""), |(place, _)| (place, "?…"));
+        write!(f, "{place}{query}")
+    }
+}
+
 /// Who may come in.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
@@ -32,8 +43,8 @@ pub struct AuthArgs {
     #[arg(long, global = true, env = "SAMBAD_AUTH_KEY", value_name = "FILE")]
     pub auth_key: Option<PathBuf>,
     /// Published keys of an outside issuer whose tokens are taken as well
-    #[arg(long, env = "SAMBAD_AUTH_JWKS", value_name = "URL|FILE", requires = "auth_issuer", requires = "auth_audience")]
-    pub auth_jwks: Option<String>,
+    #[arg(long, env = "SAMBAD_AUTH_JWKS", value_name = "URL|FILE", hide_env_values = true, requires = "auth_issuer", requires = "auth_audience", value_parser = jwks)]
+    pub auth_jwks: Option<Jwks>,
     /// The `iss` of that issuer's tokens
     #[arg(long, env = "SAMBAD_AUTH_ISSUER", value_name = "TEXT")]
     pub auth_issuer: Option<String>,
@@ -67,7 +78,7 @@ impl AuthArgs {
             self.auth_key.clone().context("--auth token needs --auth-key FILE: `sambad-server key generate FILE` makes it")?;
         let issuer = match (&self.auth_jwks, &self.auth_issuer, &self.auth_audience) {
             (Some(jwks), Some(issuer), Some(audience)) => {
-                Some(IssuerConfig { jwks: jwks.clone(), issuer: issuer.clone(), audience: audience.clone() })
+                Some(IssuerConfig { jwks: jwks.0.clone(), issuer: issuer.clone(), audience: audience.clone() })
             }
             (None, None, None) => None,
             _ => bail!("--auth-jwks, --auth-issuer and --auth-audience go together"),
@@ -89,6 +100,14 @@ impl AuthArgs {
         }
         Ok(())
     }
+}
+
+fn jwks(text: &str) -> Result<Jwks, String> {
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    if authority.contains('@') {
+        return Err("expected an address without a user or a password, which would be in logs".into());
+    }
+    Ok(Jwks(text.to_owned()))
 }
 
 fn origin(text: &str) -> Result<String, String> {

@@ -99,13 +99,18 @@ pub(crate) async fn refresh(
     payload: Payload<RefreshBody>,
 ) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
-    let old = required("refresh_token", payload.body.refresh_token.as_deref())?;
+    let old = digest(required("refresh_token", payload.body.refresh_token.as_deref())?);
+    const INVALID: ApiError = ApiError::Unauthorized("refresh token is not valid");
+    // The committer is busy enough: strangers, who know none, are turned away by a look.
+    if !state.sambad.knows_refresh_token(&old).await? {
+        return Err(INVALID);
+    }
     let (next, now) = (new_secret()?, Timestamp::now());
     let change = AccessChange::Refresh {
-        digest: digest(old),
+        digest: old,
         next: digest(&next),
         expires_at: now.plus(auth.config.refresh_ttl),
-        revoked_until: now.plus(auth.config.token_ttl.max(auth.config.refresh_ttl)),
+        revoked_until: now.plus(auth.config.longest_ttl()),
     };
     match state.sambad.change_access(change, caller.actor()).await? {
         AccessOutcome::Refreshed { user, family } => Ok(secret(auth.user_tokens(user, family, next)?)),
@@ -113,7 +118,7 @@ pub(crate) async fn refresh(
             auth.revocations.read_on(&state.sambad).await?;
             Err(ApiError::Unauthorized("refresh token was used before: log in again"))
         }
-        _ => Err(ApiError::Unauthorized("refresh token is not valid")),
+        _ => Err(INVALID),
     }
 }
 
@@ -133,9 +138,10 @@ struct LoggedOut {
 )]
 pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
-    let ids = caller.principal.as_ref().map(|principal| principal.ids.clone()).unwrap_or_default();
-    let until = Timestamp::now().plus(auth.config.refresh_ttl);
-    for id in ids {
+    let Some(principal) = &caller.principal else { return Err(ApiError::Unauthorized("credentials are missing")) };
+    // Until everything that the login began has ended, the token at hand included, whoever made it.
+    let until = Timestamp::now().plus(auth.config.longest_ttl()).max(principal.expires_at);
+    for id in &principal.ids {
         let change = AccessChange::Revoke { id: id.to_string(), expires_at: until };
         state.sambad.change_access(change, caller.actor()).await?;
     }
@@ -192,16 +198,19 @@ pub(crate) async fn login_admin(
     if email.len() > EMAIL_BYTES_MAX || password.len() > passwords::BYTES_MAX {
         return Err(WRONG);
     }
-    let account = state.sambad.admin(&email).await?;
+    let network = caller.network();
+    let account = state.sambad.admin(&email, &network).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     let right = auth.passwords.are_equal(password, hash.clone()).await?;
-    let is_locked = account.is_some_and(|account| account.locked_until > Timestamp::now());
+    let is_locked = account.as_ref().is_some_and(|account| account.locked_until > Timestamp::now());
     let (Some(password_hash), true, false) = (hash, right, is_locked) else {
-        state.sambad.change_access(AccessChange::FailLogin { email }, caller.actor()).await?;
+        let change = AccessChange::FailLogin { email: account.map(|account| account.email), network };
+        state.sambad.change_access(change, caller.actor()).await?;
         return Err(WRONG);
     };
     let (cookie, expires_at) = (new_secret()?, Timestamp::now().plus(auth.config.admin_session_ttl));
-    let change = AccessChange::LoginAdmin { email: email.clone(), password_hash, digest: digest(&cookie), expires_at };
+    let (email_of_account, digest) = (email.clone(), digest(&cookie));
+    let change = AccessChange::LoginAdmin { email: email_of_account, password_hash, network, digest, expires_at };
     // The password was right: from here on it is known who acts.
     let actor = Actor { name: email.clone(), ..caller.actor() };
     if state.sambad.change_access(change, actor).await? != AccessOutcome::Done {

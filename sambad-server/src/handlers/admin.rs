@@ -174,8 +174,13 @@ struct Entry {
     params(LimitQuery),
     responses((status = 200, description = "Entries.", body = Vec<Entry>)),
 )]
-pub(crate) async fn activity(State(sambad): State<Sambad>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn activity(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    Query(query): Query<LimitQuery>,
+) -> Result<Response, ApiError> {
     let limit = limit_param(query.limit.as_deref(), limits::ACTIVITY_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)?;
+    caller.note_reading(AuditAction::EventsRead, None, &sambad).await?;
     let found = sambad.activity(limit).await?;
     let value = found.value.into_iter().map(entry).collect::<Result<Vec<Entry>, serde_json::Error>>();
     let value = value.map_err(|error| sambad_core::Error::Internal {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::Extensions;
 use axum::response::Response;
+use sambad_core::access::AuditAction;
 use sambad_core::{After, Cursor, Error, EventKind, EventPage, Filter, Seq, UserId, limits};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
-use crate::auth::Pass;
+use crate::auth::{Caller, Pass};
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{Query, id_param, limit_param, param};
@@ -93,6 +94,7 @@ impl StreamQuery {
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
+    caller: Caller,
     Query(query): Query<StreamQuery>,
     extensions: Extensions,
 ) -> Result<Response, ApiError> {
@@ -112,6 +114,9 @@ pub(crate) async fn list(
     };
     match answer {
         Ok(page) => {
+            if !page.events.is_empty() {
+                caller.note_reading(AuditAction::EventsRead, filter.user, &state.sambad).await?;
+            }
             state.metrics.deliveries.add(Transport::Poll, page.events.len() as u64);
             let told = page.events.is_empty() && !wait.is_zero() && state.drain.has_begun();
             let mut answer = reply::at(page.cursor, reply::json_text(body(&page)));

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use sambad_core::access::{AccessChange, AuditAction};
+use sambad_core::access::AuditAction;
 use sambad_core::model::Message;
 use sambad_core::{Command, Error, MessageQuery, Outcome, Sambad, Seq};
 use serde::{Deserialize, Serialize};
@@ -128,11 +128,6 @@ pub(crate) async fn list(
         with: id_param("withUserId", query.with_user_id.as_deref())?,
         after: id_param("after", query.after.as_deref())?,
     };
-    if caller.is_admin() {
-        // Before they are handed out: what cannot be told afterwards is not read.
-        let subject = query.user.map_or_else(|| "all users".to_owned(), |user| user.to_string());
-        let note = AccessChange::Note { action: AuditAction::MessagesRead, subject };
-        sambad.change_access(note, caller.actor()).await?;
-    }
+    caller.note_reading(AuditAction::MessagesRead, query.user, &sambad).await?;
     Ok(reply::page(&uri, &sambad.messages(&query, limit).await?))
 }

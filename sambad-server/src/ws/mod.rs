@@ -16,11 +16,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
+use sambad_core::access::AuditAction;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::auth::{Pass, chosen_subprotocol};
+use crate::auth::{Caller, Pass, chosen_subprotocol};
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::handlers::events::StreamQuery;
@@ -57,6 +58,7 @@ const READ_BUFFER_BYTES: usize = 128;
 )]
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
+    caller: Caller,
     Query(query): Query<StreamQuery>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
@@ -69,6 +71,8 @@ pub(crate) async fn upgrade(
     let (after, filter) = (query.after()?, query.filter_within(pass.user())?);
     let protocol = chosen_subprotocol(request.headers());
     let permit = state.session_permit(request.extensions())?;
+    // Of everybody, whatever the query says: a later frame may ask for another user.
+    caller.note_reading(AuditAction::EventsRead, None, &state.sambad).await?;
     let about = About::begin(request.extensions());
     let upgraded = hyper::upgrade::on(&mut request);
     // The session begins here: what is committed from now on is the client's, however long the upgrade takes.

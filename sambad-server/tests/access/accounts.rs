@@ -37,32 +37,44 @@ async fn a_cookie_works_until_the_logout() {
     world.stop().await;
 }
 
-/// Goal: what is wrong with a login cannot be told from the answer; guessing locks the account, for the right password too,
-/// and others stay free. Method: wrong passwords in a row; then the right one; an unknown account beside it.
+/// Goal: what is wrong with a login cannot be told from the answer; guessing locks its network out, the right password
+/// included, and nobody else. Method: wrong passwords in a row from one address, then the right one from there and from another;
+/// an unknown account beside it. Addresses are what a trusted proxy says.
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_lock_the_account_and_say_nothing() {
-    let world = World::start().await;
+async fn guesses_lock_their_network_out_and_say_nothing() {
+    let world = World::start_with(|config| config.clients.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
     world.add_admin(PASSWORD_HASH).await;
-    let unknown = json!({ "email": "nobody@example.com", "password": "wrong horse battery" });
-    let unknown = world.post_as_nobody("/api/admin/login", &unknown).await;
+    let log_in = async |from: &str, email: &str, password: &str| {
+        let body = json!({ "email": email, "password": password });
+        world.send("POST", "/api/admin/login", &[("x-forwarded-for", from)], Some(&body)).await
+    };
+    let unknown = log_in("10.0.0.1", "nobody@example.com", "wrong horse battery").await;
+    let (stranger, neighbour, admin) = ("2001:db8::1", "2001:db8::2", "10.0.0.3");
     for _ in 0..5 {
-        let wrong = world.log_in_as_admin("wrong horse battery").await;
+        let wrong = log_in(stranger, ADMIN, "wrong horse battery").await;
         assert_eq!((wrong.status, &wrong.json()["error"]), (unknown.status, &unknown.json()["error"]));
     }
-    let locked = world.log_in_as_admin(PASSWORD).await;
-    assert_eq!((locked.status, &locked.json()["error"]), (401, &unknown.json()["error"]));
-    let account = world.server.sambad().admin(ADMIN).await.unwrap().unwrap();
+    for locked in [stranger, neighbour] {
+        let locked = log_in(locked, ADMIN, PASSWORD).await;
+        assert_eq!((locked.status, &locked.json()["error"]), (401, &unknown.json()["error"]));
+    }
+    assert_eq!(log_in(admin, ADMIN, PASSWORD).await.status, 200, "a stranger keeps no admin out");
+    let entries = world.get("/api/admin/audit", &world.admin()).await.json();
+    let failed = entries.as_array().unwrap().iter().filter(|entry| entry["action"] == "login_failed").count();
+    assert_eq!(failed, 6, "those that were locked out are not told of one by one");
+    assert!(!entries.to_string().contains("nobody"), "what was typed may be anything");
+    let account = world.server.sambad().admin(ADMIN, "2001:db8:0:0::/64").await.unwrap().unwrap();
     assert!(account.locked_until > Timestamp::now());
-    // A new password is what an operator has against a locked account.
+    // A new password is what an operator has against a lock.
     world.add_admin(PASSWORD_HASH).await;
-    assert_eq!(world.log_in_as_admin(PASSWORD).await.status, 200);
+    assert_eq!(log_in(stranger, ADMIN, PASSWORD).await.status, 200);
     world.stop().await;
 }
 
 /// Goal: guesses in parallel are no way around the lock. Method: sixty wrong passwords at once; at most so many are compared
-/// as may be, and the account is locked after.
+/// as may be, and the right one is refused after.
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_guesses_lock_the_account() {
+async fn parallel_guesses_lock_their_network_out() {
     let world = World::start().await;
     world.add_admin(PASSWORD_HASH).await;
     let guesses = (0..60).map(|i| world.log_in_as_admin(if i % 2 == 0 { "wrong horse battery" } else { "other horse battery" }));

@@ -118,6 +118,10 @@ async fn outside_tokens_log_in_whom_they_vouch_for() {
         assert_eq!(world.get("/api/users", &signer.token(&verified)).await.status, 403, "a phone is no role");
     }
     let [rsa, ec, ed] = &signers;
+    let login_of = world.login("+919876543215").await;
+    let mixed = ed.token(&[("sambad_user", login_of["id"].clone()), ("sambad_roles", json!(["admin"]))]);
+    assert_eq!(world.get("/api/contacts", &mixed).await.status, 200);
+    assert_eq!(world.get("/api/users", &mixed).await.status, 403, "a user is a user and nothing else");
     let firebase = [("phone_number", json!("+919876543210")), ("firebase", json!({ "sign_in_provider": "phone" }))];
     assert_eq!(world.post("/api/users/login", &ed.token(&firebase), &login).await.status, 200);
     let stranger = Signer::new("ed", Algorithm::EdDSA, &PKCS_ED25519);

@@ -1,8 +1,13 @@
 //! What users go on with: tokens that last minutes, and refresh tokens that are used once.
 
+use std::time::Duration;
+
+use sambad_core::Timestamp;
+use sambad_core::access::AccessChange;
+use sambad_server::config::{AuthConfig, Role};
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, soon};
 
 async fn refresh(world: &World, token: &Value) -> (u16, Value) {
     let answer = world.post_as_nobody("/api/users/refresh", &json!({ "refresh_token": token })).await;
@@ -95,5 +100,69 @@ async fn idempotency_keys_are_each_users_own() {
         let again = world.send("POST", "/api/messages", &headers, Some(&message)).await;
         assert_eq!(again.json()["id"], sent.json()["id"]);
     }
+    world.stop().await;
+}
+
+/// Goal: who logs out stays out, however long the token would have lived, and a later revocation of the same token counts.
+/// Method: a token that lives far longer than anything a login begins; its logout, then its revocation, with everything else
+/// that is revoked ending in seconds; each time another revocation has the servers tidy up what they know.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_last_as_long_as_what_they_refuse() {
+    let world = World::start_with(|config| {
+        if let AuthConfig::Token(tokens) = &mut config.auth {
+            (tokens.token_ttl, tokens.refresh_ttl) = (Duration::from_secs(1), Duration::from_secs(1));
+        }
+    })
+    .await;
+    let user = world.login("+919876543210").await;
+    let token = world.keys.token_for(&[Role::User], user["id"].as_str().unwrap(), Duration::from_secs(9000));
+    let id = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(&token).unwrap()["jti"].as_str().unwrap().to_owned();
+    let revoke = async |id: &str, seconds: u64| {
+        let expires_at = Timestamp::now().plus(Duration::from_secs(seconds));
+        world.change(AccessChange::Revoke { id: id.to_owned(), expires_at }).await;
+    };
+    let tidied = async || {
+        // Until a short revocation has ended and a new one was read.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let marker = world.keys.token(&[Role::Admin], "marker");
+        let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(&marker).unwrap();
+        revoke(claims["jti"].as_str().unwrap(), 600).await;
+        soon("new revocation", async {
+            while world.get("/api/users", &marker).await.status != 401 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    };
+    revoke(&id, 1).await;
+    tidied().await;
+    assert_eq!(world.get("/api/contacts", &token).await.status, 200, "a revocation that was to end has ended");
+    revoke(&id, 1).await;
+    revoke(&id, 600).await;
+    tidied().await;
+    assert_eq!(world.get("/api/contacts", &token).await.status, 401, "the longer one counts");
+
+    let token = world.keys.token_for(&[Role::User], user["id"].as_str().unwrap(), Duration::from_secs(9000));
+    assert_eq!(world.post("/api/users/logout", &token, &json!({})).await.status, 200);
+    tidied().await;
+    assert_eq!(world.get("/api/contacts", &token).await.status, 401, "logged out is logged out");
+    world.stop().await;
+}
+
+/// Goal: nobody fills the database by logging in. Method: fifty logins of one user; the first of them must be gone, the last
+/// twenty work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_so_many_logins() {
+    let world = World::start().await;
+    let mut logins = Vec::new();
+    for _ in 0..50 {
+        logins.push(world.login("+919876543210").await);
+    }
+    let mut statuses = Vec::new();
+    for login in &logins {
+        statuses.push(refresh(&world, &login["refresh_token"]).await.0);
+    }
+    let expected: Vec<u16> = (0..50).map(|i| if i < 30 { 401 } else { 200 }).collect();
+    assert_eq!(statuses, expected);
     world.stop().await;
 }

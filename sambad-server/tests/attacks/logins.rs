@@ -34,7 +34,7 @@ fn counted(statuses: impl IntoIterator<Item = Option<u16>>) -> BTreeMap<Option<u
     })
 }
 
-/// Goal: a thousand guesses at once are turned away, most of them before a password is hashed, and the account is locked; a
+/// Goal: a thousand guesses at once are turned away, most of them before a password is hashed, and the account locked to them; a
 /// client notices nothing. Method: from fifty addresses, half of them at an account that there is, half at others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_parallel_wrong_logins() {
@@ -51,7 +51,7 @@ async fn a_thousand_parallel_wrong_logins() {
     assert!(statuses.keys().all(|status| matches!(status, Some(401 | 429 | 503))), "{statuses:?}");
     assert!(statuses.get(&Some(401)).is_some_and(|hashed| *hashed < 500), "most are not worth a hash: {statuses:?}");
     let right = format!(r#"{{"email":"{ADMIN}","password":"{PASSWORD}"}}"#);
-    assert_eq!(post(90, address, "/api/admin/login", &right).await, Some(401), "the account is locked");
+    assert_eq!(post(90, address, "/api/admin/login", &right).await, Some(200), "its owner, elsewhere, is let in");
     let found = siege.check().await;
     assert!(found.lines().any(|line| line.starts_with("ok") && line.contains("audit chain holds")), "{found}");
 }

@@ -12,13 +12,12 @@ const WORDS = {
   admin_logged_in: "logged in as",
   admin_logged_out: "logged out",
   login_failed: "failed to log in as",
-  login_locked: "tried to log in, while locked, as",
   user_logged_in: "logged in the user",
-  user_logged_out: "logged out the user",
   refresh_token_reused: "used a refresh token twice, of",
   token_created: "made a token for",
   token_revoked: "revoked",
   messages_read: "read messages of",
+  events_read: "read the events of",
   session_closed: "closed the session",
 };
 

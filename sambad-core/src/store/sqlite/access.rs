@@ -9,7 +9,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::{check, failed, identity, rows};
-use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditAction, AuditEntry, Revocation, lock_time};
+use crate::access::{
+    AccessChange, AccessOutcome, Actor, Admin, AuditAction, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL,
+    lock_time,
+};
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -17,69 +20,90 @@ type Decided = (AccessOutcome, Option<(AuditAction, String)>);
 
 const BEGIN: &str = "begin immediate";
 const ADD_ADMIN: &str = "insert into admins (email, password_hash, created_at) values (?1, ?2, ?3)
-    on conflict (email) do update set password_hash = excluded.password_hash, failures = 0, locked_until = 0";
+    on conflict (email) do update set password_hash = excluded.password_hash";
 const REVOKE_SESSIONS: &str = "insert or ignore into revocations (id, expires_at)
     select digest, expires_at from admin_sessions where email = ?1 and expires_at > ?2";
 const END_SESSIONS: &str = "delete from admin_sessions where email = ?1";
 const REMOVE_ADMIN: &str = "delete from admins where email = ?1";
-const LOCK_OF_ADMIN: &str = "select locked_until from admins where email = ?1 and password_hash = ?2";
-const FAILURES: &str = "update admins set failures = failures + 1 where email = ?1 and locked_until <= ?2 returning failures";
-const LOCK: &str = "update admins set locked_until = ?2 where email = ?1";
-const FORGIVE: &str = "update admins set failures = 0, locked_until = 0 where email = ?1";
+const LOCK_OF_ADMIN: &str = "select coalesce(f.locked_until, 0) from admins a
+    left join login_failures f on f.email = a.email and f.network = ?3 where a.email = ?1 and a.password_hash = ?2";
+/// Failures while a network may not try count for nothing: it could be kept out for ever.
+const FAILURES: &str = "insert into login_failures (email, network, failures, locked_until, last_at) values (?1, ?2, 1, 0, ?3)
+    on conflict (email, network) do update set failures = case when last_at <= ?4 then 1 else failures + 1 end, last_at = ?3
+    where locked_until <= ?3 returning failures";
+const LOCK: &str = "update login_failures set locked_until = ?3 where email = ?1 and network = ?2";
+const FORGIVE: &str = "delete from login_failures where email = ?1 and network = ?2";
+const FORGIVE_ALL: &str = "delete from login_failures where email = ?1";
 const ADD_SESSION: &str = "insert into admin_sessions (digest, email, expires_at) values (?1, ?2, ?3)";
 const END_SESSION: &str = "delete from admin_sessions where digest = ?1 returning email, expires_at";
+/// Keeps the families of a user that end last.
+const DROP_FAMILIES: &str = "delete from refresh_tokens where user_id = ?1 and family not in (
+    select family from refresh_tokens where user_id = ?1 group by family order by max(expires_at) desc limit ?2)";
 const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at) values (?1, ?2, ?3, ?4)";
 const REFRESH: &str = "select family, user_id, used_at is not null from refresh_tokens where digest = ?1 and expires_at > ?2";
-/// A token that was used up is remembered for a day: its thief may come late, but not for ever.
-const USE_UP: &str = "update refresh_tokens set used_at = ?2, expires_at = min(expires_at, ?2 + 86400000000) where digest = ?1";
+/// A token that was used up is remembered for a while: its thief may come late, but not for ever.
+const USE_UP: &str = "update refresh_tokens set used_at = ?2, expires_at = min(expires_at, ?3) where digest = ?1";
+pub(super) const KNOWS_REFRESH: &str = "select exists (select 1 from refresh_tokens where digest = ?1 and expires_at > ?2)";
 const END_FAMILY: &str = "delete from refresh_tokens where family = ?1";
 const IS_REVOKED: &str = "select exists (select 1 from revocations where id = ?1)";
-const REVOKE: &str = "insert into revocations (id, expires_at) values (?1, ?2)
-    on conflict (id) do update set expires_at = max(expires_at, excluded.expires_at)";
+/// One that ends later takes the place of another under a new number, by which servers that know the old one see it.
+const REVOKE: [&str; 2] = [
+    "delete from revocations where id = ?1 and expires_at < ?2",
+    "insert or ignore into revocations (id, expires_at) values (?1, ?2)",
+];
 const LAST_ENTRY: &str = "select n, hash, at from audit order by n desc limit 1";
 const ADD_ENTRY: &str = "insert into audit (n, at, actor, action, subject, remote, hash) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 /// What has ended goes in portions, more than can come with one change.
-const TIDY: [&str; 3] = [
+const TIDY: [&str; 4] = [
+    "delete from login_failures where (email, network) in (
+        select email, network from login_failures where last_at <= ?2 limit 16)",
     "delete from admin_sessions where digest in (select digest from admin_sessions where expires_at <= ?1 limit 16)",
     "delete from refresh_tokens where digest in (select digest from refresh_tokens where expires_at <= ?1 limit 16)",
     "delete from revocations where n in (select n from revocations where expires_at <= ?1 limit 16)",
 ];
 
-pub(super) const ADMIN: &str = "select email, password_hash, created_at, locked_until from admins where email = ?1";
-pub(super) const ADMINS: &str = "select email, password_hash, created_at, locked_until from admins order by email";
+pub(super) const ADMIN: &str = "select a.email, a.password_hash, a.created_at, coalesce(f.locked_until, 0) from admins a
+    left join login_failures f on f.email = a.email and f.network = ?2 where a.email = ?1";
+const ADMINS: &str = "select email, password_hash, created_at,
+        coalesce((select max(locked_until) from login_failures f where f.email = a.email), 0)
+    from admins a order by email";
 pub(super) const SESSION: &str = "select email, expires_at from admin_sessions where digest = ?1 and expires_at > ?2";
 pub(super) const REVOCATIONS: &str = "select n, id, expires_at from revocations where n > ?1 order by n limit ?2";
 pub(super) const AUDIT: &str = "select n, at, actor, action, subject, remote, hash from audit
     where n < ?1 order by n desc limit ?2";
 const AUDIT_FORWARD: &str = "select n, at, actor, action, subject, remote, hash from audit where n > ?1 order by n limit 1000";
 
-/// Makes a change in a transaction that the caller commits. Whoever meets an error drops the connection, and with it the
-/// transaction.
+/// Makes changes, in their order, in a transaction that the caller commits. Whoever meets an error drops the connection, and
+/// with it the transaction.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    change: &AccessChange,
-    actor: &Actor,
+    changes: &[(AccessChange, Actor)],
     clock: Timestamp,
-) -> Result<AccessOutcome, sqlx::Error> {
+) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     sqlx::query(BEGIN).execute(&mut *connection).await?;
-    let (outcome, entry) = decide(connection, change, clock).await?;
-    if let Some((action, subject)) = entry {
-        append(connection, clock, actor, action, &subject).await?;
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for (change, actor) in changes {
+        let (outcome, entry) = decide(connection, change, clock).await?;
+        if let Some((action, subject)) = entry {
+            append(connection, clock, actor, action, &subject).await?;
+        }
+        outcomes.push(outcome);
     }
     for statement in TIDY {
-        sqlx::query(statement).bind(clock.as_micros()).execute(&mut *connection).await?;
+        let query = sqlx::query(statement).bind(clock.as_micros()).bind(clock.minus(FAILURE_TTL).as_micros());
+        query.execute(&mut *connection).await?;
     }
-    Ok(outcome)
+    Ok(outcomes)
 }
 
 /// Makes a change beside the server, which may run meanwhile.
-pub(crate) async fn change(path: &Path, change: &AccessChange, actor: &Actor) -> Result<AccessOutcome, Error> {
+pub(crate) async fn change(path: &Path, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
     let mut connection = open_current(path).await?;
-    let outcome = apply(&mut connection, change, actor, Timestamp::now()).await.map_err(failed)?;
+    let outcomes = apply(&mut connection, &[(change, actor)], Timestamp::now()).await.map_err(failed)?;
     sqlx::query("commit").execute(&mut connection).await.map_err(super::outcome_unknown)?;
     // The answer stands whether or not SQLite could tidy up.
     let _ = connection.close().await;
-    Ok(outcome)
+    Ok(outcomes.into_iter().next().unwrap_or(AccessOutcome::Unknown))
 }
 
 /// Lists the accounts, beside the server.
@@ -105,6 +129,7 @@ async fn decide(tx: &mut SqliteConnection, change: &AccessChange, now: Timestamp
     Ok(match change {
         AccessChange::AddAdmin { email, password_hash } => {
             end_sessions(tx, email, now).await?;
+            sqlx::query(FORGIVE_ALL).bind(email).execute(&mut *tx).await?;
             sqlx::query(ADD_ADMIN).bind(email).bind(password_hash).bind(now.as_micros()).execute(tx).await?;
             done(AuditAction::AdminAdded, email)
         }
@@ -113,10 +138,10 @@ async fn decide(tx: &mut SqliteConnection, change: &AccessChange, now: Timestamp
             let removed = sqlx::query(REMOVE_ADMIN).bind(email).execute(tx).await?.rows_affected();
             if removed == 0 { (AccessOutcome::Unknown, None) } else { done(AuditAction::AdminRemoved, email) }
         }
-        AccessChange::LoginAdmin { email, password_hash, digest, expires_at } => {
-            login(tx, email, password_hash, digest, *expires_at, now).await?
+        AccessChange::LoginAdmin { email, password_hash, network, digest, expires_at } => {
+            login(tx, [email, password_hash, network, digest], *expires_at, now).await?
         }
-        AccessChange::FailLogin { email } => fail_login(tx, email, now).await?,
+        AccessChange::FailLogin { email, network } => fail_login(tx, email.as_deref(), network, now).await?,
         AccessChange::LogoutAdmin { digest } => {
             let Some(row) = sqlx::query(END_SESSION).bind(digest).fetch_optional(&mut *tx).await? else {
                 return Ok((AccessOutcome::Unknown, None));
@@ -126,7 +151,8 @@ async fn decide(tx: &mut SqliteConnection, change: &AccessChange, now: Timestamp
         }
         AccessChange::StartFamily { user, family, digest, expires_at } => {
             let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user.to_string()).bind(expires_at.as_micros());
-            add.execute(tx).await?;
+            add.execute(&mut *tx).await?;
+            sqlx::query(DROP_FAMILIES).bind(user.to_string()).bind(FAMILIES_MAX).execute(tx).await?;
             done(AuditAction::UserLoggedIn, &user.to_string())
         }
         AccessChange::Refresh { digest, next, expires_at, revoked_until } => {
@@ -149,37 +175,39 @@ async fn end_sessions(tx: &mut SqliteConnection, email: &str, now: Timestamp) ->
 /// Looks once more whether the account is as it was when the password was compared: that took a while.
 async fn login(
     tx: &mut SqliteConnection,
-    email: &str,
-    password_hash: &str,
-    digest: &str,
+    [email, password_hash, network, digest]: [&str; 4],
     expires_at: Timestamp,
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
-    let locked_until: Option<i64> =
-        sqlx::query_scalar(LOCK_OF_ADMIN).bind(email).bind(password_hash).fetch_optional(&mut *tx).await?;
+    let lock = sqlx::query_scalar(LOCK_OF_ADMIN).bind(email).bind(password_hash).bind(network);
+    let locked_until: Option<i64> = lock.fetch_optional(&mut *tx).await?;
     match locked_until {
         None => return Ok((AccessOutcome::Unknown, Some((AuditAction::LoginFailed, email.to_owned())))),
-        Some(until) if until > now.as_micros() => {
-            return Ok((AccessOutcome::Locked, Some((AuditAction::LoginLocked, email.to_owned()))));
-        }
+        Some(until) if until > now.as_micros() => return Ok((AccessOutcome::Locked, None)),
         Some(_) => {}
     }
-    sqlx::query(FORGIVE).bind(email).execute(&mut *tx).await?;
+    sqlx::query(FORGIVE).bind(email).bind(network).execute(&mut *tx).await?;
     sqlx::query(ADD_SESSION).bind(digest).bind(email).bind(expires_at.as_micros()).execute(tx).await?;
     Ok((AccessOutcome::Done, Some((AuditAction::AdminLoggedIn, email.to_owned()))))
 }
 
-async fn fail_login(tx: &mut SqliteConnection, email: &str, now: Timestamp) -> Result<Decided, sqlx::Error> {
-    let failures: Option<i64> = sqlx::query_scalar(FAILURES).bind(email).bind(now.as_micros()).fetch_optional(&mut *tx).await?;
-    // Failures while it is locked count for nothing: an account could be kept locked for ever.
-    let Some(failures) = failures else {
-        return Ok((AccessOutcome::Unknown, Some((AuditAction::LoginFailed, email.to_owned()))));
-    };
+/// Failures of a network that may not try are in no log: so few can be written in a day that nobody fills the disk with them.
+async fn fail_login(
+    tx: &mut SqliteConnection,
+    email: Option<&str>,
+    network: &str,
+    now: Timestamp,
+) -> Result<Decided, sqlx::Error> {
+    let (row, us) = (email.unwrap_or_default(), now.as_micros());
+    let count = sqlx::query_scalar(FAILURES).bind(row).bind(network).bind(us).bind(now.minus(FAILURE_TTL).as_micros());
+    let failures: Option<i64> = count.fetch_optional(&mut *tx).await?;
+    let Some(failures) = failures else { return Ok((AccessOutcome::Locked, None)) };
     let lock = lock_time(failures);
     if !lock.is_zero() {
-        sqlx::query(LOCK).bind(email).bind(now.plus(lock).as_micros()).execute(tx).await?;
+        sqlx::query(LOCK).bind(row).bind(network).bind(now.plus(lock).as_micros()).execute(tx).await?;
     }
-    Ok((AccessOutcome::Done, Some((AuditAction::LoginFailed, email.to_owned()))))
+    // What was typed as an account that there is not may be anything, a password in the wrong field included.
+    Ok((AccessOutcome::Done, Some((AuditAction::LoginFailed, email.unwrap_or("no such account").to_owned()))))
 }
 
 async fn refresh(
@@ -201,14 +229,18 @@ async fn refresh(
     if sqlx::query_scalar(IS_REVOKED).bind(&family).fetch_one(&mut *tx).await? {
         return Ok((AccessOutcome::Unknown, None));
     }
-    sqlx::query(USE_UP).bind(digest).bind(now.as_micros()).execute(&mut *tx).await?;
+    let remembered = now.plus(USED_UP_TTL).as_micros();
+    sqlx::query(USE_UP).bind(digest).bind(now.as_micros()).bind(remembered).execute(&mut *tx).await?;
     let add = sqlx::query(ADD_REFRESH).bind(next).bind(&family).bind(user.to_string()).bind(expires_at.as_micros());
     add.execute(tx).await?;
     Ok((AccessOutcome::Refreshed { user, family }, None))
 }
 
 async fn revoke(tx: &mut SqliteConnection, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query(REVOKE).bind(id).bind(expires_at.as_micros()).execute(tx).await.map(drop)
+    for statement in REVOKE {
+        sqlx::query(statement).bind(id).bind(expires_at.as_micros()).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 async fn append(

@@ -146,8 +146,8 @@ impl Reader {
         Ok(Reading { bounds: rows::bounds(&row).map_err(failed)?, tx })
     }
 
-    pub(crate) async fn admin(&self, email: &str) -> Result<Option<Admin>, Error> {
-        let found = sqlx::query(access::ADMIN).bind(email).fetch_optional(&self.pool).await.map_err(failed)?;
+    pub(crate) async fn admin(&self, email: &str, network: &str) -> Result<Option<Admin>, Error> {
+        let found = sqlx::query(access::ADMIN).bind(email).bind(network).fetch_optional(&self.pool).await.map_err(failed)?;
         found.as_ref().map(access::admin).transpose().map_err(failed)
     }
 
@@ -155,6 +155,11 @@ impl Reader {
         let query = sqlx::query(access::SESSION).bind(digest).bind(now.as_micros());
         let found = query.fetch_optional(&self.pool).await.map_err(failed)?;
         found.map(|row| Ok((row.try_get(0)?, rows::timestamp(&row, 1)?))).transpose().map_err(failed)
+    }
+
+    pub(crate) async fn knows_refresh_token(&self, digest: &str, now: Timestamp) -> Result<bool, Error> {
+        let query = sqlx::query_scalar(access::KNOWS_REFRESH).bind(digest).bind(now.as_micros());
+        query.fetch_one(&self.pool).await.map_err(failed)
     }
 
     pub(crate) async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {

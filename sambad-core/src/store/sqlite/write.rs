@@ -68,18 +68,17 @@ impl Writer {
         Ok(committed)
     }
 
-    /// Changes who may come in, with its entry in the audit log.
+    /// Changes who may come in, with the entries in the audit log.
     pub(crate) async fn change_access(
         &mut self,
-        change: &AccessChange,
-        actor: &Actor,
+        changes: &[(AccessChange, Actor)],
         clock: Timestamp,
-    ) -> Result<AccessOutcome, Error> {
+    ) -> Result<Vec<AccessOutcome>, Error> {
         let mut connection = self.take_connection().await?;
-        let outcome = access::apply(&mut connection, change, actor, clock).await.map_err(failed)?;
+        let outcomes = access::apply(&mut connection, changes, clock).await.map_err(failed)?;
         self.wal = write_back::commit(&mut connection).await.map_err(outcome_unknown)?;
         self.keep_connection(connection);
-        Ok(outcome)
+        Ok(outcomes)
     }
 
     /// Writes a page that stays as it is.
