@@ -21,6 +21,9 @@ pub struct ClientLimitArgs {
     /// Requests a second of one principal other than a service; more get 429
     #[arg(long, env = "SAMBAD_PRINCIPAL_REQUESTS_PER_S", default_value_t = 500, value_name = "N", value_parser = rate())]
     pub principal_requests_per_s: u32,
+    /// Logins a minute of one person by an outside issuer's tokens; more get 429
+    #[arg(long, env = "SAMBAD_PRINCIPAL_LOGINS_PER_MIN", default_value_t = 30, value_name = "N", value_parser = rate())]
+    pub principal_logins_per_min: u32,
     /// Logins and refreshed tokens of users a minute from one address; more get 429
     #[arg(long, env = "SAMBAD_ADDRESS_LOGINS_PER_MIN", default_value_t = 1_200, value_name = "N", value_parser = rate())]
     pub address_logins_per_min: u32,
@@ -76,6 +79,7 @@ impl ClientLimitArgs {
             limit_loopback: self.limit_loopback,
             address_requests_per_s: self.address_requests_per_s,
             principal_requests_per_s: self.principal_requests_per_s,
+            principal_logins_per_min: self.principal_logins_per_min,
             address_logins_per_min: self.address_logins_per_min,
             address_admin_logins_per_min: self.address_admin_logins_per_min,
             address_handshakes_per_s: self.address_handshakes_per_s,
@@ -106,6 +110,8 @@ pub struct ClientLimits {
     pub address_requests_per_s: u32,
     /// Requests a second of one principal other than a service. Default 500; more are refused as rate limited.
     pub principal_requests_per_s: u32,
+    /// Logins a minute of one principal that is no service. Default 30; 0: any number.
+    pub principal_logins_per_min: u32,
     /// Logins and refreshed tokens of users a minute from one address. Default 1,200; more are refused as rate limited.
     pub address_logins_per_min: u32,
     /// Logins of admins a minute from one address. Default 30; more are refused as rate limited.
@@ -143,6 +149,7 @@ impl Default for ClientLimits {
             limit_loopback: false,
             address_requests_per_s: 5_000,
             principal_requests_per_s: 500,
+            principal_logins_per_min: 30,
             address_logins_per_min: 1_200,
             address_admin_logins_per_min: 30,
             address_handshakes_per_s: 500,

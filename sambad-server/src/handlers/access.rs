@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::auth::tokens::Grant;
 use crate::auth::{Auth, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
-use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, required};
 use crate::router::AppState;
@@ -90,7 +89,6 @@ impl JsonBody for RefreshBody {}
     summary = "Changes a refresh token for new tokens; one that comes twice ends its family.",
     description = "",
     request_body = RefreshBody,
-    params(("Idempotency-Key" = Option<schema::Key>, Header)),
     responses((status = 200, description = "New tokens.", body = UserTokens)),
 )]
 pub(crate) async fn refresh(
@@ -181,7 +179,6 @@ struct LoggedIn {
     summary = "Begins an admin session, whose cookie goes with what the browser asks.",
     description = "",
     request_body = AdminLogin,
-    params(("Idempotency-Key" = Option<schema::Key>, Header)),
     responses((status = 200, description = "The session.", body = LoggedIn, headers(("Set-Cookie" = String)))),
 )]
 pub(crate) async fn login_admin(

@@ -54,6 +54,7 @@ pub(crate) struct Doorkeeper {
     admin_logins: Rates<AddressKey>,
     handshakes: Rates<AddressKey>,
     principals: Rates<PrincipalKey>,
+    principal_logins: Rates<PrincipalKey>,
     connections: Tally<()>,
     connections_by_address: Tally<AddressKey>,
     sessions_by_address: Tally<AddressKey>,
@@ -75,6 +76,7 @@ impl Doorkeeper {
             admin_logins: Rates::per_minute(limits.address_admin_logins_per_min),
             handshakes: Rates::per_second(limits.address_handshakes_per_s),
             principals: Rates::per_second(limits.principal_requests_per_s),
+            principal_logins: Rates::per_minute(limits.principal_logins_per_min),
             connections: Tally::new(limits.connections_max),
             connections_by_address: Tally::new(limits.address_connections_max),
             sessions_by_address: Tally::new(limits.address_sessions_max),
@@ -112,9 +114,10 @@ impl Doorkeeper {
     }
 
     /// Counts a request against the bounds of whoever makes it.
-    fn principal(&self, extensions: &Extensions) -> Result<(), ApiError> {
+    fn principal(&self, extensions: &Extensions, path: &str) -> Result<(), ApiError> {
         let Some(key) = PrincipalKey::of(extensions) else { return Ok(()) };
-        self.principals.take(&key).map_err(|retry_after| ApiError::RateLimited { retry_after })
+        let logins = if path == "/api/users/login" { self.principal_logins.take(&key) } else { Ok(()) };
+        logins.and_then(|()| self.principals.take(&key)).map_err(|retry_after| ApiError::RateLimited { retry_after })
     }
 
     /// Lets go of what is known of clients that have been quiet, so that nobody can fill the memory by having many addresses.
@@ -123,6 +126,7 @@ impl Doorkeeper {
             rates.forget();
         }
         self.principals.forget();
+        self.principal_logins.forget();
     }
 
     fn client(&self, extensions: &Extensions) -> Option<AddressKey> {
@@ -145,7 +149,7 @@ pub(crate) async fn per_address(State(state): State<AppState>, request: Request,
 
 /// Refuses what is beyond the bounds of a principal.
 pub(crate) async fn per_principal(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match state.doorkeeper.principal(request.extensions()) {
+    match state.doorkeeper.principal(request.extensions(), request.uri().path()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -174,16 +178,28 @@ mod tests {
         let (asha, ravi, admin) = (acting(Role::User, "asha"), acting(Role::User, "ravi"), acting(Role::Admin, "admin"));
         let sessions: Vec<_> = [&asha, &ravi, &admin].map(|who| doorkeeper.session(who).unwrap()).into();
         for who in [&asha, &ravi, &admin] {
-            assert!(doorkeeper.principal(who).is_ok());
-            assert!(matches!(doorkeeper.principal(who), Err(ApiError::RateLimited { retry_after }) if !retry_after.is_zero()));
+            assert!(doorkeeper.principal(who, "/ws").is_ok());
+            assert!(
+                matches!(doorkeeper.principal(who, "/ws"), Err(ApiError::RateLimited { retry_after }) if !retry_after.is_zero())
+            );
             assert!(matches!(doorkeeper.session(who), Err(ApiError::TooManySessions)));
         }
         drop(sessions);
         assert!(doorkeeper.session(&asha).is_ok());
         for anybody in [acting(Role::Service, "backend"), Extensions::new()] {
             let sessions: Vec<_> = (0..10).map(|_| doorkeeper.session(&anybody).unwrap()).collect();
-            assert!((0..10).all(|_| doorkeeper.principal(&anybody).is_ok()));
+            assert!((0..10).all(|_| doorkeeper.principal(&anybody, "/api/users/login").is_ok()));
             drop(sessions);
         }
+    }
+    /// Goal: one person logs in so often and no more, whatever else they ask for. Method: two logins a minute, and other requests
+    /// between.
+    #[test]
+    fn a_person_logs_in_so_often() {
+        let doorkeeper = Doorkeeper::new(&ClientLimits { principal_logins_per_min: 2, ..ClientLimits::default() });
+        let asha = acting(Role::User, "asha");
+        let login = || doorkeeper.principal(&asha, "/api/users/login");
+        assert!(login().is_ok() && login().is_ok() && login().is_err());
+        assert!(doorkeeper.principal(&asha, "/api/messages").is_ok());
     }
 }
