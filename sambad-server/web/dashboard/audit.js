@@ -9,7 +9,7 @@ const PAGE = 50;
 const WORDS = {
   admin_added: "made an account, or a new password, for",
   admin_removed: "deleted the account of",
-  admin_logged_in: "logged in as",
+  admin_logged_in: "logged in",
   admin_logged_out: "logged out",
   login_failed: "failed to log in as",
   user_logged_in: "logged in the user",
