@@ -142,7 +142,16 @@ impl Output {
         let label = paint(self.color_err, Role::Bad, "error:");
         let _ = writeln!(io::stderr(), "{label} {}", Chain(error));
         if let Some(Error::Connect { .. }) = error.downcast_ref() {
-            self.note(Role::Aside, "Is the server running? --server or SAMBAD_SERVER names another address.");
+            // What TLS says of a certificate has no type of its own down here.
+            let of_certificate = error.chain().any(|cause| cause.to_string().contains("certificate"));
+            self.note(
+                Role::Aside,
+                if of_certificate {
+                    "Is it the server you mean? --ca-file or SAMBAD_CA_FILE names a certificate to trust beside the system's."
+                } else {
+                    "Is the server running? --server or SAMBAD_SERVER names another address."
+                },
+            );
         }
         match error.downcast_ref() {
             Some(Error::Unauthorized(_) | Error::NoToken { .. }) => self.note(
