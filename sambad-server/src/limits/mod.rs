@@ -103,7 +103,8 @@ impl Doorkeeper {
         let (limited, handshake) = match (request.method(), request.uri().path()) {
             (&Method::POST, "/api/users/login" | "/api/users/refresh") => (self.logins.take(&key), false),
             (&Method::POST, "/api/admin/login") => (self.admin_logins.take(&key), false),
-            (&Method::GET, "/ws" | "/api/events/stream") => (self.handshakes.take(&key), true),
+            // A route for GET takes HEAD as well.
+            (&Method::GET | &Method::HEAD, "/ws" | "/api/events/stream") => (self.handshakes.take(&key), true),
             _ => return Ok(()),
         };
         limited.map_err(|retry_after| {
