@@ -204,3 +204,16 @@ async fn head_opens_nothing_and_counts() {
     world.sessions(0).await;
     world.finish().await;
 }
+
+/// Goal: connections have a rate by address, and its time makes room. Method: three at once where two are a second's worth.
+#[tokio::test]
+async fn connections_have_a_rate() {
+    let clients = ClientLimits { address_connections_per_s: 2, limit_loopback: true, ..ClientLimits::default() };
+    let world = World::start_with(ServerConfig { clients, ..ServerConfig::default() }, Limits::default()).await;
+    let (first, second, third) = tokio::join!(world.raw(), world.raw(), world.raw());
+    assert_eq!(third.end().await, b"");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.raw().await.ask("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.status, 200);
+    drop((first, second));
+    world.server.stop().await;
+}
