@@ -58,7 +58,8 @@ impl Certificate {
         self.over(TcpStream::connect(address).await?, protocol).await
     }
 
-    async fn over(&self, stream: TcpStream, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    /// As `connect`, over a stream that is there.
+    pub(crate) async fn over(&self, stream: TcpStream, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("127.0.0.1").expect("an address is a name");
         soon("TLS handshake", self.connector(protocol).connect(name, stream)).await
     }
