@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use sambad_server::ServerConfig;
 use tokio::time::timeout;
 
-use crate::harness::h2::{HEADERS, RawH2};
+use crate::harness::h2::{ENHANCE_YOUR_CALM, GOAWAY, HEADERS, RawH2};
 use crate::harness::tls::Certificate;
 use crate::harness::{World, soon};
 use crate::tls::secure;
@@ -96,5 +96,27 @@ async fn heads_have_a_hundred_fields() {
         assert_eq!(response.expect("the server answers").status(), status);
     }
     drop(client);
+    world.finish().await;
+}
+
+/// Goal: whoever opens streams and resets them without end is sent away, and told why. Method: a hundred at a time until the
+/// connection ends; the reason that the server gives.
+#[tokio::test]
+async fn resets_without_end_are_too_much() {
+    let (world, certificate) = secure(ServerConfig::default()).await;
+    let mut raw = RawH2::connect(world.server.address(), &certificate, 1 << 16).await;
+    for batch in 0..10 {
+        raw.get_and_reset((0..100).map(|i| 1 + 2 * (batch * 100 + i)), "/api/users").await;
+    }
+    let mut reason = Vec::new();
+    soon("end of the connection", async {
+        while let Some(frame) = raw.frame().await {
+            if frame.kind == GOAWAY {
+                reason = frame.payload[4..8].to_vec();
+            }
+        }
+    })
+    .await;
+    assert_eq!(reason, ENHANCE_YOUR_CALM.to_be_bytes());
     world.finish().await;
 }
