@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::rt::Executor;
@@ -18,18 +18,28 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::limits::CountedConnection;
+use crate::outbox::{Outbox, Watched};
 use crate::router::AppState;
 use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
 use crate::tls::H2;
+use crate::turns::by_turns;
 
 /// Requests that one HTTP/2 connection may have open at a time.
 const H2_STREAMS_MAX: u32 = 100;
+/// Bytes of a body that a client may send ahead, on one stream and on all of a connection; enough for most bodies at once.
+const H2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes of an answer that are framed ahead of a stream's window; the rest waits where it is.
+const H2_SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Fields of a head: as many as hyper takes by HTTP/1.1, where it is not to be chosen.
+const H2_HEADER_FIELDS_MAX: usize = 100;
 /// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -42,6 +52,8 @@ pub(crate) struct Entrance {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when connections are to end after the requests in progress.
     pub(crate) closing: CancellationToken,
+    /// Steps of TLS handshakes that are taken at a time: half the machine's, as each is a millisecond of nothing but arithmetic.
+    pub(crate) handshakes: Semaphore,
 }
 
 impl Entrance {
@@ -69,7 +81,7 @@ impl Entrance {
             return Ok(self.http1(stream.with_heads(Arc::clone(&requests)), peer, requests).await?);
         };
         let handshake = tokio::select! {
-            handshake = timeout(limits.handshake_timeout, tls.accept(stream)) => handshake,
+            handshake = timeout(limits.handshake_timeout, by_turns(&self.handshakes, tls.accept(stream))) => handshake,
             () = self.closing.cancelled() => return Ok(()),
         };
         let stream = handshake.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"))??;
@@ -106,19 +118,44 @@ impl Entrance {
         patience: Patience,
     ) -> hyper::Result<()> {
         let header_bytes_max = u32::try_from(self.state.config.clients.header_bytes_max).unwrap_or(u32::MAX);
+        let outbox = Arc::new(Outbox::default());
+        let answer = service_fn(|request: Request<Incoming>| {
+            let outbox = Arc::clone(&outbox);
+            let answer = if request.headers().len() <= H2_HEADER_FIELDS_MAX {
+                Ok(self.answer(request, peer, &requests))
+            } else {
+                Err(too_many_fields(&requests))
+            };
+            async move {
+                let response = match answer {
+                    Ok(answer) => answer.await?,
+                    Err(refusal) => refusal,
+                };
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, outbox)))
+            }
+        });
         let connection = http2::Builder::new(Tracked(self.tasks.clone()))
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS_MAX)
+            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(H2_SEND_BUFFER_BYTES)
             .max_header_list_size(header_bytes_max)
             .keep_alive_interval(H2_PING_INTERVAL)
             .keep_alive_timeout(H2_PING_INTERVAL)
-            .serve_connection(TokioIo::new(stream), service_fn(|request| self.answer(request, peer, &requests)));
+            .serve_connection(TokioIo::new(stream), answer);
         let mut connection = std::pin::pin!(connection);
+        let mut stalled = std::pin::pin!(outbox.stalled(patience.stall));
+        // Whoever takes nothing is left behind with all its answers: with the connection their memory goes.
         tokio::select! {
             ended = connection.as_mut() => return ended,
+            () = stalled.as_mut() => return Ok(()),
             () = self.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                return connection.await;
+                return tokio::select! {
+                    ended = connection => ended,
+                    () = stalled => Ok(()),
+                };
             }
             () = idle(&requests, patience.idle) => connection.as_mut().graceful_shutdown(),
         }
@@ -140,6 +177,13 @@ impl Entrance {
         let answer = self.router.clone().call(request);
         async move { answer.await.map(|response| response.map(|body| Answer { body, _open: open })) }
     }
+}
+
+/// What hyper says by HTTP/1.1, without a word.
+fn too_many_fields(requests: &Arc<Requests>) -> Response<Answer> {
+    let mut response = Response::new(Answer { body: Body::empty(), _open: requests.begin() });
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }
 
 /// Resolves when no request was open or begun for a whole `interval`.

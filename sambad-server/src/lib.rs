@@ -13,6 +13,7 @@ mod handlers;
 mod limits;
 mod metrics;
 mod object;
+mod outbox;
 mod reply;
 mod request_log;
 mod router;
@@ -26,6 +27,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;
+mod turns;
 mod ws;
 
 pub use config::ServerConfig;

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sambad_core::Sambad;
@@ -101,6 +103,7 @@ pub async fn serve(
         state: state.clone(),
         tasks: TaskTracker::new(),
         closing: CancellationToken::new(),
+        handshakes: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2)),
     });
     if let Some(listener) = state.config.metrics_listener.clone() {
         entrance.tasks.spawn(serve_metrics(listener, state.clone(), entrance.closing.clone()));

@@ -48,6 +48,9 @@ pub struct ClientLimitArgs {
     /// Connections at a time from one address that is no trusted proxy; more are closed at once
     #[arg(long, env = "SAMBAD_ADDRESS_CONNECTIONS_MAX", default_value_t = 12_000, value_name = "N", value_parser = rate())]
     pub address_connections_max: u32,
+    /// Connections opened a second from one address that is no trusted proxy; more are closed at once
+    #[arg(long, env = "SAMBAD_ADDRESS_CONNECTIONS_PER_S", default_value_t = 1_000, value_name = "N", value_parser = rate())]
+    pub address_connections_per_s: u32,
     /// Bytes of a request's head; a longer one gets 431
     #[arg(long, env = "SAMBAD_HEADER_BYTES_MAX", default_value_t = 16 << 10, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(8 << 10..=1 << 20))]
     pub header_bytes_max: u32,
@@ -88,6 +91,7 @@ impl ClientLimitArgs {
             session_frames_per_s: self.session_frames_per_s,
             connections_max: self.connections_max,
             address_connections_max: self.address_connections_max,
+            address_connections_per_s: self.address_connections_per_s,
             header_bytes_max: self.header_bytes_max as usize,
             body_bytes_max: self.body_bytes_max as usize,
             address_book_bytes_max: self.address_book_bytes_max as usize,
@@ -128,6 +132,8 @@ pub struct ClientLimits {
     pub connections_max: u32,
     /// Connections at a time from one address that is no trusted proxy. Default 12,000; more are closed at once.
     pub address_connections_max: u32,
+    /// Connections opened a second from one address that is no trusted proxy. Default 1,000; more are closed at once.
+    pub address_connections_per_s: u32,
     /// Bytes of a request's head. Default 16 KiB; at least 8 KiB.
     pub header_bytes_max: usize,
     /// Bytes of a request's body. Default 64 KiB.
@@ -158,6 +164,7 @@ impl Default for ClientLimits {
             session_frames_per_s: 100,
             connections_max: 150_000,
             address_connections_max: 12_000,
+            address_connections_per_s: 1_000,
             header_bytes_max: 16 << 10,
             body_bytes_max: 64 << 10,
             address_book_bytes_max: 1 << 20,

@@ -57,6 +57,7 @@ pub(crate) struct Doorkeeper {
     principal_logins: Rates<PrincipalKey>,
     connections: Tally<()>,
     connections_by_address: Tally<AddressKey>,
+    connection_rates: Rates<AddressKey>,
     sessions_by_address: Tally<AddressKey>,
     sessions_by_principal: Tally<PrincipalKey>,
 }
@@ -79,15 +80,17 @@ impl Doorkeeper {
             principal_logins: Rates::per_minute(limits.principal_logins_per_min),
             connections: Tally::new(limits.connections_max),
             connections_by_address: Tally::new(limits.address_connections_max),
+            connection_rates: Rates::per_second(limits.address_connections_per_s),
             sessions_by_address: Tally::new(limits.address_sessions_max),
             sessions_by_principal: Tally::new(limits.principal_sessions_max),
         }
     }
 
-    /// Counts a connection from `peer`; `None` when it is one too many.
+    /// Counts a connection from `peer`; `None` when it is one too many, or too soon.
     pub(crate) fn connection(&self, peer: IpAddr) -> Option<CountedConnection> {
         // A proxy's connections are those of many clients.
         let key = self.key(peer).filter(|_| !self.proxies.trusts(peer));
+        key.is_none_or(|key| self.connection_rates.take(&key).is_ok()).then_some(())?;
         Some((self.connections.enter(Some(())).ok()?, self.connections_by_address.enter(key).ok()?))
     }
 
@@ -105,7 +108,8 @@ impl Doorkeeper {
         let (limited, handshake) = match (request.method(), request.uri().path()) {
             (&Method::POST, "/api/users/login" | "/api/users/refresh") => (self.logins.take(&key), false),
             (&Method::POST, "/api/admin/login") => (self.admin_logins.take(&key), false),
-            (&Method::GET, "/ws" | "/api/events/stream") => (self.handshakes.take(&key), true),
+            // A route for GET takes HEAD as well.
+            (&Method::GET | &Method::HEAD, "/ws" | "/api/events/stream") => (self.handshakes.take(&key), true),
             _ => return Ok(()),
         };
         limited.map_err(|retry_after| {
@@ -122,7 +126,7 @@ impl Doorkeeper {
 
     /// Lets go of what is known of clients that have been quiet, so that nobody can fill the memory by having many addresses.
     pub(crate) fn forget(&self) {
-        for rates in [&self.requests, &self.logins, &self.admin_logins, &self.handshakes] {
+        for rates in [&self.requests, &self.logins, &self.admin_logins, &self.handshakes, &self.connection_rates] {
             rates.forget();
         }
         self.principals.forget();

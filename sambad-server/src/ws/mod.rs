@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -62,6 +62,10 @@ pub(crate) async fn upgrade(
     Query(query): Query<StreamQuery>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
+    // A route for GET takes HEAD as well, but nothing can be upgraded by that.
+    if request.method() != Method::GET {
+        return Err(ApiError::MethodNotAllowed);
+    }
     let accept = handshake(request.headers())?;
     if state.drain.has_begun() {
         return Err(ApiError::Draining);

@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 use crate::harness::soon;
 use crate::siege::{Siege, connect_from};
 
-/// What the server is given for a head and a body here, so that the suite is short.
+/// What the server is given for a head and a body here, so that the suite is short, and all connections are let in at once.
 const SHORT: Duration = Duration::from_secs(3);
-const TIMES: [&str; 4] = ["--header-timeout", "3s", "--body-timeout", "3s"];
+const TIMES: [&str; 6] = ["--header-timeout", "3s", "--body-timeout", "3s", "--address-connections-per-s", "0"];
 
 /// Reads to the end, which is the server's doing.
 async fn ended(mut stream: TcpStream) -> Vec<u8> {

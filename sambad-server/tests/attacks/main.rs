@@ -11,6 +11,8 @@ mod harness;
 
 mod bodies;
 mod connections;
+mod h2;
+mod handshakes;
 mod logins;
 mod siege;
 mod smuggling;

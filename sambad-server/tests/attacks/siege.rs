@@ -1,6 +1,6 @@
 //! A server under attack, and the client whom nothing of it may concern.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::harness::audit;
 use crate::harness::process::{Process, database};
+use crate::harness::tls::Certificate;
+use crate::harness::{Api, audit};
 
 /// What a client's 99th percentile may grow by in any case: the attackers run on the same cores, and a debug build, theirs and
 /// the server's, takes ten times as long for everything.
@@ -31,6 +33,8 @@ pub(crate) struct Siege {
     user: String,
     /// The header by which the client says who it is; empty where nobody asks.
     authorization: String,
+    /// Where the server speaks HTTPS.
+    certificate: Option<Certificate>,
     directory: TempDir,
 }
 
@@ -49,7 +53,26 @@ impl Siege {
         let all = [&["--listen", "127.0.0.1:0", "--database", &database, "--limit-loopback"], args].concat();
         let server = Process::start_with(&all, &[]).await;
         let user = server.api.user("+919876543210").await;
-        Self { server, user, authorization: String::new(), directory }
+        Self { server, user, authorization: String::new(), certificate: None, directory }
+    }
+
+    /// As `start`, on a server that speaks HTTPS.
+    pub(crate) async fn start_secure(args: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (database, certificate) = (database(directory.path()), Certificate::new());
+        let (cert, key) = certificate.write(directory.path());
+        let (cert, key) = (cert.display().to_string(), key.display().to_string());
+        let with =
+            ["--listen", "127.0.0.1:0", "--database", &database, "--tls-cert", &cert, "--tls-key", &key, "--limit-loopback"];
+        let mut server = Process::start_with(&[&with, args].concat(), &[]).await;
+        server.api = Api::trusting(&format!("https://{}", server.address), &certificate.pem);
+        let user = server.api.user("+919876543210").await;
+        Self { server, user, authorization: String::new(), certificate: Some(certificate), directory }
+    }
+
+    /// What the server shows.
+    pub(crate) fn certificate(&self) -> &Certificate {
+        self.certificate.as_ref().expect("the server speaks HTTPS")
     }
 
     /// As `start`, on a server that asks callers who they are, with an admin's account.
@@ -68,7 +91,7 @@ impl Siege {
         let headers = [("authorization", authorization.as_str())];
         let login = server.api.post_with("/api/users/login", &headers, r#"{"phone":"+919876543210"}"#).await;
         let user = login.text_at("id");
-        Self { server, user, authorization: format!("authorization: {authorization}\r\n"), directory }
+        Self { server, user, authorization: format!("authorization: {authorization}\r\n"), certificate: None, directory }
     }
 
     /// Logs a user in, who may be another than the client; the whole answer.
@@ -113,7 +136,8 @@ impl Siege {
         let client = {
             let (stop, address, user) = (Arc::clone(&stop), self.server.address, self.user.clone());
             let authorization = self.authorization.clone();
-            thread::spawn(move || serve(address, &user, &authorization, &stop).expect("a client is served"))
+            let tls = self.certificate.as_ref().map(|certificate| certificate.client("http/1.1"));
+            thread::spawn(move || serve(address, tls, &user, &authorization, &stop).expect("a client is served"))
         };
         let mut meanwhile = std::pin::pin!(meanwhile);
         let mut most = resident_bytes(&self.server);
@@ -140,11 +164,30 @@ fn resident_bytes(server: &Process) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") << 10
 }
 
+/// A stream, encrypted or not.
+trait Duplex: io::Read + io::Write {}
+
+impl<S: io::Read + io::Write> Duplex for S {}
+
 /// Reads and writes by turns until it is stopped; how long each answer took.
-fn serve(address: SocketAddr, user: &str, authorization: &str, stop: &AtomicBool) -> io::Result<Vec<Duration>> {
-    let mut stream = BufReader::new(TcpStream::connect(address)?);
-    stream.get_ref().set_nodelay(true)?;
-    stream.get_ref().set_read_timeout(Some(Duration::from_secs(20)))?;
+fn serve(
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    user: &str,
+    authorization: &str,
+    stop: &AtomicBool,
+) -> io::Result<Vec<Duration>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let stream: Box<dyn Duplex> = match tls {
+        None => Box::new(stream),
+        Some(tls) => {
+            let connection = ClientConnection::new(tls, address.ip().into()).map_err(io::Error::other)?;
+            Box::new(StreamOwned::new(connection, stream))
+        }
+    };
+    let mut stream = BufReader::new(stream);
     let body = format!(r#"{{"fromUserId":"{user}","toUserId":"{user}","content":"hello"}}"#);
     let write = format!(
         "POST /api/messages HTTP/1.1\r\nhost: x\r\n{authorization}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -165,7 +208,7 @@ fn serve(address: SocketAddr, user: &str, authorization: &str, stop: &AtomicBool
     Ok(times)
 }
 
-fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn answer(stream: &mut impl io::BufRead) -> io::Result<String> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

@@ -186,3 +186,34 @@ async fn connections_have_bounds() {
         world.server.stop().await;
     }
 }
+
+/// Goal: a handshake by HEAD is none, and an event stream asked for by HEAD counts like one. Method: a WebSocket's handshake by
+/// HEAD; then two streams by HEAD, of which the second is beyond the rate.
+#[tokio::test]
+async fn head_opens_nothing_and_counts() {
+    let world = behind_proxy(ClientLimits { address_handshakes_per_s: 1, ..ClientLimits::default() }).await;
+    let upgrade = "HEAD /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut raw = world.raw().await;
+    raw.write(format!("{upgrade}x-forwarded-for: 203.0.113.1\r\nconnection: close\r\n\r\n")).await;
+    let answer = String::from_utf8_lossy(&raw.end().await).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    let head = |client: &'static str| from(&world, client, Method::HEAD, "/api/events/stream");
+    assert_eq!(head("203.0.113.1").await.status, 503);
+    assert_eq!((head("203.0.113.2").await.status, head("203.0.113.2").await.status), (200, 503));
+    world.sessions(0).await;
+    world.finish().await;
+}
+
+/// Goal: connections have a rate by address, and its time makes room. Method: three at once where two are a second's worth.
+#[tokio::test]
+async fn connections_have_a_rate() {
+    let clients = ClientLimits { address_connections_per_s: 2, limit_loopback: true, ..ClientLimits::default() };
+    let world = World::start_with(ServerConfig { clients, ..ServerConfig::default() }, Limits::default()).await;
+    let (first, second, third) = tokio::join!(world.raw(), world.raw(), world.raw());
+    assert_eq!(third.end().await, b"");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.raw().await.ask("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.status, 200);
+    drop((first, second));
+    world.server.stop().await;
+}

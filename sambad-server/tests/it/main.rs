@@ -12,6 +12,7 @@ mod contacts;
 mod documents;
 mod events;
 mod fan_out;
+mod h2;
 mod idempotency;
 mod limits;
 mod log_secrets;

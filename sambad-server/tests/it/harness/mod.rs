@@ -1,5 +1,6 @@
 //! A server, a typed way to talk to it, and an audit of its log at the end of every test.
 
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod mask;
 pub(crate) mod process;

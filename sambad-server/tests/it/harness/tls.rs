@@ -42,15 +42,15 @@ impl Certificate {
         (cert, key)
     }
 
-    /// A client that trusts this certificate alone, and asks for one protocol by ALPN.
-    fn connector(&self, protocol: &str) -> TlsConnector {
+    /// What a client is set up by that trusts this certificate alone, and asks for one protocol by ALPN.
+    pub(crate) fn client(&self, protocol: &str) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate is a root");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().expect("the default versions are known");
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        TlsConnector::from(Arc::new(config))
+        Arc::new(config)
     }
 
     /// Does a handshake; an error when the server shows another certificate.
@@ -58,9 +58,10 @@ impl Certificate {
         self.over(TcpStream::connect(address).await?, protocol).await
     }
 
-    async fn over(&self, stream: TcpStream, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    /// As `connect`, over a stream that is there.
+    pub(crate) async fn over(&self, stream: TcpStream, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("127.0.0.1").expect("an address is a name");
-        soon("TLS handshake", self.connector(protocol).connect(name, stream)).await
+        soon("TLS handshake", TlsConnector::from(self.client(protocol)).connect(name, stream)).await
     }
 
     /// Opens `/ws?query`; with a small receive buffer the server soon cannot write to a client that does not read.
