@@ -1,6 +1,7 @@
 //! Admins: accounts, cookies, and guesses at passwords.
 
 use std::process::Stdio;
+use std::time::Instant;
 
 use sambad_core::Timestamp;
 use serde_json::json;
@@ -68,6 +69,31 @@ async fn guesses_lock_their_network_out_and_say_nothing() {
     // A new password is what an operator has against a lock.
     world.add_admin(PASSWORD_HASH).await;
     assert_eq!(log_in(stranger, ADMIN, PASSWORD).await.status, 200);
+    world.stop().await;
+}
+
+/// Goal: how long the answer takes does not tell whether there is an account. Method: logins at one that there is and at one
+/// that there is not, in turn and each from an address of its own; their medians. A hash takes ten times what is around it.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_accounts_take_as_long() {
+    let world = World::start_with(|config| config.clients.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+    world.add_admin(PASSWORD_HASH).await;
+    let mut took = [Vec::new(), Vec::new()];
+    for i in 0..15 {
+        for (email, took) in [ADMIN, "nobody@example.com"].into_iter().zip(&mut took) {
+            let body = json!({ "email": email, "password": "wrong horse battery" });
+            let begun = Instant::now();
+            let answer =
+                world.send("POST", "/api/admin/login", &[("x-forwarded-for", &format!("10.0.0.{i}"))], Some(&body)).await;
+            took.push(begun.elapsed());
+            assert_eq!(answer.status, 401, "{answer:?}");
+        }
+    }
+    let [known, unknown] = took.map(|mut took| {
+        took.sort_unstable();
+        took[took.len() / 2].as_secs_f64()
+    });
+    assert!((0.5..2.0).contains(&(unknown / known)), "{unknown} s without an account, {known} s with one");
     world.stop().await;
 }
 
