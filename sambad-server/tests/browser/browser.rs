@@ -19,6 +19,8 @@ use crate::harness::soon;
 /// What is needed that Cargo does not bring.
 const MISSING: &str =
     "tests in a browser need Chromium and its driver: `apt-get install chromium chromium-driver`, or run scripts/test.sh";
+/// How often the driver is started: it takes a port that is free for IPv6 and ends where that is taken for IPv4.
+const STARTS: usize = 5;
 const READY: &str = "ChromeDriver was started successfully on port ";
 /// Without a screen, as root, without a word to anybody outside. The pipe has Chromium end when its driver does, however that is.
 /// Windows that no person looks at draw and keep time as any.
@@ -57,21 +59,27 @@ pub(crate) enum Watched {
     Console,
 }
 
-impl Browser {
-    /// Starts one, with an empty window of a laptop's size.
-    pub(crate) async fn start(watched: Watched) -> Self {
+/// Starts the driver; gives its port.
+async fn start_driver() -> (Child, String) {
+    for _ in 0..STARTS {
         let mut command = Command::new("chromedriver");
         // In the test's process group: whoever kills that has no browser left over.
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut driver = command.spawn().unwrap_or_else(|error| panic!("chromedriver: {error}; {MISSING}"));
         let mut lines = BufReader::new(driver.stdout.take().expect("stdout is a pipe")).lines();
-        let port = loop {
-            let line = soon("line that says that the driver listens", lines.next_line()).await.expect("stdout is text");
-            let line = line.unwrap_or_else(|| panic!("chromedriver ended; {MISSING}"));
+        while let Some(line) = soon("line of the driver", lines.next_line()).await.expect("stdout is text") {
             if let Some(port) = line.strip_prefix(READY) {
-                break port.trim_end_matches('.').to_owned();
+                return (driver, port.trim_end_matches('.').to_owned());
             }
-        };
+        }
+    }
+    panic!("chromedriver ended; {MISSING}")
+}
+
+impl Browser {
+    /// Starts one, with an empty window of a laptop's size.
+    pub(crate) async fn start(watched: Watched) -> Self {
+        let (driver, port) = start_driver().await;
         let profile = tempfile::tempdir().expect("a temporary directory");
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(&profile, watched))
