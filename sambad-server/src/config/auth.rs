@@ -51,7 +51,7 @@ pub struct AuthArgs {
     /// The `aud` by which that issuer's tokens are meant for this server
     #[arg(long, env = "SAMBAD_AUTH_AUDIENCE", value_name = "TEXT")]
     pub auth_audience: Option<String>,
-    /// Origin whose pages may use this server, such as https://admin.example; repeatable. Its own always may
+    /// Origin whose pages may use this server, such as `https://admin.example`; repeatable. Its own always may
     #[arg(long, env = "SAMBAD_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allowed_origin: Vec<String>,
     /// How long a user's token lives
