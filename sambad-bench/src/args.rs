@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cluster_args::ClusterArgs;
 use crate::commands::{compare, connect, find_max, report};
 use crate::engine::Fault;
 use crate::exit::Exit;
@@ -58,11 +59,15 @@ pub(crate) struct RunArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Fault to put the server through, while it is under load: kill9=5s (SIGKILL and restart every 5 s), or pause=5s/500ms
-    #[arg(long, value_name = "FAULT", conflicts_with = "url", help_heading = "Faults")]
-    pub(crate) chaos: Option<Fault>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Faults to put the servers through, while they are under load: kill9=5s (SIGKILL and restart every 5 s), pause=5s/500ms;
+    /// with --servers also redis-restart=11s, redis-cut=9s/3s (one server's link to Redis) and postgres-restart=17s, and kills
+    /// and pauses meet one server in turn
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',', conflicts_with = "url", help_heading = "Faults")]
+    pub(crate) chaos: Vec<Fault>,
     /// Run the same deliveries against a bare server as well, in turn, and report ratios to it
-    #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions"], help_heading = "Floor")]
+    #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions", "servers"], help_heading = "Floor")]
     pub(crate) floor: bool,
     /// Rounds of target and floor
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), requires = "floor", help_heading = "Floor")]
@@ -274,6 +279,7 @@ impl LoadArgs {
             // A server of our own asks nobody.
             authorization: target.token.as_ref().filter(|_| target.url.is_some()).map(Secret::authorization).transpose()?,
             shared_target: target.shared_target,
+            retries: false,
             writer_threads,
             watcher_threads,
             late_after: LATE_AFTER,
@@ -376,6 +382,8 @@ mod tests {
             (&["run", "--users", "10", "--rate", "100"], "--users"),
             (&["run", "--slo", "p99"], "p99"),
             (&["run", "--chaos", "kill9=5s", "--target", "http://127.0.0.1:1"], "cannot be used with"),
+            (&["run", "--servers", "2", "--target", "http://127.0.0.1:1"], "cannot be used with"),
+            (&["run", "--balancer", "none"], "--servers"),
             (&["run", "--closed", "5", "--rate", "7"], "cannot be used with"),
             (&["run", "--floor-rounds", "0", "--floor"], "1..=100"),
         ] {

@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod args;
 mod audit;
+mod cluster_args;
 mod commands;
 mod compare;
 mod engine;

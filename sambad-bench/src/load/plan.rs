@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     /// Threads that send, and threads that receive.
     pub(crate) writer_threads: u32,
     pub(crate) watcher_threads: u32,
+    /// Writes carry an idempotency key and are repeated until they are answered.
+    pub(crate) retries: bool,
     /// Sends later than this by the generator's own fault are late.
     pub(crate) late_after: Duration,
 }
@@ -92,14 +94,32 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Looked up once.
+    pub(crate) address: SocketAddr,
+    /// `host:port`, as requests name it.
+    pub(crate) authority: String,
+}
+
+/// Where writers and sessions connect: each begins at one and, when that is gone, moves to another.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) writers: Vec<Place>,
+    pub(crate) sessions: Vec<Place>,
+}
+
+/// Any of `many` but `place`, if there is another.
+pub(crate) fn another(place: usize, many: usize) -> usize {
+    if many < 2 { place } else { (place + fastrand::usize(1..many)) % many }
+}
+
 /// What all threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
-    /// Where to connect, looked up once.
-    pub(crate) address: SocketAddr,
-    /// `host:port`, as requests name it.
-    pub(crate) authority: String,
+    pub(crate) places: Places,
     pub(crate) clock: Clock,
     pub(crate) workload: Workload,
     /// Ids of the users, by number.
@@ -118,13 +138,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        plan: Plan,
-        (address, authority): (SocketAddr, String),
-        clock: Clock,
-        workload: Workload,
-        user_ids: Vec<String>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, places: Places, clock: Clock, workload: Workload, user_ids: Vec<String>) -> Arc<Self> {
         // A minute of operations: whatever is later than that is not timed, and counts as lost.
         const REMEMBERED_S: f64 = 60.0;
         const CLOSED_LOOP: u64 = 1 << 20;
@@ -133,8 +147,7 @@ impl Shared {
         Arc::new(Self {
             ledger: Ledger::new(remembered),
             plan,
-            address,
-            authority,
+            places,
             judged: Mutex::default(),
             clock,
             workload,
@@ -148,7 +161,7 @@ impl Shared {
 
     /// Whether both ends read the same clock.
     pub(crate) fn is_local(&self) -> bool {
-        self.address.ip().is_loopback()
+        self.places.sessions.iter().chain(&self.places.writers).all(|place| place.address.ip().is_loopback())
     }
 
     /// Whether nobody has judged the event at that place yet.

@@ -26,6 +26,14 @@ pub(crate) enum Role {
     App(u32),
 }
 
+impl Role {
+    /// Which of its kind.
+    pub(super) fn number(self) -> usize {
+        let (Self::Dashboard(number) | Self::SlowDashboard(number) | Self::App(number)) = self;
+        number as usize
+    }
+}
+
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

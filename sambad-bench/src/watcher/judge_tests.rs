@@ -5,6 +5,7 @@ use clap::Parser as _;
 use super::*;
 use crate::args::{Cli, Command};
 use crate::load::clock::Clock;
+use crate::load::plan::{Place, Places};
 use crate::load::workload::Workload;
 
 /// What a run with one message an operation shares.
@@ -13,7 +14,9 @@ fn shared() -> Arc<Shared> {
     let Some(Command::Run(run)) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a run") };
     let plan = run.load.plan(&run.target, 2).unwrap();
     let workload = Workload::new(plan.mix.clone(), plan.seed, 7, 10);
-    let shared = Shared::new(plan, (([127, 0, 0, 1], 1).into(), String::new()), Clock::start(), workload, Vec::new());
+    let place = Place { address: ([127, 0, 0, 1], 1).into(), authority: String::new() };
+    let places = Places { writers: vec![place.clone()], sessions: vec![place] };
+    let shared = Shared::new(plan, places, Clock::start(), workload, Vec::new());
     shared.set_begin(0);
     shared.ledger.begin(0, 10, 20);
     shared
