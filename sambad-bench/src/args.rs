@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cluster_args::ClusterArgs;
-use crate::commands::{compare, connect, find_max, report};
+use crate::commands::{compare, connect, find_max, report, simulate};
 use crate::engine::Fault;
 use crate::exit::Exit;
 use crate::host::{HostedArgs, pin};
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Tell whether two builds or servers differ, from kept reports of runs of each
     Compare(compare::CompareArgs),
+    /// Compute what it takes to serve more than one machine can, from what was measured on one
+    Simulate(Box<simulate::SimulateArgs>),
     /// A server of this program's own, in a process of its own
     #[command(hide = true)]
     Hosted(HostedArgs),
