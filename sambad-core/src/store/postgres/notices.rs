@@ -1,0 +1,50 @@
+//! NOTIFY and LISTEN: how far the log reaches, told between servers.
+
+use sqlx::postgres::{PgListener, PgPool};
+
+use super::{bounded, failed};
+use crate::cursor::{Epoch, Seq};
+use crate::error::Error;
+
+const NOTIFY: &str = "select pg_notify($1, $2)";
+
+/// The channel of a log.
+fn channel(epoch: Epoch) -> String {
+    format!("sambad_{epoch}")
+}
+
+/// Tells all servers, this one included, that the log reaches to `head`.
+pub(super) async fn notify(pool: &PgPool, epoch: Epoch, head: Seq) -> Result<(), Error> {
+    let query = sqlx::query(NOTIFY).bind(channel(epoch)).bind(head.to_string());
+    bounded(async { query.execute(pool).await.map(drop).map_err(failed) }).await
+}
+
+/// What servers tell, as it comes in, over a connection of its own.
+#[derive(Debug)]
+pub(crate) struct Notices(PgListener);
+
+impl Notices {
+    pub(super) async fn open(pool: &PgPool, epoch: Epoch) -> Result<Self, Error> {
+        let listening = async {
+            let mut listener = PgListener::connect_with(pool).await?;
+            listener.eager_reconnect(false);
+            listener.listen(&channel(epoch)).await?;
+            Ok(Self(listener))
+        };
+        bounded(async { listening.await.map_err(failed) }).await
+    }
+
+    /// Waits for the next one; `None` if it is not of a server's making.
+    ///
+    /// # Errors
+    /// `Unavailable` when the connection has ended.
+    ///
+    /// # Cancel safety
+    /// What is lost is a hint.
+    pub(crate) async fn next(&mut self) -> Result<Option<Seq>, Error> {
+        match self.0.try_recv().await.map_err(failed)? {
+            Some(notice) => Ok(notice.payload().parse().ok().map(Seq)),
+            None => Err(Error::Unavailable(Some("the connection that hears notices has ended".into()))),
+        }
+    }
+}
