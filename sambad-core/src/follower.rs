@@ -60,7 +60,10 @@ impl Follower {
             match outcome {
                 Ok(()) if away => tracing::warn!("the log can be read again"),
                 Err(ref error) if !away => {
-                    tracing::error!(error = error as &dyn std::error::Error, "the log cannot be read: events of other servers wait");
+                    tracing::error!(
+                        error = error as &dyn std::error::Error,
+                        "the log cannot be read: events of other servers wait"
+                    );
                 }
                 _ => {}
             }
@@ -96,6 +99,10 @@ impl Follower {
                 // This server was away for long, and what it missed was trimmed meanwhile: readers are told to resync.
                 self.merge.log().trimmed(page.bounds.first);
                 self.merge.skip(page.bounds.head);
+            }
+            if page.bounds.head == before.head {
+                // Nobody but a stranger tells of more than there is.
+                self.merge.correct(before.head);
             }
             self.stats.broker.filled.add(page.rows.len() as u64);
             self.merge.offer(&event::encode(&page.rows), page.through);

@@ -64,7 +64,7 @@ impl Log {
     /// Wakes nobody: whoever is at or after `first` has nothing to do, and whoever is before it learns it from the store.
     pub(crate) fn trimmed(&self, first: Seq) {
         self.bounds.send_if_modified(|bounds| {
-            bounds.first = first;
+            bounds.first = bounds.first.max(first);
             false
         });
     }

@@ -106,6 +106,12 @@ impl Merge {
         }
     }
 
+    /// Corrects what was heard: the log reaches to `head`, says the store. What was committed since is heard of again.
+    pub(crate) fn correct(&self, head: Seq) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.known = inner.known.min(head);
+    }
+
     /// Whether the log is known to reach beyond what was announced.
     pub(crate) fn has_hole(&self) -> bool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).known > self.log.bounds().head
@@ -150,7 +156,7 @@ mod tests {
     use crate::kind::{EventKind, Filter, Involved};
     use crate::limits::Limits;
     use crate::store::Store;
-    use crate::store::memory::{Reader, SimulatedStore};
+    use crate::store::memory::{Fault, PageBounds, Reader, SimulatedStore};
     use crate::time::Timestamp;
 
     fn events(seqs: std::ops::RangeInclusive<u64>, data_bytes: usize) -> Vec<Event> {
@@ -166,7 +172,7 @@ mod tests {
 
     fn merge() -> Merge {
         let bounds = LogBounds { epoch: Epoch(1), head: Seq(0), first: Seq(1) };
-        let store = SimulatedStore::default();
+        let store = SimulatedStore::new(Epoch(1), PageBounds::default(), Box::new(|_| Fault::None));
         Merge::new(Arc::new(Log::new(Store::Simulated(Reader(store)), bounds, &Limits::default())))
     }
 

@@ -104,7 +104,7 @@ pub struct BrokerStats {
     /// Messages of other servers; with PostgreSQL as the broker, its own as well.
     pub received: Arc<Count>,
     /// Messages that are none of a server's.
-    pub garbage: Arc<Count>,
+    pub foreign: Arc<Count>,
     /// Events that were not sent: the broker was away, or too slow.
     pub dropped: Arc<Count>,
     /// Events of other servers that were read from the log, since no message had brought them.
@@ -118,7 +118,7 @@ impl Default for BrokerStats {
         Self {
             sent: Arc::default(),
             received: Arc::default(),
-            garbage: Arc::default(),
+            foreign: Arc::default(),
             dropped: Arc::default(),
             filled: Arc::default(),
             lag_us: Arc::new(Distribution::of_durations()),

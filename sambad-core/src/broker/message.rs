@@ -19,6 +19,9 @@ const HEADER_BYTES: usize = MARK.len() + 16 + 8 + 8;
 /// Bytes of an event beside its frame, at most.
 const EVENT_BYTES_MAX: usize = 8 + 1 + 16 + 1 + 16 + 4;
 
+/// The highest seq that a database can hold.
+const SEQ_MAX: Seq = Seq(i64::MAX.unsigned_abs());
+
 /// What one server tells the others.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
@@ -61,6 +64,9 @@ impl Message {
         }
         let server = Uuid::from_u128(bytes.get_u128());
         let (sent_at, head) = (Timestamp::from_micros(bytes.get_i64()), Seq(bytes.get_u64()));
+        if head > SEQ_MAX {
+            return None;
+        }
         let mut events: Vec<Event> = Vec::new();
         while bytes.has_remaining() {
             let event = decode_event(&mut bytes)?;

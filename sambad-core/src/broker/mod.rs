@@ -67,7 +67,9 @@ impl std::str::FromStr for RedisUrl {
     fn from_str(url: &str) -> Result<Self, Error> {
         // What the parser says of it might show the password.
         let client = ::redis::Client::open(url);
-        client.map(Self).map_err(|_| Error::field("redis", "expected redis://USER:PASSWORD@HOST:PORT, rediss://… or unix:///PATH"))
+        client
+            .map(Self)
+            .map_err(|_| Error::field("redis", "expected redis://USER:PASSWORD@HOST:PORT, rediss://… or unix:///PATH"))
     }
 }
 
@@ -96,7 +98,7 @@ struct Context {
 
 impl Context {
     /// Notes that messages come in or do not, and tells of a change.
-    fn note(&self, connected: bool, broker: &'static str, error: Option<&dyn std::error::Error>) {
+    fn note(&self, connected: bool, broker: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
         if self.connected.swap(connected, Ordering::Relaxed) == connected {
             return;
         }

@@ -19,10 +19,8 @@ pub(super) async fn start(store: &Store, context: Context) -> Result<(watch::Sen
     let notices = store.notices(context.epoch).await?;
     context.note(true, NAME, None);
     let (heads, committed) = watch::channel(context.merge.log().bounds().head);
-    let tasks = vec![
-        tokio::spawn(send(store.clone(), committed, context.clone())),
-        tokio::spawn(run(store.clone(), notices, context)),
-    ];
+    let tasks =
+        vec![tokio::spawn(send(store.clone(), committed, context.clone())), tokio::spawn(run(store.clone(), notices, context))];
     Ok((heads, tasks))
 }
 
@@ -79,7 +77,7 @@ async fn take_all(mut notices: Notices, context: &Context, backoff: &mut Backoff
                 context.stats.broker.received.add(1);
                 context.merge.offer(&[], head);
             }
-            None => context.stats.broker.garbage.add(1),
+            None => context.stats.broker.foreign.add(1),
         }
     }
 }

@@ -61,9 +61,7 @@ impl Publisher {
         }
         let bytes = events.iter().map(|event| event.frame().len()).sum::<usize>();
         let permit = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok());
-        let sent = permit.is_some_and(|permit| {
-            self.queue.try_send(Outgoing { events: events.to_vec(), permit }).is_ok()
-        });
+        let sent = permit.is_some_and(|permit| self.queue.try_send(Outgoing { events: events.to_vec(), permit }).is_ok());
         if !sent {
             self.context.stats.broker.dropped.add(events.len() as u64);
         }
@@ -83,7 +81,7 @@ pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher
     let messages = subscribe(&client, &channel(&context)).await.map_err(refused)?;
     context.note(true, NAME, None);
     let (queue, batches) = mpsc::channel(QUEUE_BATCHES_MAX);
-    let server = Uuid::new_v4();
+    let server = Uuid::now_v7();
     let sender = Sender { client: client.clone(), connection: Some(connection), server, context: context.clone() };
     let receiver = Receiver { client, server, context: context.clone() };
     let tasks = vec![tokio::spawn(sender.run(batches)), tokio::spawn(receiver.run(messages))];
@@ -110,9 +108,8 @@ fn cannot_use(url: &RedisUrl, trouble: &Trouble) -> String {
 }
 
 async fn connect(client: &Client) -> Result<MultiplexedConnection, Trouble> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(ANSWER_TIMEOUT))
-        .set_response_timeout(Some(ANSWER_TIMEOUT));
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER_TIMEOUT)).set_response_timeout(Some(ANSWER_TIMEOUT));
     let connecting = async {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         redis::cmd("PING").query_async::<()>(&mut connection).await?;
@@ -265,7 +262,7 @@ impl Receiver {
 
     fn take(&self, payload: Vec<u8>) {
         let stats = &self.context.stats.broker;
-        let Some(message) = Message::decode(payload.into()) else { return stats.garbage.add(1) };
+        let Some(message) = Message::decode(payload.into()) else { return stats.foreign.add(1) };
         if message.server == self.server {
             return;
         }

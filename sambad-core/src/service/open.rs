@@ -92,7 +92,8 @@ impl Sambad {
             let broker = broker.unwrap_or(Broker::Postgres);
             let running = broker::start(&broker, &store, &merge, &stats, &stop_followers).await?;
             let patience = running.patience;
-            let follower = Follower { merge: Arc::clone(&merge), store: store.clone(), stats: stats.clone(), poll_interval, patience };
+            let follower =
+                Follower { merge: Arc::clone(&merge), store: store.clone(), stats: stats.clone(), poll_interval, patience };
             followers = running.tasks;
             followers.push(tokio::spawn(follower.run(stop_followers.clone())));
             broker_connected = (!matches!(broker, Broker::Local)).then_some(running.connected);

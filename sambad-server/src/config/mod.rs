@@ -54,7 +54,14 @@ pub struct Cli {
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Database: sqlite:PATH, where the file is created if there is none, or postgres://USER:PASSWORD@HOST:PORT/NAME
-    #[arg(long, global = true, env = "SAMBAD_DATABASE", hide_env_values = true, default_value = "sqlite:sambad.db", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "SAMBAD_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite:sambad.db",
+        value_name = "URL"
+    )]
     pub database: DatabaseUrl,
     /// How much of the event log is kept: a time (30d), a number of events (10000000), a size (2GiB), or forever
     ///

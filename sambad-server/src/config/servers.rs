@@ -47,7 +47,9 @@ impl ServersArgs {
             (BrokerChoice::Auto, None) => Ok(None),
             (BrokerChoice::Auto | BrokerChoice::Redis, Some(url)) => Ok(Some(Broker::Redis(url.clone()))),
             (BrokerChoice::Redis, None) => anyhow::bail!("--broker redis needs --redis URL"),
-            (BrokerChoice::Local | BrokerChoice::Postgres, Some(_)) => anyhow::bail!("--redis is of no use with another --broker"),
+            (BrokerChoice::Local | BrokerChoice::Postgres, Some(_)) => {
+                anyhow::bail!("--redis is of no use with another --broker")
+            }
             (BrokerChoice::Local, None) => Ok(Some(Broker::Local)),
             (BrokerChoice::Postgres, None) => Ok(Some(Broker::Postgres)),
         }

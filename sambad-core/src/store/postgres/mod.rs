@@ -62,7 +62,8 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     ]);
     let reading = serving.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
     let readers = PgPoolOptions::new()
-        .max_connections(limits.readers_max)
+        // One more for the notices of other servers.
+        .max_connections(limits.readers_max + 1)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(None)
