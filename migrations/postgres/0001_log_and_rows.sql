@@ -14,14 +14,12 @@ create table log (
 insert into log (id, epoch, head, first, last_at, users, contacts, messages)
     values (1, floor(random() * 4294967296)::bigint, 0, 1, 'epoch', 0, 0, 0);
 
--- One row a server process: its last batch, and where the log stood after it. A server that lost its connection during COMMIT
--- finds here whether the batch was stored.
+-- One row a server process: the last transaction that it committed. A server that lost its connection during COMMIT finds here
+-- whether that transaction was stored.
 create table writers (
     id uuid constraint writers_pkey primary key,
-    batch bigint not null,
-    head bigint not null,
-    last_at timestamptz not null,
-    seen_at timestamptz not null default now()
+    transaction bigint not null,
+    seen_at timestamptz not null
 );
 
 -- Texts that are compared, here as in SQLite by their bytes, whatever the locale of the database.

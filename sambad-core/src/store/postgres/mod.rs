@@ -1,6 +1,7 @@
 //! PostgreSQL: one connection that writes, a few that read, and any number of servers beside this one.
 
 mod access;
+mod apply;
 mod check;
 mod identity;
 mod read;
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
@@ -29,12 +31,22 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a transaction may wait for its server before PostgreSQL ends it: one that has stopped in the middle, or is cut
 /// off, holds the head of the log no longer than this, and all others wait for it meanwhile.
 const IDLE_IN_TRANSACTION_MS: &str = "2000";
-/// How long a statement may take. A client that is gone without a word is noticed at the end of it.
-const STATEMENT_MS: &str = "30000";
+/// How long a transaction or a read may take, seen from here.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement may take, seen from there: what nobody waits for any more ends as well.
+const STATEMENT_MS: &str = "10000";
 
 /// Whether `url` names a PostgreSQL database.
 pub(super) fn is_url(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// Ends what takes too long: a host that vanished answers nothing.
+async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(ANSWER_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(elapsed) => Err(Error::Unavailable(Some(elapsed.into()))),
+    }
 }
 
 /// Opens the database at `url` and brings its schema up to date.
@@ -42,7 +54,11 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let options = options(url)?;
     let mut connection = identity::connect(&options).await?;
     identity::migrate(&mut connection, &options).await?;
-    let reading = options.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
+    let serving = options.clone().options([
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+        ("statement_timeout", STATEMENT_MS),
+    ]);
+    let reading = serving.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
     let readers = PgPoolOptions::new()
         .max_connections(limits.readers_max)
         .min_connections(1)
@@ -53,7 +69,7 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
         .map_err(|error| identity::cannot_open(&options, error))?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();
-    let writing = options.application_name(&format!("sambad writer {id}"));
+    let writing = serving.application_name(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
     let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
     let writer = Writer::open(writing, id).await?;
@@ -67,8 +83,6 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options.options([
         // What is acknowledged is on disk, whatever the server's own default is.
         ("synchronous_commit", "on"),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
-        ("statement_timeout", STATEMENT_MS),
         ("jit", "off"),
     ]))
 }
