@@ -1,8 +1,12 @@
 //! The only SQL in the workspace: a closed set of databases behind one face.
 
+mod admission;
+mod analytics;
 #[cfg(feature = "simulation")]
 pub(crate) mod memory;
+mod pages;
 mod plan;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -135,6 +139,7 @@ macro_rules! dispatch {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Sqlite($store) => $call.await,
+            Self::Postgres($store) => $call.await,
             #[cfg(feature = "simulation")]
             Self::Simulated($store) => $call.await,
         }
@@ -146,6 +151,7 @@ macro_rules! dispatch_rows {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Sqlite($store) => $call.await,
+            Self::Postgres($store) => $call.await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => {
                 Err(Error::Internal { what: "a simulated store has no lists and no accounts".into(), source: None })
@@ -161,21 +167,26 @@ macro_rules! dispatch_rows {
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
     Sqlite(sqlite::Reader),
+    Postgres(postgres::Reader),
     #[cfg(feature = "simulation")]
     Simulated(memory::Reader),
 }
 
 /// The writing side: owned by the one committer.
-#[cfg_attr(feature = "simulation", expect(clippy::large_enum_variant, reason = "there is one writer"))]
 #[derive(Debug)]
 pub(crate) enum Writer {
     Sqlite(sqlite::Writer),
+    Postgres(postgres::Writer),
     #[cfg(feature = "simulation")]
     Simulated(memory::Writer),
 }
 
-/// Opens the database at `url`, creating it if there is none, and brings its schema up to date.
+/// Opens the database at `url`, and brings its schema up to date. A file is created if there is none.
 pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), Error> {
+    if postgres::is_url(url) {
+        let (reader, writer) = postgres::open(url, limits).await?;
+        return Ok((Store::Postgres(reader), Writer::Postgres(writer)));
+    }
     let (reader, writer) = sqlite::open(sqlite::path(url)?, limits).await?;
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
 }
@@ -189,19 +200,22 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
 }
 
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
-    sqlite::backup(&sqlite::path(url)?, file).await
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::backup(&sqlite::path(url)?, file).await }
 }
 
 pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> {
-    sqlite::restore(file, &sqlite::path(url)?).await
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::restore(file, &sqlite::path(url)?).await }
 }
 
 pub(crate) async fn change_access(url: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
+    if postgres::is_url(url) {
+        return postgres::change(url, change, actor).await;
+    }
     sqlite::change(&sqlite::path(url)?, change, actor).await
 }
 
 pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
-    sqlite::admins(&sqlite::path(url)?).await
+    if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::path(url)?).await }
 }
 
 impl Writer {
@@ -240,6 +254,7 @@ impl Writer {
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         match self {
             Self::Sqlite(writer) => writer.probe().await,
+            Self::Postgres(writer) => writer.probe().await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(()),
         }
@@ -249,6 +264,7 @@ impl Writer {
     pub(crate) fn write_back_is_due(&self) -> bool {
         match self {
             Self::Sqlite(writer) => writer.write_back_is_due(),
+            Self::Postgres(_) => false,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => false,
         }
@@ -261,6 +277,7 @@ impl Writer {
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
         match self {
             Self::Sqlite(writer) => writer.write_back().await,
+            Self::Postgres(_) => Ok(()),
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(()),
         }
@@ -328,6 +345,7 @@ impl Store {
     pub(crate) async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
         match self {
             Self::Sqlite(store) => store.revocations(n, limit).await,
+            Self::Postgres(store) => store.revocations(n, limit).await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(Vec::new()),
         }
@@ -342,15 +360,17 @@ impl Store {
     pub(crate) fn readers(&self) -> Readers {
         match self {
             Self::Sqlite(store) => store.readers(),
+            Self::Postgres(store) => store.readers(),
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Readers::default(),
         }
     }
 
-    /// The database's file.
+    /// The database's file, if it is one.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match self {
             Self::Sqlite(store) => Some(store.file()),
+            Self::Postgres(_) => None,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => None,
         }
@@ -359,6 +379,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => {}
         }

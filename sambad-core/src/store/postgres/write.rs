@@ -211,7 +211,7 @@ async fn prepare(
     requests: &[Request],
     clock: Timestamp,
 ) -> Result<Option<Plan>, Error> {
-    let prepared = async {
+    let prepared = async move {
         sqlx::query("begin").execute(&mut *connection).await?;
         let loaded = load(connection, requests, clock).await?;
         let start = Start { epoch, head: UNSETTLED, now: clock };
