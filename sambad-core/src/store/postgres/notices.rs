@@ -1,8 +1,8 @@
 //! NOTIFY and LISTEN: how far the log reaches, told between servers.
 
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
-use super::{bounded, failed};
+use super::{Reader, bounded, failed};
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 
@@ -13,27 +13,32 @@ fn channel(epoch: Epoch) -> String {
     format!("sambad_{epoch}")
 }
 
-/// Tells all servers, this one included, that the log reaches to `head`.
-pub(super) async fn notify(pool: &PgPool, epoch: Epoch, head: Seq) -> Result<(), Error> {
-    let query = sqlx::query(NOTIFY).bind(channel(epoch)).bind(head.to_string());
-    bounded(async { query.execute(pool).await.map(drop).map_err(failed) }).await
+impl Reader {
+    /// Tells all servers, this one included, that the log reaches to `head`.
+    pub(crate) async fn notify(&self, epoch: Epoch, head: Seq) -> Result<(), Error> {
+        let query = sqlx::query(NOTIFY).bind(channel(epoch)).bind(head.to_string());
+        bounded(async { query.execute(self.pool()).await.map(drop).map_err(failed) }).await
+    }
+
+    /// Hears what servers tell, over a connection beside those that read.
+    pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
+        let options = (*self.pool().connect_options()).clone().application_name("sambad notices");
+        let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options);
+        let listening = async {
+            let mut listener = PgListener::connect_with(&one).await?;
+            listener.eager_reconnect(false);
+            listener.listen(&channel(epoch)).await?;
+            Ok(Notices(listener))
+        };
+        bounded(async { listening.await.map_err(failed) }).await
+    }
 }
 
-/// What servers tell, as it comes in, over a connection of its own.
+/// What servers tell, as it comes in.
 #[derive(Debug)]
 pub(crate) struct Notices(PgListener);
 
 impl Notices {
-    pub(super) async fn open(pool: &PgPool, epoch: Epoch) -> Result<Self, Error> {
-        let listening = async {
-            let mut listener = PgListener::connect_with(pool).await?;
-            listener.eager_reconnect(false);
-            listener.listen(&channel(epoch)).await?;
-            Ok(Self(listener))
-        };
-        bounded(async { listening.await.map_err(failed) }).await
-    }
-
     /// Waits for the next one; `None` if it is not of a server's making.
     ///
     /// # Errors

@@ -211,7 +211,7 @@ async fn prepare(
     requests: &[Request],
     clock: Timestamp,
 ) -> Result<Option<Plan>, Error> {
-    let prepared = async {
+    let prepared = async move {
         connection.execute("begin").await?;
         let loaded = load(connection, requests, clock).await?;
         let start = Start { epoch, head: UNSETTLED, now: clock };
