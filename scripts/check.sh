@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace --all-features
+    scripts/with-services.sh cargo nextest run --workspace --all-features
 else
-    cargo test --workspace --all-features --lib --bins --tests
+    scripts/with-services.sh cargo test --workspace --all-features --lib --bins --tests
 fi

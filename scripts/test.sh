@@ -3,6 +3,7 @@
 # documentation itself, and the guide's flow against the real server, by curl and by the CLI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/need.sh
 
 work=$(mktemp -d)
 server=
@@ -33,19 +34,6 @@ step() {
     summary+=("ok    $current ($((SECONDS - begun)) s)")
 }
 
-# need COMMAND PACKAGE: installs the package where the command is missing.
-need() {
-    command -v "$1" >/dev/null || need_package "$2"
-}
-
-need_package() {
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        printf '%s is missing: install it and try again\n' "$1" >&2
-        return 1
-    fi
-    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$1"
-}
-
 # need_subcommand NAME VERSION [OPTION...]: builds this version of a subcommand of cargo where it is missing.
 need_subcommand() {
     local name=$1 version=$2
@@ -55,9 +43,10 @@ need_subcommand() {
 }
 
 # What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, Python for
-# schemathesis.
+# schemathesis, nginx in front of several servers. PostgreSQL and Redis are the matter of scripts/with-services.sh.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
+    PATH=$PATH:/usr/sbin need nginx nginx
     need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
     # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
     need_subcommand deny 0.20.2 --no-default-features
