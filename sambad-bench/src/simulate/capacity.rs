@@ -142,3 +142,60 @@ pub(crate) fn servers(scene: &Scene, costs: &Costs, limits: &Limits) -> Option<u
     // More servers hear more of each other: beyond some number they do not get lighter, and so each is looked at.
     (1..=most).find(|servers| fits(*servers))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cluster::play;
+    use super::*;
+
+    const LIMITS: Limits = Limits { nic_gbit: 10.0, disk_mb: 250.0, sessions_max: 200_000.0, load_max: 0.6 };
+
+    fn part(scene: &Scene, name: &str) -> f64 {
+        parts(scene, &Costs::as_given(), &LIMITS).iter().find(|part| part.name == name).unwrap().used
+    }
+
+    /// Goal: arithmetic and play tell of the same cluster. Method: CPU of servers, of PostgreSQL and of Redis, of scenes that
+    /// are far from their limits.
+    #[test]
+    fn agrees_with_the_play() {
+        let one = Scene { poisson: true, ..Scene::default() };
+        let many = Scene { servers: 4, cores: 2, store: Store::Postgres, ..one };
+        for (scene, tolerance) in [
+            (Scene { dashboards: 500, rate: 100.0, ..one }, 0.1),
+            (Scene { rate: 5000.0, ..one }, 0.15),
+            (Scene { dashboards: 2000, rate: 100.0, ..many }, 0.15),
+            (Scene { dashboards: 400, app_sessions: 2000, rate: 500.0, ..many }, 0.15),
+            (Scene { dashboards: 400, rate: 100.0, broker: Broker::Postgres, ..many }, 0.15),
+        ] {
+            let played = play(&scene, &Costs::as_given());
+            let servers = f64::from(scene.servers);
+            let mut pairs = vec![("CPU of a server", played.server_cores / servers)];
+            if scene.store == Store::Postgres {
+                pairs.push(("CPU of PostgreSQL", played.postgres_cores));
+            }
+            for (name, played) in pairs {
+                let computed = part(&scene, name);
+                assert!((computed / played - 1.0).abs() < tolerance, "{name}: {computed} and {played}: {scene:?}");
+            }
+        }
+    }
+
+    /// Goal: a number of servers is the least that is enough, and what more servers do not help with is named. Method: a
+    /// million dashboards; one server less; a write load that fills a disk.
+    #[test]
+    fn servers_are_as_many_as_it_takes() {
+        let costs = Costs::as_given();
+        let scene =
+            Scene { cores: 32, dashboards: 1_000_000, rate: 100.0, poisson: true, store: Store::Postgres, ..Scene::default() };
+        let enough = servers(&scene, &costs, &LIMITS).unwrap();
+        let share = |servers| {
+            let parts = parts(&Scene { servers, ..scene }, &costs, &LIMITS);
+            parts.iter().filter(|part| part.grows_with_servers).map(Part::share).fold(0.0, f64::max)
+        };
+        assert!(enough > 30 && share(enough) <= LIMITS.load_max && share(enough - 1) > LIMITS.load_max, "{enough}");
+        let writes = Scene { dashboards: 0, rate: 90_000.0, postgres_cores: 64, servers: 20, ..scene };
+        let parts = parts(&writes, &costs, &LIMITS);
+        let worst = bottleneck(&parts).unwrap();
+        assert!(!worst.grows_with_servers && worst.share() > 0.85, "{worst:?}");
+    }
+}

@@ -388,20 +388,10 @@ fn take_first(queues: &mut [Queue], now_ns: u64, takes_ns: u64, counted_from_ns:
 mod tests {
     use super::*;
 
-    fn costs() -> Costs {
-        use clap::Parser as _;
-        #[derive(Debug, clap::Parser)]
-        struct Cli {
-            #[command(flatten)]
-            costs: Costs,
-        }
-        Cli::parse_from(["costs"]).costs
-    }
-
     /// Goal: a scene can be added up by hand. Method: one write every 100 ms to ten dashboards: each part's time and CPU.
     #[test]
     fn a_lone_write_adds_up() {
-        let costs = costs();
+        let costs = Costs::as_given();
         let scene = Scene { rate: 10.0, dashboards: 10, duration_s: 2.0, ..Scene::default() };
         let played = play(&scene, &costs);
         let commit = costs.batch(100_000_000) + costs.write_us + costs.fsync_us;
@@ -432,7 +422,7 @@ mod tests {
         };
         let told = |seed| {
             let Played { response, delivery, server_cores, redis_cores, head_share, .. } =
-                play(&Scene { seed, ..scene }, &costs());
+                play(&Scene { seed, ..scene }, &Costs::as_given());
             format!("{} {} {server_cores} {redis_cores} {head_share}", response.mean(), delivery.mean())
         };
         assert_eq!(told(7), told(7));
@@ -444,7 +434,7 @@ mod tests {
     #[test]
     fn batches_share_the_head() {
         let scene = Scene { servers: 3, cores: 4, rate: 10_000.0, store: Store::Postgres, ..Scene::default() };
-        let played = play(&scene, &costs());
+        let played = play(&scene, &Costs::as_given());
         assert!(played.writes_per_s > 9_900.0, "{}", played.writes_per_s);
         assert!(played.head_share > 0.9 && played.writes_per_batch > 3.0, "{played:?}");
     }
@@ -453,7 +443,7 @@ mod tests {
     #[test]
     fn holding_back_saves_writes() {
         let scene = Scene { dashboards: 500, rate: 200.0, ..Scene::default() };
-        let (at_once, held) = (play(&scene, &costs()), play(&Scene { flush_every_ms: 50.0, ..scene }, &costs()));
+        let (at_once, held) = (play(&scene, &Costs::as_given()), play(&Scene { flush_every_ms: 50.0, ..scene }, &Costs::as_given()));
         assert!(held.server_cores < at_once.server_cores * 0.5, "{} {}", held.server_cores, at_once.server_cores);
         assert!(held.delivery.mean() > at_once.delivery.mean() + 15_000.0);
         assert!((held.deliveries_per_s / at_once.deliveries_per_s - 1.0).abs() < 0.03);

@@ -36,15 +36,15 @@ pub(crate) struct Costs {
     pub(crate) wake_us: f64,
     /// CPU of a write to a session's socket, a millisecond after the last one [µs]
     // Source: fitted to the table of docs/performance.md, "Delivery", and to sambad-bench/runs.
-    #[arg(long, value_name = "US", default_value_t = 4.07)]
+    #[arg(long, value_name = "US", default_value_t = 4.0)]
     pub(crate) flush_us: f64,
     /// More for each factor of ten between two writes to a socket [µs]
     // Source: fitted likewise; the bare server of the same table shows it as well (4.50, 5.85, 7.45 µs).
-    #[arg(long, value_name = "US", default_value_t = 1.54)]
+    #[arg(long, value_name = "US", default_value_t = 1.35)]
     pub(crate) flush_cold_us: f64,
     /// CPU of each event that goes out in such a write [µs]
     // Source: fitted to 1,000 dashboards × 1,000/s, docs/performance.md, "Delivery".
-    #[arg(long, value_name = "US", default_value_t = 0.35)]
+    #[arg(long, value_name = "US", default_value_t = 0.1)]
     pub(crate) event_us: f64,
     /// CPU of an open session for each second in which nothing happens [µs]
     // Source: docs/performance.md, "Sessions".
@@ -137,6 +137,21 @@ impl Costs {
     /// CPU of a write to a socket that was last written to so long ago.
     pub(super) fn flush(&self, gap_ns: u64) -> f64 {
         self.flush_us + self.flush_cold_us * decades(gap_ns)
+    }
+}
+
+#[cfg(test)]
+impl Costs {
+    /// What the command line has where nothing is said.
+    pub(super) fn as_given() -> Self {
+        use clap::Parser as _;
+
+        #[derive(Debug, clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            costs: Costs,
+        }
+        Cli::parse_from(["costs"]).costs
     }
 }
 

@@ -184,3 +184,29 @@ fn rows(measured: &'static Measured, costs: &Costs, seed: u64) -> Vec<Row> {
     };
     measured.figures.iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: nothing follows from a simulation that does not come to what was measured. Method: each figure within its
+    /// tolerance, whatever the seed; and that they are not with costs that are half as high again.
+    #[test]
+    fn comes_to_what_was_measured() {
+        let costs = Costs::as_given();
+        for seed in [1, 2] {
+            for row in reproduce(&costs, seed) {
+                assert!(row.holds(), "{row:?}");
+            }
+        }
+        let dear = [
+            Costs { flush_us: costs.flush_us * 1.5, ..costs },
+            Costs { batch_us: costs.batch_us * 1.5, ..costs },
+            Costs { write_us: costs.write_us * 1.5, http_us: costs.http_us * 1.5, ..costs },
+            Costs { event_us: costs.event_us + 0.5, ..costs },
+        ];
+        for costs in dear {
+            assert!(!reproduce(&costs, 1).iter().all(Row::holds), "{costs:?}");
+        }
+    }
+}
