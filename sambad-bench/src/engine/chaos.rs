@@ -105,16 +105,13 @@ impl Chaos {
         Ok(())
     }
 
-    /// Whose turn it is: not that of a server that stands still.
+    /// Whose turn it is: not that of a server that another fault has in its hands. One that stands still answers to nobody, and
+    /// one that is cut off could not start again before the cut ends.
     fn victim(&self, place: usize, target: &mut Target) -> Option<usize> {
         let servers = target.servers().len();
-        let paused = |server: usize| {
-            self.faults.iter().any(|timed| {
-                matches!(timed.fault, Fault::Pause { .. }) && timed.lasting.is_some_and(|(_, paused)| paused == server)
-            })
-        };
+        let taken = |server: usize| self.faults.iter().any(|timed| timed.lasting.is_some_and(|(_, taken)| taken == server));
         let first = self.faults[place].times;
-        (0..servers).map(|more| (first + more) % servers).find(|server| !paused(*server))
+        (0..servers).map(|more| (first + more) % servers).find(|server| !taken(*server))
     }
 
     /// How long nothing is due.

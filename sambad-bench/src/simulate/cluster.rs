@@ -443,7 +443,8 @@ mod tests {
     #[test]
     fn holding_back_saves_writes() {
         let scene = Scene { dashboards: 500, rate: 200.0, ..Scene::default() };
-        let (at_once, held) = (play(&scene, &Costs::as_given()), play(&Scene { flush_every_ms: 50.0, ..scene }, &Costs::as_given()));
+        let (at_once, held) =
+            (play(&scene, &Costs::as_given()), play(&Scene { flush_every_ms: 50.0, ..scene }, &Costs::as_given()));
         assert!(held.server_cores < at_once.server_cores * 0.5, "{} {}", held.server_cores, at_once.server_cores);
         assert!(held.delivery.mean() > at_once.delivery.mean() + 15_000.0);
         assert!((held.deliveries_per_s / at_once.deliveries_per_s - 1.0).abs() < 0.03);
