@@ -66,6 +66,9 @@ pub(crate) struct SimulateArgs {
     limits: Limits,
     #[command(flatten)]
     costs: Costs,
+    /// Leave the measured figures out, where they come out right
+    #[arg(long, help_heading = "Output")]
+    brief: bool,
     /// Write everything as JSON; - is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     json: Option<PathBuf>,
@@ -119,7 +122,7 @@ impl SimulateArgs {
         let parts = capacity::parts(&scene, &self.costs, &self.limits);
         let is_played = f64::from(scene.servers) * f64::from(scene.cores) * scene.duration_s <= PLAYED_MAX;
         let played = is_played.then(|| play(&scene, &self.costs));
-        let mut text = table(&measured);
+        let mut text = if self.brief && holds { String::new() } else { table(&measured) };
         if holds {
             self.tell(&scene, &parts, played.as_ref(), &mut text);
         } else {
@@ -184,8 +187,9 @@ impl SimulateArgs {
         // Writing into a String cannot fail.
         let _ = writeln!(
             text,
-            "\n{servers} of {} cores ({why}) with {}: {} dashboards and {} app sessions, {} writes/s\n",
-            scene.cores,
+            "{}{servers} of {} ({why}) with {}: {} dashboards and {} app sessions, {} writes/s\n",
+            if self.brief { "" } else { "\n" },
+            shown::many(scene.cores.into(), "core"),
             scene.store,
             shown::count(scene.dashboards.into()),
             shown::count(scene.app_sessions.into()),

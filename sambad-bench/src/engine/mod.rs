@@ -48,7 +48,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// Usage, when the target cannot be used; invalid, when the run had to be given up.
 pub(crate) fn execute(plan: Plan, target: &mut Target, chaos: Chaos, show: &mut dyn FnMut(&Snapshot)) -> anyhow::Result<Outcome> {
     let prepared = setup::prepare(&target.places(), &plan)?;
-    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.user_ids);
+    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.users);
     let mut coordinator = Coordinator::new(shared, target, chaos);
     let outcome = coordinator.run(show);
     coordinator.finish(outcome)

@@ -13,8 +13,8 @@ use tokio::task::{JoinSet, LocalSet};
 use super::target::Urls;
 use crate::exit::Exit;
 use crate::load::dialect::Dialect;
-use crate::load::plan::{Place, Places, Plan};
-use crate::load::wire::WriteAnswer;
+use crate::load::plan::{Place, Places, Plan, Users};
+use crate::load::wire::{SEQ_MAX, WriteAnswer};
 use crate::load::workload::{RUNS, Workload};
 use crate::writer::{Connection, LOGIN, PostError, login};
 
@@ -28,7 +28,7 @@ const ATTEMPTS_MAX: u32 = 10;
 pub(super) struct Prepared {
     pub(super) places: Places,
     pub(super) workload: Workload,
-    pub(super) user_ids: Vec<String>,
+    pub(super) users: Users,
 }
 
 /// Checks the target and creates the users.
@@ -44,8 +44,8 @@ pub(super) fn prepare(urls: &Urls, plan: &Plan) -> anyhow::Result<Prepared> {
         for _ in 0..ATTEMPTS_MAX {
             let run = fastrand::u32(..RUNS);
             let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users));
-            if let Some(user_ids) = create_users(first, plan, &workload).await? {
-                return Ok(Prepared { places, workload, user_ids });
+            if let Some(users) = create_users(first, plan, &workload).await? {
+                return Ok(Prepared { places, workload, users });
             }
         }
         let known = format!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
@@ -105,12 +105,12 @@ async fn check(url: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the users and gives their ids; `None` when one of them exists already.
-async fn create_users(place: &Place, plan: &Plan, workload: &Workload) -> anyhow::Result<Option<Vec<String>>> {
+/// Creates the users; `None` when one of them exists already.
+async fn create_users(place: &Place, plan: &Plan, workload: &Workload) -> anyhow::Result<Option<Users>> {
     let users = workload.users();
     if plan.dialect == Dialect::Floor {
         // The floor knows no users.
-        return Ok(Some(Vec::new()));
+        return Ok(Some(Users::default()));
     }
     let next = Arc::new(AtomicU64::new(0));
     let mut lanes = JoinSet::new();
@@ -138,11 +138,12 @@ async fn create_users(place: &Place, plan: &Plan, workload: &Workload) -> anyhow
         ids.extend(some);
     }
     ids.sort_unstable_by_key(|(index, _)| *index);
-    Ok(Some(ids.into_iter().map(|(_, id)| id).collect()))
+    let head = ids.iter().map(|(_, (_, seq))| *seq).max().unwrap_or_default();
+    Ok(Some(Users { ids: ids.into_iter().map(|(_, (id, _))| id).collect(), head }))
 }
 
-/// Logs one user in for the first time; `None` when it was there.
-async fn create_user(connection: &mut Connection, workload: &Workload, index: u64) -> anyhow::Result<Option<String>> {
+/// Logs one user in for the first time, and gives its id and its event's seq, 0 where there is none; `None` when it was there.
+async fn create_user(connection: &mut Connection, workload: &Workload, index: u64) -> anyhow::Result<Option<(String, u64)>> {
     let answer = connection.post(LOGIN, login(workload.phone(index)), None).await.map_err(|error| {
         let why = match error {
             PostError::NotSent => "the connection was closed".to_owned(),
@@ -158,7 +159,9 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
     }
     match serde_json::from_str::<WriteAnswer>(&text) {
         Ok(WriteAnswer { created: Some(false), .. }) => Ok(None),
-        Ok(WriteAnswer { id: Some(id), .. }) => Ok(Some(id)),
+        Ok(WriteAnswer { id: Some(id), seq, .. }) => {
+            Ok(Some((id, seq.flatten().filter(|seq| *seq <= SEQ_MAX).unwrap_or_default())))
+        }
         Ok(_) | Err(_) => {
             Err(Exit::Usage.because(format!("the answer to a login has no id: is that the right target? {excerpt}")))
         }

@@ -36,7 +36,7 @@ pub(crate) struct Storm {
 /// As [`execute`](super::execute).
 pub(crate) fn storm(plan: Plan, target: &mut Target, idle: Duration, restart: bool, say: &dyn Fn(&str)) -> anyhow::Result<Storm> {
     let prepared = setup::prepare(&target.places(), &plan)?;
-    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.user_ids);
+    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.users);
     let mut coordinator = Coordinator::new(Arc::clone(&shared), target, Chaos::new(&[]));
     let outcome = coordinator.storm(idle, restart, say);
     coordinator.finish(outcome)

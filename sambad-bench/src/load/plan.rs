@@ -94,6 +94,15 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// The users that were created before the load.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users {
+    /// Ids, by number.
+    pub(crate) ids: Vec<String>,
+    /// Seq of the last of their events. Sessions begin behind it, but on a server that has not heard of it yet.
+    pub(crate) head: u64,
+}
+
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -122,8 +131,7 @@ pub(crate) struct Shared {
     pub(crate) places: Places,
     pub(crate) clock: Clock,
     pub(crate) workload: Workload,
-    /// Ids of the users, by number.
-    pub(crate) user_ids: Vec<String>,
+    pub(crate) users: Users,
     pub(crate) ledger: Ledger,
     /// When the load begins; `u64::MAX` until that is decided.
     begin_ns: AtomicU64,
@@ -138,7 +146,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Plan, places: Places, clock: Clock, workload: Workload, user_ids: Vec<String>) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, places: Places, clock: Clock, workload: Workload, users: Users) -> Arc<Self> {
         // A minute of operations: whatever is later than that is not timed, and counts as lost.
         const REMEMBERED_S: f64 = 60.0;
         const CLOSED_LOOP: u64 = 1 << 20;
@@ -151,7 +159,7 @@ impl Shared {
             judged: Mutex::default(),
             clock,
             workload,
-            user_ids,
+            users,
             begin_ns: AtomicU64::new(u64::MAX),
             progress: (0..THREADS_MAX).map(|_| Progress::default()).collect(),
             goal: AtomicU64::new(0),

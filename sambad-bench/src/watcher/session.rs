@@ -218,7 +218,7 @@ impl Session<'_> {
         let mut url = format!("ws://{}/ws", place.authority);
         let resume = self.sessions.judge.borrow().resume_from(self.index).map(|cursor| format!("after={cursor}"));
         let user = match role {
-            Role::App(user) => shared.user_ids.get(user as usize).map(|id| format!("user={id}")),
+            Role::App(user) => shared.users.ids.get(user as usize).map(|id| format!("user={id}")),
             Role::Dashboard(_) | Role::SlowDashboard(_) => None,
         };
         for (separator, part) in ['?', '&'].into_iter().zip(resume.into_iter().chain(user)) {

@@ -126,15 +126,7 @@ async fn send(
     let shared = &writer.shared;
     let (path, body) = request::of(shared, due.k);
     let bytes = body.len() as u64;
-    let now_ns = shared.clock.now_ns();
-    // A request that is sent again may have been carried out: what is known of it stays.
-    let sent_ns = first_sent_ns.unwrap_or(now_ns);
-    if first_sent_ns.is_none() {
-        let gone = shared.ledger.begin(due.k, due.intended_ns, sent_ns);
-        if let Some(gone) = gone.filter(|gone| gone.k != due.k) {
-            audit::settle(shared, gone, &mut writer.recorder.borrow_mut().tally);
-        }
-    }
+    let sent_ns = first_sent_ns.unwrap_or_else(|| begin(writer, due));
     let key = shared.plan.retries.then(|| shared.workload.key(due.k));
     let answer = connection.post(path, body, key).await;
     let answered_ns = shared.clock.now_ns();
@@ -195,6 +187,17 @@ async fn send(
         recorder.record_ns(LatencyKind::Lateness, late_ns);
     }
     Ok(Sent::Noted)
+}
+
+/// Notes that an operation is sent, and when. One that is sent again may have been carried out: what is known of it stays.
+fn begin(writer: &Writer, due: Due) -> u64 {
+    let shared = &writer.shared;
+    let now_ns = shared.clock.now_ns();
+    let gone = shared.ledger.begin(due.k, due.intended_ns, now_ns);
+    if let Some(gone) = gone.filter(|gone| gone.k != due.k) {
+        audit::settle(shared, gone, &mut writer.recorder.borrow_mut().tally);
+    }
+    now_ns
 }
 
 /// What an answer means. A 5xx leaves open whether the write was carried out, but for a refusal before it was tried.

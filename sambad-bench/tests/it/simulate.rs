@@ -1,5 +1,7 @@
 //! What a cluster would do, computed.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::harness::{Ran, run_words};
@@ -49,4 +51,29 @@ async fn bad_input_is_explained() {
         let (ran, _) = simulate(options).await;
         assert!(ran.code == 2 && ran.stderr.contains(word), "{options}: {ran:?}");
     }
+}
+
+/// Goal: what the documentation shows is what comes out. Method: each command of docs/scaling.md, run, and its output there.
+/// `SAMBAD_UPDATE_SNAPSHOTS=1` writes it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_is_true() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/scaling.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut parts = text.split("```console\n$ sambad-bench ");
+    let mut now = parts.next().unwrap().to_owned();
+    let mut commands = 0;
+    for part in parts {
+        let (command, rest) = part.split_once('\n').unwrap();
+        let (_, rest) = rest.split_once("```").unwrap();
+        let ran = run_words(&command.split_whitespace().collect::<Vec<_>>()).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let shown: Vec<&str> = ran.stdout.lines().map(str::trim_end).collect();
+        now.push_str(&format!("```console\n$ sambad-bench {command}\n{}\n```{rest}", shown.join("\n")));
+        commands += 1;
+    }
+    assert!(commands > 3, "{commands}");
+    if std::env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, &now).unwrap();
+    }
+    assert!(now == std::fs::read_to_string(&path).unwrap(), "docs/scaling.md does not say what the commands print");
 }
