@@ -14,10 +14,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::postgres::Notices;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
-use crate::cursor::{LogBounds, Seq};
+use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
 use crate::figures::Readers;
@@ -192,6 +193,11 @@ pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), 
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
 }
 
+/// Whether other servers may write to the database at `url` beside this one.
+pub(crate) fn is_shared(url: &str) -> bool {
+    postgres::is_url(url)
+}
+
 pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
     if postgres::is_url(url) { postgres::check(url).await } else { sqlite::check(&sqlite::path(url)?).await }
 }
@@ -217,6 +223,10 @@ pub(crate) async fn change_access(url: &str, change: AccessChange, actor: Actor)
 
 pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
     if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::path(url)?).await }
+}
+
+fn no_notices() -> Error {
+    Error::Internal { what: "only PostgreSQL carries notices between servers".into(), source: None }
 }
 
 impl Writer {
@@ -355,6 +365,22 @@ impl Store {
     /// Reads entries of the audit log before `n`, the newest first.
     pub(crate) async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
         dispatch_rows!(self, store => store.audit(n, limit))
+    }
+
+    /// Tells servers of the same log how far it reaches, once that is committed.
+    pub(crate) async fn notify(&self, epoch: Epoch, head: Seq) -> Result<(), Error> {
+        match self {
+            Self::Postgres(store) => store.notify(epoch, head).await,
+            _ => Err(no_notices()),
+        }
+    }
+
+    /// Hears what servers of the same log tell.
+    pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
+        match self {
+            Self::Postgres(store) => store.notices(epoch).await,
+            _ => Err(no_notices()),
+        }
     }
 
     /// How many connections read, and how many are free to.

@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod check;
 mod identity;
+mod notices;
 mod read;
 mod rows;
 mod trim;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
 pub(super) use self::check::{check, repair};
+pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
 pub(crate) use self::write::Writer;
 use crate::error::Error;

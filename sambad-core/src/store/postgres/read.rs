@@ -183,6 +183,10 @@ impl Reader {
         Ok(Self { pool: options_of_pool.connect_with(options).await? })
     }
 
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     pub(crate) fn readers(&self) -> Readers {
         let (open, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
         Readers { open, busy: open.saturating_sub(idle) }
