@@ -46,15 +46,20 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     }
 }
 
+/// Connects to a database that is ours, and tells how its schema stands.
+pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
+    let mut connection = connect(options).await?;
+    match look(&mut connection).await.map_err(failed)? {
+        Look::Ours(schema) => Ok((connection, schema)),
+        Look::Empty => Err(internal(format!("there is nothing in database {}", name(options)))),
+        Look::Foreign => Err(foreign(options)),
+    }
+}
+
 /// Connects to a database that is ours and has this version's schema.
 pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
     let options = super::options(url)?;
-    let mut connection = connect(&options).await?;
-    let schema = match look(&mut connection).await.map_err(failed)? {
-        Look::Ours(schema) => schema,
-        Look::Empty => return Err(internal(format!("there is nothing in database {}", name(&options)))),
-        Look::Foreign => return Err(foreign(&options)),
-    };
+    let (connection, schema) = connect_ours(&options).await?;
     if schema.is_current() {
         return Ok(connection);
     }
