@@ -32,6 +32,12 @@ macro_rules! id {
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
+
+            /// The UUID itself.
+            #[cfg(feature = "store")]
+            pub(crate) const fn uuid(self) -> Uuid {
+                self.0
+            }
         }
 
         impl FromStr for $name {

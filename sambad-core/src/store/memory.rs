@@ -240,7 +240,7 @@ impl Rows {
     }
 
     fn apply(&mut self, plan: &Plan) {
-        for id in plan.new_users.iter().chain(&plan.touched) {
+        for id in plan.new_users.iter().chain(plan.touched.iter().map(|(id, _)| id)) {
             let user = plan.user(*id).clone();
             self.by_phone.insert(user.phone.clone(), user.id);
             self.users.insert(user.id, user);

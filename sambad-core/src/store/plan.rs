@@ -120,6 +120,9 @@ pub(super) struct Start {
     pub(super) now: Timestamp,
 }
 
+/// The head before a batch whose place in the log is known only once it is about to be committed: beyond every seq there is.
+pub(super) const UNSETTLED: Seq = Seq(1 << 62);
+
 /// Changes of one day's counters.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DayDelta {
@@ -150,7 +153,8 @@ pub(super) struct Plan {
     start: Start,
     loaded: Loaded,
     pub(super) new_users: Vec<UserId>,
-    pub(super) touched: Vec<UserId>,
+    /// Users whose activity is noted, with when they were last active before.
+    pub(super) touched: Vec<(UserId, Timestamp)>,
     pub(super) removed_contacts: Vec<ContactId>,
     pub(super) new_contacts: Vec<ContactId>,
     pub(super) new_messages: Vec<Message>,
@@ -188,6 +192,25 @@ impl Plan {
     /// The head once the plan is carried out.
     pub(super) fn head(&self) -> Seq {
         self.events.last().map_or(self.start.head, |event| event.seq)
+    }
+
+    /// Gives a batch that was planned from [`UNSETTLED`] its place in the log, after `head`; its events get the instant `at`.
+    /// Answers kept from before have theirs.
+    pub(super) fn settle(&mut self, head: Seq, at: Timestamp) {
+        let settled = |seq: &mut Seq| {
+            if let Some(place) = seq.0.checked_sub(UNSETTLED.0) {
+                *seq = Seq(head.0 + place);
+            }
+        };
+        self.start.head = head;
+        for event in &mut self.events {
+            settled(&mut event.seq);
+            event.created_at = at;
+        }
+        for receipt in self.results.iter_mut().flatten() {
+            receipt.seq.iter_mut().for_each(settled);
+            settled(&mut receipt.cursor.seq);
+        }
     }
 
     /// Bytes that the batch adds to the log.
@@ -358,10 +381,10 @@ impl Plan {
         if now.since(user.last_active_at) < LAST_ACTIVE_STEP {
             return;
         }
-        let before = std::mem::replace(&mut user.last_active_at, now).day();
-        self.touched.push(id);
-        if before != now.day() {
-            self.days.entry(before).or_default().last_active -= 1;
+        let before = std::mem::replace(&mut user.last_active_at, now);
+        self.touched.push((id, before));
+        if before.day() != now.day() {
+            self.days.entry(before.day()).or_default().last_active -= 1;
             self.today().last_active += 1;
         }
     }

@@ -236,7 +236,7 @@ async fn apply(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sql
     let apply = sqlx::query(APPLY)
         .bind(now)
         .bind(json_rows(users))
-        .bind(to_json(&plan.touched))
+        .bind(to_json(&plan.touched.iter().map(|(id, _)| id).collect::<Vec<_>>()))
         .bind(to_json(&plan.removed_contacts))
         .bind(json_rows(contacts))
         .bind(json_rows(messages))

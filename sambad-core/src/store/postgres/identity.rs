@@ -1,0 +1,154 @@
+//! Whether a database is Sambad's, asked before anything in it is changed; bringing its schema up to date; and what to say when
+//! it cannot be opened.
+
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+use tokio::time::timeout;
+
+use super::{MIGRATIONS, failed, sqlstate};
+use crate::error::Error;
+
+/// Longest wait for a host that does not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Tables, those among them by which a database of ours is known, and the one that is there first: where a crash came between
+/// that one and the others, the database is as good as empty.
+const TABLES: &str = "select count(*) filter (where tablename <> '_sqlx_migrations'),
+        count(*) filter (where tablename in ('_sqlx_migrations', 'log', 'events', 'users'))
+    from pg_catalog.pg_tables where schemaname = current_schema()";
+const OUR_TABLES: i64 = 4;
+const HAS_MIGRATIONS: &str = "select to_regclass('_sqlx_migrations') is not null";
+const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+
+/// How a schema stands to the one that this version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Schema {
+    /// The last migration that the database has; 0 without any.
+    pub(super) stored: i64,
+    /// The last one that this version knows.
+    pub(super) known: i64,
+}
+
+impl Schema {
+    pub(super) fn is_current(self) -> bool {
+        self.stored == self.known
+    }
+}
+
+/// Connects within a bounded time.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    match timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| cannot_open(options, error)),
+        Err(elapsed) => Err(cannot_open(options, sqlx::Error::Io(elapsed.into()))),
+    }
+}
+
+/// Connects to a database that is ours and has this version's schema.
+pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
+    let options = super::options(url)?;
+    let mut connection = connect(&options).await?;
+    let schema = match look(&mut connection).await.map_err(failed)? {
+        Look::Ours(schema) => schema,
+        Look::Empty => return Err(internal(format!("there is nothing in database {}", name(&options)))),
+        Look::Foreign => return Err(foreign(&options)),
+    };
+    if schema.is_current() {
+        return Ok(connection);
+    }
+    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(&options));
+    Err(internal(what))
+}
+
+/// Brings the schema up to date. Servers that start at once take turns, by an advisory lock; all but the first find it done.
+pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
+    let schema = schema(connection, options).await?;
+    if schema.stored < schema.known {
+        let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+        migrated.map_err(|error| cannot_migrate(options, error))?;
+    }
+    Ok(schema)
+}
+
+/// Tells how the schema stands, and refuses one that is newer than this version knows, or not ours.
+pub(super) async fn schema(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
+    let schema = match look(connection).await.map_err(|error| cannot_open(options, error))? {
+        Look::Ours(schema) => schema,
+        Look::Empty => Schema { stored: 0, known: known() },
+        Look::Foreign => return Err(foreign(options)),
+    };
+    if schema.stored > schema.known {
+        let Schema { stored, known } = schema;
+        let what = format!("database {} has migration {stored}, this version of Sambad knows only {known}: use a newer one", name(options));
+        return Err(internal(what));
+    }
+    Ok(schema)
+}
+
+enum Look {
+    Ours(Schema),
+    Empty,
+    Foreign,
+}
+
+async fn look(connection: &mut PgConnection) -> Result<Look, sqlx::Error> {
+    let row = sqlx::query(TABLES).fetch_one(&mut *connection).await?;
+    let (others, ours): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if others == 0 {
+        return Ok(Look::Empty);
+    }
+    if ours != OUR_TABLES || !sqlx::query_scalar(HAS_MIGRATIONS).fetch_one(&mut *connection).await? {
+        return Ok(Look::Foreign);
+    }
+    let stored = sqlx::query_scalar(SCHEMA).fetch_one(connection).await?;
+    Ok(Look::Ours(Schema { stored, known: known() }))
+}
+
+fn known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn internal(what: String) -> Error {
+    Error::Internal { what, source: None }
+}
+
+fn foreign(options: &PgConnectOptions) -> Error {
+    internal(format!("{} is a database of another program: choose another", name(options)))
+}
+
+fn cannot_migrate(options: &PgConnectOptions, error: MigrateError) -> Error {
+    let what = match &error {
+        MigrateError::VersionMismatch(version) => {
+            format!("migration {version} of database {} is not the one that this version of Sambad knows", name(options))
+        }
+        _ => format!("cannot bring the schema of {} up to date", name(options)),
+    };
+    Error::Internal { what, source: Some(error.into()) }
+}
+
+/// The database as it is called in messages: without its password.
+pub(super) fn name(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{database} at {}", socket.display()),
+        None => format!("{database} at {}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Says what keeps the database from being opened, and what would help.
+pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let (name, user) = (name(options), options.get_username());
+    let what = match sqlstate(&error).as_deref() {
+        Some("28P01") => format!("database {name} refuses user {user}: the password is wrong"),
+        Some("28000") => format!("database {name} refuses user {user}: look at its pg_hba.conf"),
+        Some("3D000") => format!("there is no database {name}: create it with `createdb`"),
+        Some("42501") => format!("user {user} may not use database {name}: grant it the rights"),
+        Some("53300") => format!("database {name} has no connection left: raise its max_connections"),
+        Some("57P03") => format!("database {name} is starting up or shutting down: try again"),
+        _ if matches!(error, sqlx::Error::Io(_)) => format!("database {name} cannot be reached"),
+        _ => format!("cannot open database {name}"),
+    };
+    Error::Internal { what, source: Some(error.into()) }
+}

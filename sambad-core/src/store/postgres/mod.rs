@@ -1,0 +1,105 @@
+//! PostgreSQL: one connection that writes, a few that read, and any number of servers beside this one.
+
+mod access;
+mod apply;
+mod check;
+mod identity;
+mod read;
+mod rows;
+mod trim;
+mod types;
+mod write;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub(super) use self::access::{admins, change};
+pub(super) use self::check::{check, repair};
+pub(crate) use self::read::Reader;
+pub(crate) use self::write::Writer;
+use crate::error::Error;
+use crate::limits::Limits;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// Longest wait of a read for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a transaction may wait for its server before PostgreSQL ends it: one that has stopped in the middle, or is cut
+/// off, holds the head of the log no longer than this, and all others wait for it meanwhile.
+const IDLE_IN_TRANSACTION_MS: &str = "2000";
+/// How long a transaction or a read may take, seen from here.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement may take, seen from there: what nobody waits for any more ends as well.
+const STATEMENT_MS: &str = "10000";
+
+/// Whether `url` names a PostgreSQL database.
+pub(super) fn is_url(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// Ends what takes too long: a host that vanished answers nothing.
+async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(ANSWER_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(elapsed) => Err(Error::Unavailable(Some(elapsed.into()))),
+    }
+}
+
+/// Opens the database at `url` and brings its schema up to date.
+pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer), Error> {
+    let options = options(url)?;
+    let mut connection = identity::connect(&options).await?;
+    identity::migrate(&mut connection, &options).await?;
+    let serving = options.clone().options([
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+        ("statement_timeout", STATEMENT_MS),
+    ]);
+    let reading = serving.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
+    let readers = PgPoolOptions::new()
+        .max_connections(limits.readers_max)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(None)
+        .connect_with(reading)
+        .await
+        .map_err(|error| identity::cannot_open(&options, error))?;
+    // By this name a new connection finds what is left of an old one.
+    let id = Uuid::now_v7();
+    let writing = serving.application_name(&format!("sambad writer {id}"));
+    // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
+    let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
+    let writer = Writer::open(writing, id).await?;
+    Ok((Reader::new(readers), writer))
+}
+
+/// Reads a URL; what cannot be read is not shown, since there may be a password in it.
+fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    let options: PgConnectOptions =
+        url.parse().map_err(|_| Error::field("database", "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"))?;
+    Ok(options.options([
+        // What is acknowledged is on disk, whatever the server's own default is.
+        ("synchronous_commit", "on"),
+        ("jit", "off"),
+    ]))
+}
+
+/// PostgreSQL's code of an error, if it comes from there.
+///
+/// Source: <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
+/// A statement failed before COMMIT: nothing was stored.
+fn failed(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Decode(source) | sqlx::Error::ColumnDecode { source, .. } => {
+            Error::Internal { what: "store holds a value that cannot be read".into(), source: Some(source) }
+        }
+        other => Error::Unavailable(Some(other.into())),
+    }
+}

@@ -1,0 +1,304 @@
+//! The committer's transaction: a few set-based statements, however many commands, and the place in the log as the last.
+//!
+//! **Invariant:** the head row is taken by the last statement before COMMIT, and held until that COMMIT is on disk. So seq is
+//! dense and in commit order although any number of servers write, and each waits for another no longer than for a COMMIT.
+//!
+//! What a batch is planned from was read before and may be outdated when it is written: whatever that could matter to, the
+//! writing statement compares, and a batch that met a conflict is rolled back and planned anew. Rows are locked in one order, by
+//! statement and then by key, so that batches of two servers do not wait for each other.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use uuid::{ContextV7, Uuid};
+
+use super::apply::{take_place, write_rows};
+use super::{access, bounded, failed, identity, rows, sqlstate};
+use crate::access::{AccessChange, AccessOutcome, Actor};
+use crate::cursor::{Epoch, Seq};
+use crate::error::Error;
+use crate::event;
+use crate::limits::IDEMPOTENCY_KEY_TTL;
+use crate::store::plan::{KeptAnswer, Loaded, Lookups, Plan, Start, UNSETTLED};
+use crate::store::{Committed, Request};
+use crate::time::Timestamp;
+
+/// Times that a batch is begun: each conflict means that another server got on, so that this many in a row mean a defect.
+const ATTEMPTS_MAX: u32 = 32;
+/// How long it is tried to find out whether a COMMIT whose answer was lost took effect: as long as a restart takes.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const OUTCOME_PAUSE: Duration = Duration::from_millis(50);
+
+/// The one connection that writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    options: PgConnectOptions,
+    /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
+    connection: Option<PgConnection>,
+    /// This writer among those of all servers.
+    id: Uuid,
+    epoch: Epoch,
+    /// Transactions begun, by which one is found again.
+    transaction: i64,
+    ids: ContextV7,
+    /// The instant of the last batch: ours are not older, should the clock go back.
+    last_at: Timestamp,
+}
+
+/// How a batch came out that did not fail.
+enum Attempt {
+    Committed(Committed),
+    /// Another server's batch got in the way: nothing was written.
+    Conflict,
+}
+
+const LOG: &str = "select epoch, last_at from log";
+/// Rows of servers that have ended, or have had nothing to write for long, which upserts theirs.
+const FORGET_WRITERS: &str = "delete from writers where seen_at < now() - interval '1 day'";
+const PROBE: &str = "update log set head = head";
+
+impl Writer {
+    pub(super) async fn open(options: PgConnectOptions, id: Uuid) -> Result<Self, Error> {
+        let mut connection = identity::connect(&options).await?;
+        sqlx::query(FORGET_WRITERS).execute(&mut connection).await.map_err(failed)?;
+        let Some(row) = sqlx::query(LOG).fetch_optional(&mut connection).await.map_err(failed)? else {
+            let what = format!("a copy into database {} has not ended: run it again", identity::name(&options));
+            return Err(Error::Internal { what, source: None });
+        };
+        let epoch = rows::epoch(&row, 0).map_err(failed)?;
+        let last_at = row.try_get(1).map_err(failed)?;
+        Ok(Self { options, connection: Some(connection), id, epoch, transaction: 0, ids: ContextV7::new(), last_at })
+    }
+
+    /// Carries out `requests` in one transaction at the instant `clock`, or that of this server's last if that is later.
+    pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
+        let clock = clock.max(self.last_at);
+        for _ in 0..ATTEMPTS_MAX {
+            if let Attempt::Committed(committed) = self.attempt(requests, clock).await? {
+                return Ok(committed);
+            }
+        }
+        Err(Error::Unavailable(Some("other servers' batches got in the way each time".into())))
+    }
+
+    async fn attempt(&mut self, requests: &[Request], clock: Timestamp) -> Result<Attempt, Error> {
+        let mut connection = self.take_connection().await?;
+        self.transaction += 1;
+        let me = (self.id, self.transaction);
+        let prepared = match bounded(prepare(&mut connection, me, &mut self.ids, self.epoch, requests, clock)).await {
+            Ok(prepared) => prepared,
+            // Nothing was committed, and the connection is dropped: what PostgreSQL ends for a conflict is begun anew.
+            Err(Error::Unavailable(Some(source))) if is_conflict(source.as_ref()) => return Ok(Attempt::Conflict),
+            Err(error) => return Err(error),
+        };
+        let Some(plan) = prepared else {
+            sqlx::query("rollback").execute(&mut connection).await.map_err(failed)?;
+            self.keep_connection(connection);
+            return Ok(Attempt::Conflict);
+        };
+        if !self.finish(connection).await? {
+            return Ok(Attempt::Conflict);
+        }
+        let written = !plan.is_empty();
+        if let Some(last) = plan.events.last() {
+            self.last_at = last.created_at;
+        }
+        let (events, head) = (event::encode(&plan.events), plan.head());
+        Ok(Attempt::Committed(Committed { events, head, written, results: plan.results }))
+    }
+
+    /// Ends the transaction that `connection` is in, and tells whether it was stored.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` if nobody could be asked.
+    async fn finish(&mut self, mut connection: PgConnection) -> Result<bool, Error> {
+        let lost = match timeout(super::ANSWER_TIMEOUT, sqlx::query("commit").execute(&mut connection)).await {
+            Ok(Ok(_)) => {
+                self.keep_connection(connection);
+                return Ok(true);
+            }
+            Ok(Err(error)) => error,
+            Err(elapsed) => sqlx::Error::Io(elapsed.into()),
+        };
+        drop(connection);
+        let deadline = Instant::now() + OUTCOME_TIMEOUT;
+        while let Ok(looked) = timeout_at(deadline, self.was_stored()).await {
+            match looked {
+                Ok(stored) => return Ok(stored),
+                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "outcome of a COMMIT not known yet"),
+            }
+            sleep(OUTCOME_PAUSE).await;
+        }
+        Err(Error::OutcomeUnknown(Some(lost.into())))
+    }
+
+    /// Asks whether the last transaction was stored, which is certain once no connection of ours is left that could store it.
+    async fn was_stored(&mut self) -> Result<bool, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        let name = self.options.get_application_name().unwrap_or_default();
+        while sqlx::query_scalar::<_, bool>(END_OTHERS).bind(name).fetch_optional(&mut connection).await?.is_some() {
+            sleep(OUTCOME_PAUSE).await;
+        }
+        let last: Option<i64> = sqlx::query_scalar(LAST_TRANSACTION).bind(self.id).fetch_optional(&mut connection).await?;
+        self.keep_connection(connection);
+        Ok(last == Some(self.transaction))
+    }
+
+    /// Changes who may come in, with the entries in the audit log.
+    pub(crate) async fn change_access(
+        &mut self,
+        changes: &[(AccessChange, Actor)],
+        clock: Timestamp,
+    ) -> Result<Vec<AccessOutcome>, Error> {
+        let mut connection = self.take_connection().await?;
+        self.transaction += 1;
+        let (id, transaction) = (self.id, self.transaction);
+        let apply = async {
+            sqlx::query("begin").execute(&mut connection).await?;
+            let outcomes = access::apply(&mut connection, changes, clock).await?;
+            sqlx::query(NOTE_TRANSACTION).bind(id).bind(transaction).execute(&mut connection).await?;
+            Ok(outcomes)
+        };
+        let outcomes = bounded(async { apply.await.map_err(failed) }).await?;
+        if self.finish(connection).await? { Ok(outcomes) } else { Err(Error::Unavailable(Some("COMMIT was cut short".into()))) }
+    }
+
+    /// Writes a row that stays as it is.
+    pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+        let mut connection = self.take_connection().await?;
+        bounded(async { sqlx::query(PROBE).execute(&mut connection).await.map_err(failed) }).await?;
+        self.keep_connection(connection);
+        Ok(())
+    }
+
+    /// Takes the connection, or opens a new one where there is none or it was closed meanwhile. Whoever fails does not give it
+    /// back.
+    pub(super) async fn take_connection(&mut self) -> Result<PgConnection, Error> {
+        let options = &self.options;
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => bounded(async { options.connect().await.map_err(failed) }).await,
+        }
+    }
+
+    pub(super) fn keep_connection(&mut self, connection: PgConnection) {
+        self.connection = Some(connection);
+    }
+
+    pub(crate) async fn close(self) {
+        let Some(connection) = self.connection else { return };
+        if let Err(error) = bounded(async { connection.close().await.map_err(failed) }).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "closing the database failed");
+        }
+    }
+}
+
+/// Serialization failures and deadlocks: PostgreSQL rolled back one of those in each other's way.
+fn is_conflict(source: &(dyn std::error::Error + 'static)) -> bool {
+    let code = source.downcast_ref::<sqlx::Error>().and_then(sqlstate);
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// Does everything but COMMIT; `None` where another batch got in the way.
+async fn prepare(
+    connection: &mut PgConnection,
+    me: (Uuid, i64),
+    ids: &mut ContextV7,
+    epoch: Epoch,
+    requests: &[Request],
+    clock: Timestamp,
+) -> Result<Option<Plan>, Error> {
+    let prepared = async {
+        sqlx::query("begin").execute(&mut *connection).await?;
+        let loaded = load(connection, requests, clock).await?;
+        let start = Start { epoch, head: UNSETTLED, now: clock };
+        let mut plan = Plan::make(requests, loaded, start, ids);
+        if plan.is_empty() {
+            plan.settle(Seq(sqlx::query_scalar::<_, i64>(HEAD).fetch_one(connection).await?.unsigned_abs()), clock);
+            return Ok(Some(plan));
+        }
+        if !write_rows(connection, &plan).await? {
+            return Ok(None);
+        }
+        let row = take_place(connection, &plan, me).await?;
+        if rows::epoch(&row, 0)? != epoch {
+            return Err(sqlx::Error::Decode("the log was replaced by another: this server must be started anew".into()));
+        }
+        plan.settle(Seq(rows::unsigned(&row, 1)?), row.try_get(2)?);
+        Ok(Some(plan))
+    };
+    prepared.await.map_err(failed_batch)
+}
+
+/// A batch that contradicts what is stored is a defect; the constraint's name tells which.
+fn failed_batch(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() || database.is_foreign_key_violation() => {
+            let what = format!("batch contradicts what is stored: {}", database.constraint().unwrap_or("no constraint named"));
+            Error::Internal { what, source: Some(error.into()) }
+        }
+        _ => failed(error),
+    }
+}
+
+const HEAD: &str = "select head from log";
+/// Ends connections of this writer but the one that asks, and tells whether there are any still.
+const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = $1 and pid <> pg_backend_pid() limit 1";
+const LAST_TRANSACTION: &str = "select transaction from writers where id = $1";
+const NOTE_TRANSACTION: &str = "insert into writers (id, transaction, seen_at) values ($1, $2, now())
+    on conflict (id) do update set transaction = excluded.transaction, seen_at = excluded.seen_at";
+
+const USERS: &str = "select id, phone, email, name, created_at, last_active_at from users where id = any($1)
+    union all
+    select id, phone, email, name, created_at, last_active_at from users where phone = any($2)";
+/// Those to be removed are locked: of two servers that remove one, the second finds it gone.
+const CONTACTS_BY_ID: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+    from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
+    where c.id = any($1) order by c.id for update of c";
+const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+    from unnest($1::uuid[], $2::uuid[]) as pair (user_id, contact_user_id)
+    join contacts c on c.user_id = pair.user_id and c.contact_user_id = pair.contact_user_id
+    join users u on u.id = c.user_id join users v on v.id = c.contact_user_id";
+const KEYS: &str = "select key, fingerprint, outcome, seq from idempotency_keys where key = any($1) and created_at > $2";
+
+/// Reads whatever the batch refers to.
+async fn load(connection: &mut PgConnection, requests: &[Request], clock: Timestamp) -> Result<Loaded, sqlx::Error> {
+    let (lookups, mut loaded) = (Lookups::of(requests), Loaded::default());
+    let user_ids: Vec<_> = lookups.user_ids.into_iter().collect();
+    let phones: Vec<String> = lookups.phones.iter().map(ToString::to_string).collect();
+    if !user_ids.is_empty() || !phones.is_empty() {
+        for row in sqlx::query(USERS).bind(user_ids).bind(phones).fetch_all(&mut *connection).await? {
+            loaded.add_user(rows::user(&row, 0)?);
+        }
+    }
+    if !lookups.contact_ids.is_empty() {
+        let ids: Vec<_> = lookups.contact_ids.into_iter().collect();
+        for row in sqlx::query(CONTACTS_BY_ID).bind(ids).fetch_all(&mut *connection).await? {
+            loaded.add_contact(rows::contact(&row)?);
+        }
+    }
+    if !lookups.keys.is_empty() {
+        let keys: Vec<String> = lookups.keys.into_iter().collect();
+        let query = sqlx::query(KEYS).bind(keys).bind(clock.minus(IDEMPOTENCY_KEY_TTL));
+        for row in query.fetch_all(&mut *connection).await? {
+            loaded.answers.insert(row.try_get(0)?, kept_answer(&row)?);
+        }
+    }
+    let (users, contacts): (Vec<_>, Vec<_>) = loaded.pairs(requests).into_iter().unzip();
+    if !users.is_empty() {
+        for row in sqlx::query(CONTACTS_BY_PAIR).bind(users).bind(contacts).fetch_all(connection).await? {
+            loaded.add_contact(rows::contact(&row)?);
+        }
+    }
+    Ok(loaded)
+}
+
+fn kept_answer(row: &PgRow) -> Result<KeptAnswer, sqlx::Error> {
+    let outcome = serde_json::from_str(row.try_get(2)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let seq = row.try_get::<Option<i64>, _>(3)?.map(|seq| Seq(seq.unsigned_abs()));
+    Ok(KeptAnswer { fingerprint: row.try_get(1)?, outcome, seq })
+}
