@@ -19,7 +19,7 @@ use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::command::Receipt;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::log::Log;
+use crate::merge::Outlet;
 use crate::outage::Outage;
 use crate::retention::Retention;
 use crate::stats::Stats;
@@ -65,7 +65,7 @@ pub(crate) struct Committer {
     /// Came while others of another sort were gathered, and has the next turn.
     next: Option<Job>,
     writer: Writer,
-    log: Arc<Log>,
+    outlet: Outlet,
     limits: Limits,
     retention: Retention,
     outage: Arc<Outage>,
@@ -98,12 +98,12 @@ impl Committer {
     pub(crate) fn new(
         jobs: mpsc::Receiver<Job>,
         writer: Writer,
-        log: Arc<Log>,
+        outlet: Outlet,
         limits: Limits,
         retention: Retention,
         (outage, stats): (Arc<Outage>, Stats),
     ) -> Self {
-        Self { jobs, next: None, writer, log, limits, retention, outage, stats, batches: 0, trim_due: Instant::now() }
+        Self { jobs, next: None, writer, outlet, limits, retention, outage, stats, batches: 0, trim_due: Instant::now() }
     }
 
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
@@ -157,7 +157,7 @@ impl Committer {
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {
                 let took = begun.elapsed();
-                self.log.publish(&committed.events, committed.head);
+                self.outlet.publish(&committed.events, committed.head);
                 if committed.written {
                     self.outage.over();
                 }
@@ -285,7 +285,7 @@ impl Committer {
         let more = match self.writer.trim(self.retention).await {
             Ok(None) => false,
             Ok(Some(trimmed)) => {
-                self.log.trimmed(trimmed.first);
+                self.outlet.log().trimmed(trimmed.first);
                 self.stats.trimmed.add(trimmed.events as u64);
                 trimmed.more
             }

@@ -25,6 +25,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event as another server encoded it; `frame` must be a text frame.
+    pub(crate) fn with_frame(seq: Seq, kind: EventKind, involved: Involved, frame: Bytes) -> Self {
+        debug_assert!(is_text_frame(&frame));
+        Self { seq, kind, involved, frame }
+    }
+
     /// The event as one unmasked WebSocket text frame (RFC 6455, 5.2).
     #[must_use]
     pub fn frame(&self) -> &Bytes {
@@ -89,6 +95,19 @@ pub fn text_frame(json: &str) -> Vec<u8> {
     push_text_header(&mut frame, json.len());
     frame.extend_from_slice(json.as_bytes());
     frame
+}
+
+/// Whether `frame` is one whole final, unmasked text frame, its length in the shortest form.
+pub(crate) fn is_text_frame(frame: &[u8]) -> bool {
+    let header = match frame.len() {
+        0..=127 => 2,
+        128..=65_539 => 4,
+        _ => 10,
+    };
+    let Some(payload) = frame.len().checked_sub(header) else { return false };
+    let mut expected = Vec::with_capacity(header);
+    push_text_header(&mut expected, payload);
+    frame.starts_with(&expected) && std::str::from_utf8(&frame[header..]).is_ok()
 }
 
 /// Appends the header of a final, unmasked text frame with `len` bytes of payload.

@@ -27,6 +27,8 @@ pub struct Figures {
     pub writable: bool,
     /// The database's file; `None` of one that has none.
     pub file: Option<PathBuf>,
+    /// Whether messages of other servers come in; `None` without a broker.
+    pub broker_connected: Option<bool>,
 }
 
 /// How far the tail reaches.

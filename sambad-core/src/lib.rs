@@ -12,6 +12,8 @@ pub mod time;
 #[cfg(feature = "store")]
 pub mod access;
 #[cfg(feature = "store")]
+mod broker;
+#[cfg(feature = "store")]
 pub mod check;
 #[cfg(feature = "store")]
 pub mod command;
@@ -22,11 +24,15 @@ pub mod event;
 #[cfg(feature = "store")]
 mod figures;
 #[cfg(feature = "store")]
+mod follower;
+#[cfg(feature = "store")]
 mod hub;
 #[cfg(feature = "store")]
 mod log;
 #[cfg(feature = "store")]
 pub mod maintenance;
+#[cfg(feature = "store")]
+mod merge;
 #[cfg(feature = "store")]
 mod outage;
 #[cfg(feature = "store")]
@@ -52,6 +58,7 @@ pub use time::{Day, Timestamp};
 
 #[cfg(feature = "store")]
 pub use crate::{
+    broker::{Broker, RedisUrl},
     command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
     event::Event,
     figures::{Figures, TailFigures},

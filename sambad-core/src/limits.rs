@@ -24,6 +24,8 @@ pub const PAGE_EVENTS_MAX: u32 = 1000;
 pub const SLICE_BYTES_MAX: usize = 256 << 10;
 /// Entries of the activity feed, when the caller does not say.
 pub const ACTIVITY_ROWS_DEFAULT: u32 = 20;
+/// How often the head of a log that other servers write to is looked at, when the host does not say.
+pub const POLL_INTERVAL_DEFAULT: Duration = Duration::from_millis(250);
 /// How rarely `last_active_at` of one user moves.
 pub const LAST_ACTIVE_STEP: Duration = Duration::from_secs(60);
 /// Days, today included, that count as recent: a user seen in them is active.

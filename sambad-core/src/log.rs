@@ -46,7 +46,8 @@ impl Log {
         }
     }
 
-    /// Makes what was committed up to `head` readable, then wakes every reader. Called by the committer alone.
+    /// Makes what was committed up to `head` readable, then wakes every reader. Called by one at a time: the committer, or what merges
+    /// its batches with those of other servers.
     ///
     /// `events` are the last of it, and none if all of it was stored by a COMMIT whose outcome was unknown: whoever retries
     /// is acknowledged on the strength of those events, so they are announced now, not with the next one.
@@ -58,12 +59,12 @@ impl Log {
         self.bounds.send_modify(|bounds| bounds.head = head);
     }
 
-    /// Takes note that events before `first` are no longer stored. Called by the committer alone.
+    /// Takes note that events before `first` are no longer stored.
     ///
     /// Wakes nobody: whoever is at or after `first` has nothing to do, and whoever is before it learns it from the store.
     pub(crate) fn trimmed(&self, first: Seq) {
         self.bounds.send_if_modified(|bounds| {
-            bounds.first = first;
+            bounds.first = bounds.first.max(first);
             false
         });
     }

@@ -92,6 +92,38 @@ pub struct Stats {
     pub write_back_us: Arc<Distribution>,
     /// Events that were trimmed.
     pub trimmed: Arc<Count>,
+    /// What came and went between servers.
+    pub broker: Arc<BrokerStats>,
+}
+
+/// What a server has told others and heard from them.
+#[derive(Debug)]
+pub struct BrokerStats {
+    /// Messages sent, heartbeats included.
+    pub sent: Arc<Count>,
+    /// Messages of other servers; with PostgreSQL as the broker, its own as well.
+    pub received: Arc<Count>,
+    /// Messages that are none of a server's.
+    pub foreign: Arc<Count>,
+    /// Events that were not sent: the broker was away, or too slow.
+    pub dropped: Arc<Count>,
+    /// Events of other servers that were read from the log, since no message had brought them.
+    pub filled: Arc<Count>,
+    /// Time from sending to receiving a message with events, by the clocks of two servers, in microseconds.
+    pub lag_us: Arc<Distribution>,
+}
+
+impl Default for BrokerStats {
+    fn default() -> Self {
+        Self {
+            sent: Arc::default(),
+            received: Arc::default(),
+            foreign: Arc::default(),
+            dropped: Arc::default(),
+            filled: Arc::default(),
+            lag_us: Arc::new(Distribution::of_durations()),
+        }
+    }
 }
 
 impl Default for Stats {
@@ -103,6 +135,7 @@ impl Default for Stats {
             events: Arc::default(),
             write_back_us: Arc::new(Distribution::of_durations()),
             trimmed: Arc::default(),
+            broker: Arc::default(),
         }
     }
 }

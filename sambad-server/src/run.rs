@@ -55,7 +55,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let address = listener.local_addr().context("listener has no address")?;
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
-    let sambad = Sambad::open(cli.core()).await.context("cannot start")?;
+    let sambad = Sambad::open(cli.core()?).await.context("cannot start")?;
     announce(cli, address).context("cannot write to stdout")?;
     let stop = CancellationToken::new();
     let signals = async {
@@ -123,11 +123,12 @@ fn raise_descriptor_limit() {
 
 /// Says where the database is, then the line that scripts wait for.
 fn announce(cli: &Cli, address: SocketAddr) -> io::Result<()> {
-    let path = cli.database.strip_prefix("sqlite:").unwrap_or(&cli.database);
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = std::path::absolute(path)?;
+    let database = match cli.database.strip_prefix("sqlite:") {
+        Some(path) => std::path::absolute(path.strip_prefix("//").unwrap_or(path))?.display().to_string(),
+        None => cli.database.to_string(),
+    };
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "Database: {}", path.display())?;
+    writeln!(stdout, "Database: {database}")?;
     let scheme = if cli.tls.tls_cert.is_some() { "https" } else { "http" };
     writeln!(stdout, "Sambad unified backend listening on {scheme}://{address}")?;
     stdout.flush()

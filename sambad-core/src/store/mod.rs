@@ -1,18 +1,23 @@
 //! The only SQL in the workspace: a closed set of databases behind one face.
 
+mod admission;
+mod analytics;
 #[cfg(feature = "simulation")]
 pub(crate) mod memory;
+mod pages;
 mod plan;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::postgres::Notices;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
-use crate::cursor::{LogBounds, Seq};
+use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
 use crate::figures::Readers;
@@ -135,6 +140,7 @@ macro_rules! dispatch {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Sqlite($store) => $call.await,
+            Self::Postgres($store) => $call.await,
             #[cfg(feature = "simulation")]
             Self::Simulated($store) => $call.await,
         }
@@ -146,6 +152,7 @@ macro_rules! dispatch_rows {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Sqlite($store) => $call.await,
+            Self::Postgres($store) => $call.await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => {
                 Err(Error::Internal { what: "a simulated store has no lists and no accounts".into(), source: None })
@@ -161,23 +168,33 @@ macro_rules! dispatch_rows {
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
     Sqlite(sqlite::Reader),
+    Postgres(postgres::Reader),
     #[cfg(feature = "simulation")]
     Simulated(memory::Reader),
 }
 
 /// The writing side: owned by the one committer.
-#[cfg_attr(feature = "simulation", expect(clippy::large_enum_variant, reason = "there is one writer"))]
 #[derive(Debug)]
 pub(crate) enum Writer {
     Sqlite(sqlite::Writer),
+    Postgres(postgres::Writer),
     #[cfg(feature = "simulation")]
     Simulated(memory::Writer),
 }
 
-/// Opens the database at `url`, creating it if there is none, and brings its schema up to date.
+/// Opens the database at `url`, and brings its schema up to date. A file is created if there is none.
 pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), Error> {
+    if postgres::is_url(url) {
+        let (reader, writer) = postgres::open(url, limits).await?;
+        return Ok((Store::Postgres(reader), Writer::Postgres(writer)));
+    }
     let (reader, writer) = sqlite::open(sqlite::path(url)?, limits).await?;
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
+}
+
+/// Whether other servers may write to the database at `url` beside this one.
+pub(crate) fn is_shared(url: &str) -> bool {
+    postgres::is_url(url)
 }
 
 pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
@@ -189,19 +206,26 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
 }
 
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
-    sqlite::backup(&sqlite::path(url)?, file).await
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::backup(&sqlite::path(url)?, file).await }
 }
 
 pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> {
-    sqlite::restore(file, &sqlite::path(url)?).await
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::restore(file, &sqlite::path(url)?).await }
 }
 
 pub(crate) async fn change_access(url: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
+    if postgres::is_url(url) {
+        return postgres::change(url, change, actor).await;
+    }
     sqlite::change(&sqlite::path(url)?, change, actor).await
 }
 
 pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
-    sqlite::admins(&sqlite::path(url)?).await
+    if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::path(url)?).await }
+}
+
+fn no_notices() -> Error {
+    Error::Internal { what: "only PostgreSQL carries notices between servers".into(), source: None }
 }
 
 impl Writer {
@@ -240,6 +264,7 @@ impl Writer {
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         match self {
             Self::Sqlite(writer) => writer.probe().await,
+            Self::Postgres(writer) => writer.probe().await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(()),
         }
@@ -249,6 +274,7 @@ impl Writer {
     pub(crate) fn write_back_is_due(&self) -> bool {
         match self {
             Self::Sqlite(writer) => writer.write_back_is_due(),
+            Self::Postgres(_) => false,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => false,
         }
@@ -261,6 +287,7 @@ impl Writer {
     pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
         match self {
             Self::Sqlite(writer) => writer.write_back().await,
+            Self::Postgres(_) => Ok(()),
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(()),
         }
@@ -328,6 +355,7 @@ impl Store {
     pub(crate) async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
         match self {
             Self::Sqlite(store) => store.revocations(n, limit).await,
+            Self::Postgres(store) => store.revocations(n, limit).await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Ok(Vec::new()),
         }
@@ -338,19 +366,37 @@ impl Store {
         dispatch_rows!(self, store => store.audit(n, limit))
     }
 
+    /// Tells servers of the same log how far it reaches, once that is committed.
+    pub(crate) async fn notify(&self, epoch: Epoch, head: Seq) -> Result<(), Error> {
+        match self {
+            Self::Postgres(store) => store.notify(epoch, head).await,
+            _ => Err(no_notices()),
+        }
+    }
+
+    /// Hears what servers of the same log tell.
+    pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
+        match self {
+            Self::Postgres(store) => store.notices(epoch).await,
+            _ => Err(no_notices()),
+        }
+    }
+
     /// How many connections read, and how many are free to.
     pub(crate) fn readers(&self) -> Readers {
         match self {
             Self::Sqlite(store) => store.readers(),
+            Self::Postgres(store) => store.readers(),
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => Readers::default(),
         }
     }
 
-    /// The database's file.
+    /// The database's file, if it is one.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match self {
             Self::Sqlite(store) => Some(store.file()),
+            Self::Postgres(_) => None,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => None,
         }
@@ -359,6 +405,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
             #[cfg(feature = "simulation")]
             Self::Simulated(_) => {}
         }

@@ -1,30 +1,56 @@
 //! The promises of a store, tested through its own face: `open` is all that a second database has to provide.
 
+mod database;
+mod lists;
+
 use std::collections::BTreeSet;
 
-use tempfile::TempDir;
-
+use self::database::TestDatabase;
 use super::*;
 use crate::command::Outcome;
 use crate::kind::EventKind;
 use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::Contact;
 
+/// Makes two tests of each function: what a store promises, every database keeps.
+macro_rules! on_every_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                /// Goal: that of the function of this name. Method: on SQLite.
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(super::Fixture::on(super::TestDatabase::sqlite()).await).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                /// Goal: that of the function of this name. Method: on PostgreSQL.
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(super::Fixture::on(super::TestDatabase::postgres().await).await).await;
+                }
+            )*
+        }
+    };
+}
+use on_every_database;
+
 /// A store of its own for each test, and a clock that the test moves.
 struct Fixture {
     store: Store,
     writer: Writer,
     clock: Timestamp,
-    _directory: TempDir,
+    database: TestDatabase,
 }
 
 impl Fixture {
-    async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", directory.path().join("test.db").display());
-        let (store, writer) = open(&url, &Limits::default()).await.unwrap();
+    async fn on(database: TestDatabase) -> Self {
+        let (store, writer) = open(&database.url(), &Limits::default()).await.unwrap();
         let clock = "2025-01-15T12:00:00Z".parse().unwrap();
-        Self { store, writer, clock, _directory: directory }
+        Self { store, writer, clock, database }
     }
 
     fn later(&mut self, by: std::time::Duration) {
@@ -100,10 +126,19 @@ const A: &str = "+919876543210";
 const B: &str = "+919876543211";
 const C: &str = "+14155550100";
 
+on_every_database!(
+    a_batch_is_carried_out_in_order,
+    refused_commands_leave_their_neighbours_alone,
+    contacts_can_be_removed_and_added_again_in_one_batch,
+    idempotency_keys_keep_the_first_answer,
+    refusals_are_not_kept,
+    last_active_moves_once_a_minute,
+    timestamps_never_run_backwards,
+    a_restart_continues_the_log,
+);
+
 /// Goal: commands of one batch see each other, in order. Method: users and what refers to them together.
-#[tokio::test]
-async fn a_batch_is_carried_out_in_order() {
-    let mut fixture = Fixture::new().await;
+async fn a_batch_is_carried_out_in_order(mut fixture: Fixture) {
     let committed =
         fixture.commit(vec![add(A, B), login(A), login(B), add(A, B), add(A, B), message(B, A, "hi"), login(A)]).await;
     let seqs: Vec<_> =
@@ -116,9 +151,7 @@ async fn a_batch_is_carried_out_in_order() {
 }
 
 /// Goal: a refused command leaves no trace and its neighbours alone. Method: every refusal among good ones.
-#[tokio::test]
-async fn refused_commands_leave_their_neighbours_alone() {
-    let mut fixture = Fixture::new().await;
+async fn refused_commands_leave_their_neighbours_alone(mut fixture: Fixture) {
     let nobody: ContactId = "00000000-0000-7000-8000-000000000000".parse().unwrap();
     let commands =
         vec![login(A), add(A, A), add(A, C), message(C, A, "x"), Command::RemoveContact { id: nobody, owner: None }, login(B)];
@@ -131,9 +164,7 @@ async fn refused_commands_leave_their_neighbours_alone() {
 }
 
 /// Goal: a pair may be removed and added again at once, from the store and from the batch. Method: both in one batch each.
-#[tokio::test]
-async fn contacts_can_be_removed_and_added_again_in_one_batch() {
-    let mut fixture = Fixture::new().await;
+async fn contacts_can_be_removed_and_added_again_in_one_batch(mut fixture: Fixture) {
     let stored = contact(&fixture.commit(vec![login(A), login(B), add(A, B)]).await.results[2]);
     let remove = Command::RemoveContact { id: stored.id, owner: None };
     let results = fixture.commit(vec![remove.clone(), remove, add(A, B)]).await.results;
@@ -145,9 +176,7 @@ async fn contacts_can_be_removed_and_added_again_in_one_batch() {
 
 /// Goal: a retry gets the first answer, with another request it is refused, and after a day it is new. Method: in one
 /// batch, over batches, and with the clock moved.
-#[tokio::test]
-async fn idempotency_keys_keep_the_first_answer() {
-    let mut fixture = Fixture::new().await;
+async fn idempotency_keys_keep_the_first_answer(mut fixture: Fixture) {
     let first = fixture.commit_keyed(vec![(login(A), key("k", 1)), (login(A), key("k", 1)), (login(B), key("k", 2))]).await;
     let original = first.results[0].as_ref().unwrap();
     let replayed = first.results[1].as_ref().unwrap();
@@ -166,9 +195,7 @@ async fn idempotency_keys_keep_the_first_answer() {
 }
 
 /// Goal: a refused command keeps no answer: its key is free for a retry. Method: add a contact before and after they exist.
-#[tokio::test]
-async fn refusals_are_not_kept() {
-    let mut fixture = Fixture::new().await;
+async fn refusals_are_not_kept(mut fixture: Fixture) {
     let refused = fixture.commit_keyed(vec![(add(A, B), key("k", 1))]).await;
     assert!(refused.results[0].is_err());
     fixture.commit(vec![login(A), login(B)]).await;
@@ -177,9 +204,7 @@ async fn refusals_are_not_kept() {
 }
 
 /// Goal: activity moves at most once a minute, and its day's count with it. Method: the clock moved around both bounds.
-#[tokio::test]
-async fn last_active_moves_once_a_minute() {
-    let mut fixture = Fixture::new().await;
+async fn last_active_moves_once_a_minute(mut fixture: Fixture) {
     let created = fixture.user(A).await;
     fixture.later(LAST_ACTIVE_STEP - std::time::Duration::from_micros(1));
     assert_eq!(fixture.user(A).await.last_active_at, created.last_active_at);
@@ -197,9 +222,7 @@ async fn last_active_moves_once_a_minute() {
 }
 
 /// Goal: time never runs backwards along the log. Method: a clock set back between batches.
-#[tokio::test]
-async fn timestamps_never_run_backwards() {
-    let mut fixture = Fixture::new().await;
+async fn timestamps_never_run_backwards(mut fixture: Fixture) {
     let first = fixture.user(A).await;
     fixture.clock = fixture.clock.minus(std::time::Duration::from_secs(3600));
     let second = fixture.user(B).await;
@@ -207,100 +230,13 @@ async fn timestamps_never_run_backwards() {
     assert!(second.id > first.id, "ids sort as their rows were made");
 }
 
-/// Walks all pages of one row each and returns what they held.
-async fn walk<T>(mut page: impl AsyncFnMut(Option<String>) -> Page<T>) -> Vec<T> {
-    let (mut items, mut after) = (Vec::new(), None);
-    loop {
-        let Page { items: mut found, next } = page(after).await;
-        assert!(found.len() <= 1);
-        items.append(&mut found);
-        let Some(next) = next else { return items };
-        after = Some(next);
-    }
-}
-
-/// Goal: pages joined are the list, whichever index serves them. Method: pages of one row, over equal names too.
-#[tokio::test]
-async fn pages_joined_are_the_list() {
-    let mut fixture = Fixture::new().await;
-    fixture
-        .commit(vec![named(A, "asha"), named(B, "Asha"), named(C, "ASHOK"), named("+14155550101", "Zoe"), login("+14155550102")])
-        .await;
-    let store = &fixture.store;
-    let one = |query: UserQuery| async move { store.users(&query, 1).await.unwrap().value };
-    let id = |after: Option<String>| after.map(|text| text.parse().unwrap());
-    for order in [UserOrder::OldestFirst, UserOrder::NewestFirst] {
-        let walked = walk(async |after| one(UserQuery::All { order, after: id(after) }).await).await;
-        let whole = store.users(&UserQuery::All { order, after: None }, 500).await.unwrap().value;
-        assert_eq!((walked.len(), &walked, whole.next), (5, &whole.items, None));
-    }
-    let by_name = walk(async |after| one(UserQuery::NamePrefix { prefix: "ash".into(), after: id(after) }).await).await;
-    assert_eq!(by_name.iter().filter_map(|user| user.name.as_deref()).collect::<Vec<_>>(), ["asha", "Asha", "ASHOK"]);
-    let by_phone = walk(async |after| {
-        let after = after.map(|text| text.parse().unwrap());
-        one(UserQuery::PhonePrefix { prefix: "+1415".into(), after }).await
-    });
-    assert_eq!(by_phone.await.iter().map(|user| user.phone.as_str()).collect::<Vec<_>>(), [C, "+14155550101", "+14155550102"]);
-}
-
-/// Goal: each list of messages holds what it should, newest first, each once. Method: all directions among three, and a note to oneself.
-#[tokio::test]
-async fn messages_are_listed_by_user_and_pair() {
-    let mut fixture = Fixture::new().await;
-    let (a, b) = (fixture.user(A).await.id, fixture.user(B).await.id);
-    fixture.user(C).await;
-    fixture
-        .commit(vec![message(A, B, "1"), message(B, A, "2"), message(A, C, "3"), message(C, B, "4"), message(A, A, "5")])
-        .await;
-    let store = &fixture.store;
-    for (user, with, expected) in [
-        (None, None, vec!["5", "4", "3", "2", "1"]),
-        (Some(a), None, vec!["5", "3", "2", "1"]),
-        (Some(a), Some(b), vec!["2", "1"]),
-        (Some(b), Some(a), vec!["2", "1"]),
-        (Some(a), Some(a), vec!["5"]),
-    ] {
-        let listed = walk(async |after| {
-            let after = after.map(|text| text.parse().unwrap());
-            store.messages(&MessageQuery { user, with, after }, 1).await.unwrap().value
-        });
-        assert_eq!(listed.await.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), expected);
-    }
-}
-
-/// Goal: a filtered page of the stored log is the whole log, filtered. Method: every user and kind against a scan.
-#[tokio::test]
-async fn filtered_log_pages_equal_a_filtered_scan() {
-    let mut fixture = Fixture::new().await;
-    let users = [fixture.user(A).await.id, fixture.user(B).await.id, fixture.user(C).await.id];
-    for round in 0..5 {
-        let text = round.to_string();
-        fixture.commit(vec![message(A, B, &text), add(B, C), message(C, C, &text), add(A, C), message(B, A, &text)]).await;
-    }
-    let all = fixture.store.log_page(Seq::ZERO, &Filter::default(), 1000).await.unwrap();
-    for user in users.map(Some).into_iter().chain([None]) {
-        for kinds in
-            [vec![EventKind::MessageSent], vec![EventKind::UserCreated, EventKind::ContactAdded], EventKind::ALL.to_vec()]
-        {
-            let filter = Filter { kinds: kinds.into_iter().collect(), user };
-            let (mut found, mut cursor) = (Vec::new(), Seq::ZERO);
-            while cursor < all.bounds.head {
-                let page = fixture.store.log_page(cursor, &filter, 2).await.unwrap();
-                assert!(page.through > cursor, "every page moves on");
-                cursor = page.through;
-                found.extend(page.rows);
-            }
-            let expected: Vec<&EventRow> = all.rows.iter().filter(|row| filter.matches(row.kind, row.involved)).collect();
-            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
-        }
-    }
-}
-
 /// Goal: what was committed is there after a restart, under the same epoch. Method: close, open again.
-#[tokio::test]
-async fn a_restart_continues_the_log() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", directory.path().join("test.db").display());
+async fn a_restart_continues_the_log(fixture: Fixture) {
+    let Fixture { database, store, writer, .. } = fixture;
+    writer.close().await;
+    store.close().await;
+    drop(store);
+    let url = database.url();
     let mut epochs = BTreeSet::new();
     for round in 1..=3 {
         let (store, mut writer) = open(&url, &Limits::default()).await.unwrap();
@@ -318,8 +254,8 @@ async fn a_restart_continues_the_log() {
 /// Goal: one server a file. Method: open it twice, then again once the first is gone.
 #[tokio::test]
 async fn a_database_in_use_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", directory.path().join("test.db").display());
+    let database = TestDatabase::sqlite();
+    let url = database.url();
     let first = open(&url, &Limits::default()).await.unwrap();
     let error = open(&url, &Limits::default()).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("in use by another server"), "{error}");
@@ -330,7 +266,7 @@ async fn a_database_in_use_is_refused() {
 /// Goal: names of databases that cannot keep what was acknowledged are refused. Method: a table.
 #[tokio::test]
 async fn databases_that_forget_are_refused() {
-    for url in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "mysql://x", "test.db", ""] {
+    for url in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "mysql://x", "postgres://host:port/x", "test.db", ""] {
         assert_eq!(open(url, &Limits::default()).await.map(drop).map_err(|error| error.code()), Err("invalid_field"), "{url}");
     }
 }

@@ -25,6 +25,9 @@ pub struct LimitArgs {
     /// Bytes of the newest events kept in memory; older ones are read from disk
     #[arg(long, env = "SAMBAD_TAIL_BYTES_MAX", default_value_t = Limits::default().tail_bytes_max, value_name = "BYTES")]
     pub tail_bytes_max: usize,
+    /// Connections that read the database; a read waits up to 5 s for one, then is refused with 503
+    #[arg(long, env = "SAMBAD_READERS_MAX", default_value_t = Limits::default().readers_max, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub readers_max: u32,
 }
 
 /// Parses a bound of which 0 would mean a server that does nothing; the upper end is what a semaphore can count.

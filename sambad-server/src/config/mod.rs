@@ -3,11 +3,13 @@
 mod auth;
 mod clients;
 mod commands;
+mod database;
 mod file;
 mod limits;
 mod load;
 mod logs;
 mod metrics;
+mod servers;
 mod settings;
 mod tls;
 
@@ -24,9 +26,11 @@ use tokio::net::TcpListener;
 pub use auth::{AuthArgs, AuthMode};
 pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
+pub use database::DatabaseUrl;
 pub use limits::LimitArgs;
 pub use logs::{LogArgs, LogRequests};
 pub use metrics::MetricsArgs;
+pub use servers::{BrokerChoice, ServersArgs};
 pub use settings::Settings;
 pub use tls::TlsArgs;
 
@@ -49,9 +53,16 @@ pub struct Cli {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Database; the file is created if there is none
-    #[arg(long, global = true, env = "SAMBAD_DATABASE", default_value = "sqlite:sambad.db", value_name = "URL")]
-    pub database: String,
+    /// Database: sqlite:PATH, where the file is created if there is none, or postgres://USER:PASSWORD@HOST:PORT/NAME
+    #[arg(
+        long,
+        global = true,
+        env = "SAMBAD_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite:sambad.db",
+        value_name = "URL"
+    )]
+    pub database: DatabaseUrl,
     /// How much of the event log is kept: a time (30d), a number of events (10000000), a size (2GiB), or forever
     ///
     /// Older events are trimmed; users, contacts and messages stay. Who asks for a trimmed event is told to resync.
@@ -75,6 +86,9 @@ pub struct Cli {
     /// Who may come in.
     #[command(flatten)]
     pub access: AuthArgs,
+    /// How servers of one database hear of each other.
+    #[command(flatten)]
+    pub servers: ServersArgs,
     /// Bounds on what clients and queues may take.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -151,16 +165,25 @@ pub enum LogFormat {
 
 impl Cli {
     /// What the core is to be opened with.
-    #[must_use]
-    pub fn core(&self) -> sambad_core::Config {
+    ///
+    /// # Errors
+    /// When what is said of the broker contradicts itself.
+    pub fn core(&self) -> anyhow::Result<sambad_core::Config> {
         let limits = Limits {
             batch_commands_max: self.limits.batch_commands_max,
             queue_commands_max: self.limits.queue_commands_max,
             queue_bytes_max: self.limits.queue_bytes_max,
             tail_bytes_max: self.limits.tail_bytes_max,
+            readers_max: self.limits.readers_max,
             ..Limits::default()
         };
-        sambad_core::Config { database: self.database.clone(), limits, retention: self.retain_events }
+        Ok(sambad_core::Config {
+            database: (*self.database).to_owned(),
+            broker: self.servers.broker()?,
+            poll_interval: self.servers.poll_interval,
+            limits,
+            retention: self.retain_events,
+        })
     }
 
     /// What the server is to be run with.

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use super::database::{REDACTED, redacted};
 use super::file::{self, File};
 
-/// Stands for a value that nobody is to read.
-const REDACTED: &str = "(redacted)";
 /// Column at which the sources begin, where values are short enough.
 const SOURCE_COLUMN: usize = 44;
 
@@ -72,18 +71,13 @@ pub(super) fn said(arg: &Arg, given: &ArgMatches) -> Option<String> {
     Some(format!("environment {}", name.to_string_lossy()))
 }
 
-/// A value without what is secret in it: all of it where the help hides it too, or the password of a URL.
+/// A value without what is secret in it: all of it where the help hides it too, unless it is a URL.
 fn shown(arg: &Arg, value: &str) -> String {
-    if arg.is_hide_env_values_set() {
-        return REDACTED.into();
-    }
-    let Some((scheme, rest)) = value.split_once("://") else { return value.into() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let password = authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host)));
-    match password {
-        Some((user, host)) => format!("{scheme}://{user}:{REDACTED}@{host}{}", &rest[authority.len()..]),
-        None => value.into(),
-    }
+    if arg.is_hide_env_values_set() && !is_url(value) { REDACTED.into() } else { redacted(value) }
+}
+
+fn is_url(value: &str) -> bool {
+    value.contains("://") || value.starts_with("sqlite:")
 }
 
 impl Value {
@@ -150,7 +144,7 @@ mod tests {
         for (value, expected) in [
             ("postgres://me:hunter2@db:5432/x?y=z", "postgres://me:(redacted)@db:5432/x?y=z"),
             ("postgres://me:hunt@er2@db", "postgres://me:(redacted)@db"),
-            ("postgres://me@db/x:y@z", "postgres://me@db/x:y@z"),
+            ("postgres://me@db/x", "postgres://me@db/x"),
             ("sqlite:sambad.db", "sqlite:sambad.db"),
             ("/etc/sambad/keys", "/etc/sambad/keys"),
         ] {

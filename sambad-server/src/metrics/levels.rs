@@ -42,6 +42,7 @@ pub(super) struct Levels {
     readers_busy: Level,
     writable: Level,
     draining: Level,
+    broker_connected: Level,
     database_bytes: Family<FileLabels, Level>,
     disk_free_bytes: Level,
     sessions: Family<SessionLabels, Level>,
@@ -99,6 +100,7 @@ impl Levels {
             readers_busy: level("readers_busy", "Connections that are reading"),
             writable: level("writable", "1 if the last attempt to write reached the disk"),
             draining: level("draining", "1 once the server is about to end"),
+            broker_connected: level("broker_connected", "1 if messages of other servers come in, or none are expected"),
             disk_free_bytes: level("disk_free_bytes", "Free space of the database's file system"),
             sessions_max: level("sessions_max", "Sessions that may be open"),
             session_lag_events_max: level("session_lag_events_max", "Events between the head and the session furthest behind"),
@@ -127,6 +129,7 @@ impl Levels {
         self.readers_busy.set(readers_busy.into());
         self.writable.set(writable.into());
         self.draining.set(reading.draining.into());
+        self.broker_connected.set(reading.core.broker_connected.unwrap_or(true).into());
         self.sessions_max.set(reading.sessions_max as u64);
         self.set_sessions(reading);
         if let Some(file) = file {

@@ -81,7 +81,10 @@ pub(super) async fn schema(connection: &mut PgConnection, options: &PgConnectOpt
     };
     if schema.stored > schema.known {
         let Schema { stored, known } = schema;
-        let what = format!("database {} has migration {stored}, this version of Sambad knows only {known}: use a newer one", name(options));
+        let what = format!(
+            "database {} has migration {stored}, this version of Sambad knows only {known}: use a newer one",
+            name(options)
+        );
         return Err(internal(what));
     }
     Ok(schema)

@@ -2,8 +2,8 @@
 
 mod access;
 mod apply;
-mod check;
 mod identity;
+mod notices;
 mod read;
 mod rows;
 mod trim;
@@ -13,12 +13,12 @@ mod write;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
-pub(super) use self::check::{check, repair};
+pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
 pub(crate) use self::write::Writer;
 use crate::error::Error;
@@ -26,8 +26,6 @@ use crate::limits::Limits;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
-/// Longest wait of a read for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a transaction may wait for its server before PostgreSQL ends it: one that has stopped in the middle, or is cut
 /// off, holds the head of the log no longer than this, and all others wait for it meanwhile.
 const IDLE_IN_TRANSACTION_MS: &str = "2000";
@@ -39,6 +37,12 @@ const STATEMENT_MS: &str = "10000";
 /// Whether `url` names a PostgreSQL database.
 pub(super) fn is_url(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// Says what is used in place of our own copies of a file.
+pub(super) fn has_its_own_backups() -> Error {
+    let what = "a PostgreSQL database is saved and restored by its own tools, pg_dump or pg_basebackup: see docs/operations.md";
+    Error::Internal { what: what.into(), source: None }
 }
 
 /// Ends what takes too long: a host that vanished answers nothing.
@@ -54,26 +58,18 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let options = options(url)?;
     let mut connection = identity::connect(&options).await?;
     identity::migrate(&mut connection, &options).await?;
-    let serving = options.clone().options([
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
-        ("statement_timeout", STATEMENT_MS),
-    ]);
+    let serving = options
+        .clone()
+        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
     let reading = serving.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
-    let readers = PgPoolOptions::new()
-        .max_connections(limits.readers_max)
-        .min_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_lifetime(None)
-        .connect_with(reading)
-        .await
-        .map_err(|error| identity::cannot_open(&options, error))?;
+    let reader = Reader::open(reading, limits.readers_max).await.map_err(|error| identity::cannot_open(&options, error))?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();
     let writing = serving.application_name(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
     let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
     let writer = Writer::open(writing, id).await?;
-    Ok((Reader::new(readers), writer))
+    Ok((reader, writer))
 }
 
 /// Reads a URL; what cannot be read is not shown, since there may be a password in it.

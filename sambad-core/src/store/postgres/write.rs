@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
@@ -95,7 +95,7 @@ impl Writer {
             Err(error) => return Err(error),
         };
         let Some(plan) = prepared else {
-            sqlx::query("rollback").execute(&mut connection).await.map_err(failed)?;
+            connection.execute("rollback").await.map_err(failed)?;
             self.keep_connection(connection);
             return Ok(Attempt::Conflict);
         };
@@ -115,7 +115,7 @@ impl Writer {
     /// # Errors
     /// `OutcomeUnknown` if nobody could be asked.
     async fn finish(&mut self, mut connection: PgConnection) -> Result<bool, Error> {
-        let lost = match timeout(super::ANSWER_TIMEOUT, sqlx::query("commit").execute(&mut connection)).await {
+        let lost = match timeout(super::ANSWER_TIMEOUT, connection.execute("commit")).await {
             Ok(Ok(_)) => {
                 self.keep_connection(connection);
                 return Ok(true);
@@ -157,7 +157,7 @@ impl Writer {
         self.transaction += 1;
         let (id, transaction) = (self.id, self.transaction);
         let apply = async {
-            sqlx::query("begin").execute(&mut connection).await?;
+            connection.execute("begin").await?;
             let outcomes = access::apply(&mut connection, changes, clock).await?;
             sqlx::query(NOTE_TRANSACTION).bind(id).bind(transaction).execute(&mut connection).await?;
             Ok(outcomes)
@@ -211,8 +211,8 @@ async fn prepare(
     requests: &[Request],
     clock: Timestamp,
 ) -> Result<Option<Plan>, Error> {
-    let prepared = async {
-        sqlx::query("begin").execute(&mut *connection).await?;
+    let prepared = async move {
+        connection.execute("begin").await?;
         let loaded = load(connection, requests, clock).await?;
         let start = Start { epoch, head: UNSETTLED, now: clock };
         let mut plan = Plan::make(requests, loaded, start, ids);

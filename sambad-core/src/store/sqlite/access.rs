@@ -9,17 +9,14 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::{check, failed, identity, rows};
-use crate::access::{
-    AccessChange, AccessOutcome, Actor, Admin, AuditAction, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL,
-    lock_time,
-};
+use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
+use crate::id::UserId;
+use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken};
 use crate::time::Timestamp;
 
-type Decided = (AccessOutcome, Option<(AuditAction, String)>);
-
 const BEGIN: &str = "begin immediate";
-const ADD_ADMIN: &str = "insert into admins (email, password_hash, created_at) values (?1, ?2, ?3)
+const PUT_ADMIN: &str = "insert into admins (email, password_hash, created_at) values (?1, ?2, ?3)
     on conflict (email) do update set password_hash = excluded.password_hash";
 const REVOKE_SESSIONS: &str = "insert or ignore into revocations (id, expires_at)
     select digest, expires_at from admin_sessions where email = ?1 and expires_at > ?2";
@@ -81,19 +78,7 @@ pub(super) async fn apply(
     clock: Timestamp,
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     sqlx::query(BEGIN).execute(&mut *connection).await?;
-    let mut outcomes = Vec::with_capacity(changes.len());
-    for (change, actor) in changes {
-        let (outcome, entry) = decide(connection, change, clock).await?;
-        if let Some((action, subject)) = entry {
-            append(connection, clock, actor, action, &subject).await?;
-        }
-        outcomes.push(outcome);
-    }
-    for statement in TIDY {
-        let query = sqlx::query(statement).bind(clock.as_micros()).bind(clock.minus(FAILURE_TTL).as_micros());
-        query.execute(&mut *connection).await?;
-    }
-    Ok(outcomes)
+    admission::apply(connection, changes, clock).await
 }
 
 /// Makes a change beside the server, which may run meanwhile.
@@ -124,181 +109,116 @@ async fn open_current(path: &Path) -> Result<SqliteConnection, Error> {
     Err(Error::Internal { what, source: None })
 }
 
-async fn decide(tx: &mut SqliteConnection, change: &AccessChange, now: Timestamp) -> Result<Decided, sqlx::Error> {
-    let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, Some((action, subject.to_owned())));
-    Ok(match change {
-        AccessChange::AddAdmin { email, password_hash } => {
-            end_sessions(tx, email, now).await?;
-            sqlx::query(FORGIVE_ALL).bind(email).execute(&mut *tx).await?;
-            sqlx::query(ADD_ADMIN).bind(email).bind(password_hash).bind(now.as_micros()).execute(tx).await?;
-            done(AuditAction::AdminAdded, email)
-        }
-        AccessChange::RemoveAdmin { email } => {
-            end_sessions(tx, email, now).await?;
-            let removed = sqlx::query(REMOVE_ADMIN).bind(email).execute(tx).await?.rows_affected();
-            if removed == 0 { (AccessOutcome::Unknown, None) } else { done(AuditAction::AdminRemoved, email) }
-        }
-        AccessChange::LoginAdmin { email, password_hash, network, digest, expires_at } => {
-            login(tx, [email, password_hash, network, digest], *expires_at, now).await?
-        }
-        AccessChange::FailLogin { email, network } => fail_login(tx, email.as_deref(), network, now).await?,
-        AccessChange::LogoutAdmin { digest } => {
-            let Some(row) = sqlx::query(END_SESSION).bind(digest).fetch_optional(&mut *tx).await? else {
-                return Ok((AccessOutcome::Unknown, None));
-            };
-            revoke(tx, digest, rows::timestamp(&row, 1)?).await?;
-            done(AuditAction::AdminLoggedOut, row.try_get(0)?)
-        }
-        AccessChange::StartFamily { user, family, digest, expires_at } => {
-            let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user.to_string()).bind(expires_at.as_micros());
-            add.execute(&mut *tx).await?;
-            sqlx::query(DROP_FAMILIES).bind(user.to_string()).bind(FAMILIES_MAX).execute(tx).await?;
-            done(AuditAction::UserLoggedIn, &user.to_string())
-        }
-        AccessChange::Refresh { digest, next, expires_at, revoked_until } => {
-            refresh(tx, [digest, next], *expires_at, *revoked_until, now).await?
-        }
-        AccessChange::Revoke { id, expires_at } => {
-            revoke(tx, id, *expires_at).await?;
-            sqlx::query(END_FAMILY).bind(id).execute(tx).await?;
-            done(AuditAction::TokenRevoked, id)
-        }
-        AccessChange::Note { action, subject } => done(*action, subject),
-    })
-}
-
-async fn end_sessions(tx: &mut SqliteConnection, email: &str, now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query(REVOKE_SESSIONS).bind(email).bind(now.as_micros()).execute(&mut *tx).await?;
-    sqlx::query(END_SESSIONS).bind(email).execute(tx).await.map(drop)
-}
-
-/// Looks once more whether the account is as it was when the password was compared: that took a while.
-async fn login(
-    tx: &mut SqliteConnection,
-    [email, password_hash, network, digest]: [&str; 4],
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<Decided, sqlx::Error> {
-    let lock = sqlx::query_scalar(LOCK_OF_ADMIN).bind(email).bind(password_hash).bind(network);
-    let locked_until: Option<i64> = lock.fetch_optional(&mut *tx).await?;
-    match locked_until {
-        None => return Ok((AccessOutcome::Unknown, Some((AuditAction::LoginFailed, email.to_owned())))),
-        Some(until) if until > now.as_micros() => return Ok((AccessOutcome::Locked, None)),
-        Some(_) => {}
+impl AccessRows for SqliteConnection {
+    async fn put_admin(&mut self, email: &str, password_hash: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(PUT_ADMIN).bind(email).bind(password_hash).bind(now.as_micros()).execute(self).await.map(drop)
     }
-    sqlx::query(FORGIVE).bind(email).bind(network).execute(&mut *tx).await?;
-    sqlx::query(ADD_SESSION).bind(digest).bind(email).bind(expires_at.as_micros()).execute(tx).await?;
-    Ok((AccessOutcome::Done, Some((AuditAction::AdminLoggedIn, email.to_owned()))))
-}
 
-/// Failures of a network that may not try are in no log: so few can be written in a day that nobody fills the disk with them.
-async fn fail_login(
-    tx: &mut SqliteConnection,
-    email: Option<&str>,
-    network: &str,
-    now: Timestamp,
-) -> Result<Decided, sqlx::Error> {
-    let (row, us) = (email.unwrap_or_default(), now.as_micros());
-    let count = sqlx::query_scalar(FAILURES).bind(row).bind(network).bind(us).bind(now.minus(FAILURE_TTL).as_micros());
-    let failures: Option<i64> = count.fetch_optional(&mut *tx).await?;
-    let Some(failures) = failures else { return Ok((AccessOutcome::Locked, None)) };
-    let lock = lock_time(failures);
-    if !lock.is_zero() {
-        sqlx::query(LOCK).bind(row).bind(network).bind(now.plus(lock).as_micros()).execute(tx).await?;
+    async fn remove_admin(&mut self, email: &str) -> Result<bool, sqlx::Error> {
+        Ok(sqlx::query(REMOVE_ADMIN).bind(email).execute(self).await?.rows_affected() > 0)
     }
-    // What was typed as an account that there is not may be anything, a password in the wrong field included.
-    Ok((AccessOutcome::Done, Some((AuditAction::LoginFailed, email.unwrap_or("no such account").to_owned()))))
-}
 
-async fn refresh(
-    tx: &mut SqliteConnection,
-    [digest, next]: [&str; 2],
-    expires_at: Timestamp,
-    revoked_until: Timestamp,
-    now: Timestamp,
-) -> Result<Decided, sqlx::Error> {
-    let found = sqlx::query(REFRESH).bind(digest).bind(now.as_micros()).fetch_optional(&mut *tx).await?;
-    let Some(row) = found else { return Ok((AccessOutcome::Unknown, None)) };
-    let (family, user, used): (String, _, bool) = (row.try_get(0)?, rows::parsed(&row, 1)?, row.try_get(2)?);
-    if used {
-        revoke(tx, &family, revoked_until).await?;
-        sqlx::query(END_FAMILY).bind(&family).execute(tx).await?;
-        let entry = (AuditAction::RefreshTokenReused, format!("{user} {family}"));
-        return Ok((AccessOutcome::Reused { user, family }, Some(entry)));
+    async fn end_sessions(&mut self, email: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(REVOKE_SESSIONS).bind(email).bind(now.as_micros()).execute(&mut *self).await?;
+        sqlx::query(END_SESSIONS).bind(email).execute(self).await.map(drop)
     }
-    if sqlx::query_scalar(IS_REVOKED).bind(&family).fetch_one(&mut *tx).await? {
-        return Ok((AccessOutcome::Unknown, None));
+
+    async fn add_session(&mut self, digest: &str, email: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(ADD_SESSION).bind(digest).bind(email).bind(expires_at.as_micros()).execute(self).await.map(drop)
     }
-    let remembered = now.plus(USED_UP_TTL).as_micros();
-    sqlx::query(USE_UP).bind(digest).bind(now.as_micros()).bind(remembered).execute(&mut *tx).await?;
-    let add = sqlx::query(ADD_REFRESH).bind(next).bind(&family).bind(user.to_string()).bind(expires_at.as_micros());
-    add.execute(tx).await?;
-    Ok((AccessOutcome::Refreshed { user, family }, None))
-}
 
-async fn revoke(tx: &mut SqliteConnection, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
-    for statement in REVOKE {
-        sqlx::query(statement).bind(id).bind(expires_at.as_micros()).execute(&mut *tx).await?;
+    async fn end_session(&mut self, digest: &str) -> Result<Option<(String, Timestamp)>, sqlx::Error> {
+        let found = sqlx::query(END_SESSION).bind(digest).fetch_optional(self).await?;
+        found.map(|row| Ok((row.try_get(0)?, rows::timestamp(&row, 1)?))).transpose()
     }
-    Ok(())
-}
 
-async fn append(
-    tx: &mut SqliteConnection,
-    clock: Timestamp,
-    actor: &Actor,
-    action: AuditAction,
-    subject: &str,
-) -> Result<(), sqlx::Error> {
-    let last = sqlx::query(LAST_ENTRY).fetch_optional(&mut *tx).await?;
-    let (n, before, at) = match &last {
-        Some(row) => (row.try_get::<i64, _>(0)? + 1, row.try_get(1)?, rows::timestamp(row, 2)?),
-        None => (1, "", clock),
-    };
-    let mut entry = AuditEntry {
-        n,
-        time: clock.max(at),
-        actor: actor.name.clone(),
-        action: action.as_str().to_owned(),
-        subject: subject.to_owned(),
-        remote: actor.remote.clone(),
-        hash: String::new(),
-    };
-    entry.hash = entry.hash_after(before);
-    tracing::info!(n, actor = entry.actor, action = entry.action, subject, remote = entry.remote, hash = entry.hash, "audit");
-    sqlx::query(ADD_ENTRY)
-        .bind(n)
-        .bind(entry.time.as_micros())
-        .bind(&entry.actor)
-        .bind(&entry.action)
-        .bind(subject)
-        .bind(&entry.remote)
-        .bind(&entry.hash)
-        .execute(tx)
-        .await
-        .map(drop)
-}
+    async fn locked_until(&mut self, email: &str, hash: &str, network: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+        let found = sqlx::query(LOCK_OF_ADMIN).bind(email).bind(hash).bind(network).fetch_optional(self).await?;
+        found.map(|row| rows::timestamp(&row, 0)).transpose()
+    }
 
-/// What is wrong with the chain, and how many entries there are.
-pub(super) async fn check_audit(connection: &mut SqliteConnection) -> Result<(Vec<String>, i64), sqlx::Error> {
-    let (mut faults, mut last, mut before) = (Vec::new(), 0, String::new());
-    loop {
-        let page = sqlx::query(AUDIT_FORWARD).bind(last).fetch_all(&mut *connection).await?;
-        if page.is_empty() {
-            return Ok((faults, last));
+    async fn count_failure(&mut self, email: &str, network: &str, now: Timestamp) -> Result<Option<i64>, sqlx::Error> {
+        let forgotten = now.minus(FAILURE_TTL).as_micros();
+        let count = sqlx::query_scalar(FAILURES).bind(email).bind(network).bind(now.as_micros()).bind(forgotten);
+        count.fetch_optional(self).await
+    }
+
+    async fn lock(&mut self, email: &str, network: &str, until: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(LOCK).bind(email).bind(network).bind(until.as_micros()).execute(self).await.map(drop)
+    }
+
+    async fn forgive(&mut self, email: &str, network: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(FORGIVE).bind(email).bind(network).execute(self).await.map(drop)
+    }
+
+    async fn forgive_all(&mut self, email: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(FORGIVE_ALL).bind(email).execute(self).await.map(drop)
+    }
+
+    async fn add_refresh(&mut self, digest: &str, family: &str, user: UserId, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user.to_string()).bind(expires_at.as_micros());
+        add.execute(self).await.map(drop)
+    }
+
+    async fn drop_families(&mut self, user: UserId) -> Result<(), sqlx::Error> {
+        sqlx::query(DROP_FAMILIES).bind(user.to_string()).bind(FAMILIES_MAX).execute(self).await.map(drop)
+    }
+
+    async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error> {
+        let found = sqlx::query(REFRESH).bind(digest).bind(now.as_micros()).fetch_optional(self).await?;
+        let token =
+            |row: SqliteRow| Ok(RefreshToken { family: row.try_get(0)?, user: rows::parsed(&row, 1)?, used: row.try_get(2)? });
+        found.map(token).transpose()
+    }
+
+    async fn use_up(&mut self, digest: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        let remembered = now.plus(USED_UP_TTL).as_micros();
+        sqlx::query(USE_UP).bind(digest).bind(now.as_micros()).bind(remembered).execute(self).await.map(drop)
+    }
+
+    async fn end_family(&mut self, family: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(END_FAMILY).bind(family).execute(self).await.map(drop)
+    }
+
+    async fn revoke(&mut self, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        for statement in REVOKE {
+            sqlx::query(statement).bind(id).bind(expires_at.as_micros()).execute(&mut *self).await?;
         }
-        for row in &page {
-            let entry = entry(row)?;
-            if entry.n != last + 1 {
-                faults.push(format!("{} is missing", last + 1));
-            } else if entry.hash_after(&before) != entry.hash {
-                faults.push(format!("{} was changed", entry.n));
-            }
-            if faults.len() >= 5 {
-                return Ok((faults, entry.n));
-            }
-            (last, before) = (entry.n, entry.hash);
+        Ok(())
+    }
+
+    async fn is_revoked(&mut self, id: &str) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(IS_REVOKED).bind(id).fetch_one(self).await
+    }
+
+    async fn last_entry(&mut self) -> Result<Option<LastEntry>, sqlx::Error> {
+        let found = sqlx::query(LAST_ENTRY).fetch_optional(self).await?;
+        let last = |row: SqliteRow| Ok(LastEntry { n: row.try_get(0)?, hash: row.try_get(1)?, time: rows::timestamp(&row, 2)? });
+        found.map(last).transpose()
+    }
+
+    async fn add_entry(&mut self, entry: &AuditEntry) -> Result<(), sqlx::Error> {
+        let add = sqlx::query(ADD_ENTRY)
+            .bind(entry.n)
+            .bind(entry.time.as_micros())
+            .bind(&entry.actor)
+            .bind(&entry.action)
+            .bind(&entry.subject)
+            .bind(&entry.remote)
+            .bind(&entry.hash);
+        add.execute(self).await.map(drop)
+    }
+
+    async fn entries_after(&mut self, n: i64) -> Result<Vec<AuditEntry>, sqlx::Error> {
+        sqlx::query(AUDIT_FORWARD).bind(n).fetch_all(self).await?.iter().map(entry).collect()
+    }
+
+    async fn tidy(&mut self, now: Timestamp) -> Result<(), sqlx::Error> {
+        for statement in TIDY {
+            let query = sqlx::query(statement).bind(now.as_micros()).bind(now.minus(FAILURE_TTL).as_micros());
+            query.execute(&mut *self).await?;
         }
+        Ok(())
     }
 }
 

@@ -8,12 +8,12 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::access::check_audit;
 use super::{MIGRATIONS, failed, identity, lock, rows};
 use crate::check::{COUNTERS, Finding, Severity};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 use crate::event::to_json;
+use crate::store::admission::check_audit;
 use crate::time::Day;
 
 /// Events that are older than the one before, told one by one.

@@ -14,17 +14,14 @@ use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{EventRow, to_json};
 use crate::figures::Readers;
-use crate::kind::{Filter, KindSet};
-use crate::limits::{ACTIVE_DAYS, DAILY_DAYS, SLICE_BYTES_MAX};
-use crate::model::{Analytics, ContactWithUsers, DailyCounts, KnownUser, Message, Snapshot, User};
+use crate::kind::Filter;
+use crate::limits::SLICE_BYTES_MAX;
+use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
-use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery};
-use crate::time::{Day, Timestamp};
+use crate::store::analytics::{self, DayCounts, Totals};
+use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
+use crate::time::Timestamp;
 
-/// Sorts after every character that a phone or a name holds.
-const HIGHEST: char = char::MAX;
-/// Rows looked at in one page when only some kinds are asked for: a rare kind must not cost a statement a row.
-const SCANNED_ROWS: u32 = 512;
 /// Sorts after every id.
 const AFTER_EVERY_ID: &str = "~";
 
@@ -57,10 +54,8 @@ impl Reading {
         decode: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
         key: impl Fn(&T) -> String,
     ) -> Result<Snapshot<Page<T>>, Error> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let items = found.iter().take(limit).map(decode).collect::<Result<Vec<T>, _>>().map_err(failed)?;
-        let next = if found.len() > limit { items.last().map(key) } else { None };
-        self.done(Page { items, next }).await
+        let items = found.iter().map(decode).collect::<Result<Vec<T>, _>>().map_err(failed)?;
+        self.done(pages::page(items, limit, key)).await
     }
 }
 
@@ -180,34 +175,21 @@ impl Reader {
     }
 
     pub(crate) async fn log_page(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogPage, Error> {
-        let scanned_max = if filter.kinds == KindSet::ALL { limit } else { limit.max(SCANNED_ROWS) };
         let mut reading = self.begin().await?;
         let statement = if filter.user.is_some() { EVENTS_OF_USER } else { EVENTS_BY_SEQ };
         let query = sqlx::query(statement)
             .bind(after.0.cast_signed())
-            .bind(scanned_max)
+            .bind(pages::scanned_max(filter, limit))
             .bind(i64::try_from(SLICE_BYTES_MAX).unwrap_or(i64::MAX));
         let query = match filter.user {
             Some(user) => query.bind(user.to_string()),
             None => query,
         };
         let found = query.fetch_all(&mut *reading.tx).await.map_err(failed)?;
-        let mut events = found.iter().map(rows::event).collect::<Result<Vec<EventRow>, _>>().map_err(failed)?;
+        let events = found.iter().map(rows::event).collect::<Result<Vec<EventRow>, _>>().map_err(failed)?;
         let bounds = reading.bounds;
         reading.done(()).await?;
-        let bytes: usize = events.iter().map(|event| event.data.len()).sum();
-        let cut_off = bytes >= SLICE_BYTES_MAX || u32::try_from(events.len()).is_ok_and(|count| count == scanned_max);
-        let mut through = match events.last() {
-            Some(last) if cut_off => last.seq,
-            _ => bounds.head.max(after),
-        };
-        events.retain(|event| filter.matches(event.kind, event.involved));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if events.len() > limit {
-            events.truncate(limit);
-            through = events.last().map_or(after, |last| last.seq);
-        }
-        Ok(LogPage { bounds, rows: events, through })
+        Ok(pages::log_page(bounds, events, after, filter, limit))
     }
 
     pub(crate) async fn newest_events(&self, limit: u32) -> Result<Snapshot<Vec<EventRow>>, Error> {
@@ -239,11 +221,11 @@ impl Reader {
             }
             UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
                 .bind(prefix)
-                .bind(format!("{prefix}{HIGHEST}"))
+                .bind(pages::past_prefix(prefix))
                 .bind(after.as_ref().map_or("", Phone::as_str)),
             UserQuery::NamePrefix { prefix, after } => sqlx::query(USERS_BY_NAME_PREFIX)
                 .bind(prefix)
-                .bind(format!("{prefix}{HIGHEST}"))
+                .bind(pages::past_prefix(prefix))
                 .bind(after.map(|id| id.to_string())),
         };
         let found = statement.bind(limit + 1).fetch_all(&mut *reading.tx).await.map_err(failed)?;
@@ -296,10 +278,11 @@ impl Reader {
         let mut reading = self.begin().await?;
         let today = now.day();
         let totals = sqlx::query(TOTALS).fetch_one(&mut *reading.tx).await.map_err(failed)?;
-        let oldest = today.minus(DAILY_DAYS).number();
-        let days = sqlx::query(DAILY).bind(oldest).fetch_all(&mut *reading.tx).await.map_err(failed)?;
-        let analytics = analytics(&totals, &days, today).map_err(failed)?;
-        reading.done(analytics).await
+        let days = sqlx::query(DAILY).bind(analytics::before_first_day(today));
+        let days = days.fetch_all(&mut *reading.tx).await.map_err(failed)?;
+        let totals = counts(&totals, 0).map_err(failed)?;
+        let days = days.iter().map(day_counts).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        reading.done(analytics::analytics(totals, &days, today)).await
     }
 
     pub(crate) async fn close(&self) {
@@ -307,40 +290,11 @@ impl Reader {
     }
 }
 
-fn analytics(totals: &SqliteRow, days: &[SqliteRow], today: Day) -> Result<Analytics, sqlx::Error> {
-    let first = today.minus(DAILY_DAYS - 1).number();
-    let mut daily: Vec<DailyCounts> = (first..=today.number())
-        .map(|number| DailyCounts { date: Day::from_number(number), users: 0, contacts: 0, messages: 0 })
-        .collect();
-    let mut active_users = 0;
-    for row in days {
-        let day: i64 = row.try_get(0)?;
-        if day > today.minus(ACTIVE_DAYS).number() {
-            active_users += rows::unsigned(row, 4)?;
-        }
-        // A day after today exists when the clock went back: it has no place in the series.
-        if let Some(counts) = usize::try_from(day - first).ok().and_then(|index| daily.get_mut(index)) {
-            counts.users = rows::unsigned(row, 1)?;
-            counts.contacts = rows::unsigned(row, 2)?;
-            counts.messages = rows::unsigned(row, 3)?;
-        }
-    }
-    let total_users = rows::unsigned(totals, 0)?;
-    let new_users = daily.last().map_or(0, |counts| counts.users);
-    Ok(Analytics {
-        total_users,
-        new_users,
-        active_users,
-        inactive_users: total_users.saturating_sub(active_users),
-        growth: percent(new_users, total_users),
-        total_contacts: rows::unsigned(totals, 1)?,
-        total_messages: rows::unsigned(totals, 2)?,
-        daily,
-    })
+/// Columns: users, contacts, messages.
+fn counts(row: &SqliteRow, at: usize) -> Result<Totals, sqlx::Error> {
+    Ok(Totals { users: rows::unsigned(row, at)?, contacts: rows::unsigned(row, at + 1)?, messages: rows::unsigned(row, at + 2)? })
 }
 
-/// `part` of `whole` in percent, rounded to two decimals; 0 of nothing.
-fn percent(part: u64, whole: u64) -> f64 {
-    let Some(hundredths) = (u128::from(part) * 20_000 + u128::from(whole)).checked_div(2 * u128::from(whole)) else { return 0.0 };
-    u32::try_from(hundredths).map_or(f64::MAX, |hundredths| f64::from(hundredths) / 100.0)
+fn day_counts(row: &SqliteRow) -> Result<DayCounts, sqlx::Error> {
+    Ok(DayCounts { day: row.try_get(0)?, counts: counts(row, 1)?, last_active: rows::unsigned(row, 4)? })
 }

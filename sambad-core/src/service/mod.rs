@@ -1,48 +1,34 @@
 //! All that a host needs: execute, query, subscribe, shut down.
 
-use std::sync::Arc;
+mod open;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::open::Config;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
-use crate::committer::{Access, Committer, Job, Write};
+use crate::committer::{Access, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds};
 use crate::error::Error;
 use crate::event::Event;
 use crate::figures::Figures;
 use crate::hub::Subscription;
 use crate::kind::{EventKind, Filter};
-use crate::limits::Limits;
 use crate::log::Log;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::outage::Outage;
 use crate::phone::Phone;
-use crate::retention::Retention;
 use crate::stats::Stats;
-use crate::store::{self, ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
+use crate::store::{ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
 use crate::time::Timestamp;
-
-/// What a host decides.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// `sqlite:PATH`; the file is created if there is none.
-    pub database: String,
-    /// Bounds of queues and memory.
-    pub limits: Limits,
-    /// How much of the log is kept. Default: all of it.
-    pub retention: Retention,
-}
-
-impl Config {
-    /// A database with the defaults for everything else.
-    #[must_use]
-    pub fn new(database: impl Into<String>) -> Self {
-        Self { database: database.into(), limits: Limits::default(), retention: Retention::default() }
-    }
-}
 
 /// Bytes that a waiting command takes beside its text.
 const COMMAND_BYTES: usize = 512;
@@ -63,10 +49,25 @@ struct Shared {
     queue_bytes_max: usize,
     outage: Arc<Outage>,
     stats: Stats,
+    /// Ends the committer.
     stop: CancellationToken,
+    /// Whether messages of other servers come in; `None` without a broker.
+    broker_connected: Option<Arc<AtomicBool>>,
     /// Taken by the first shutdown, awaited by all.
-    committer: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Option<Tasks>>,
 }
+
+/// What runs beside the host's own tasks.
+#[derive(Debug)]
+struct Tasks {
+    committer: JoinHandle<()>,
+    /// What follows other servers; ended once the committer has ended.
+    followers: Vec<JoinHandle<()>>,
+    stop_followers: CancellationToken,
+}
+
+/// How long the last batches may take on their way to other servers, which find them without it as well.
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An event with its parts at hand, for lists that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,56 +94,6 @@ pub struct EventPage {
 }
 
 impl Sambad {
-    /// Opens the store, brings its schema up to date and starts the committer.
-    ///
-    /// # Errors
-    /// `Invalid` when the database is not named as expected; `Internal` when it cannot be opened, is in use by another
-    /// server, or has a schema newer than this version knows.
-    pub async fn open(config: Config) -> Result<Self, Error> {
-        let Config { database, limits, retention } = config;
-        let (store, writer) = store::open(&database, &limits).await?;
-        let bounds = store.bounds().await?;
-        let (sambad, committer) = Self::assemble(store, writer, bounds, limits, retention);
-        let task = tokio::spawn(committer.run(sambad.shared.stop.clone()));
-        *sambad.shared.committer.lock().await = Some(task);
-        Ok(sambad)
-    }
-
-    /// Opens a simulated store. The committer is the returned future, for the simulation to poll when it chooses; it ends
-    /// after [`Sambad::shutdown`], which does not wait for it, and a panic in it ends nothing but the simulation.
-    #[cfg(feature = "simulation")]
-    pub fn open_simulated(
-        store: &store::memory::SimulatedStore,
-        limits: Limits,
-        retention: Retention,
-    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        use store::memory::{Reader, Writer};
-        let (reader, writer) = (Store::Simulated(Reader(store.clone())), store::Writer::Simulated(Writer::new(store.clone())));
-        let (sambad, committer) = Self::assemble(reader, writer, store.bounds(), limits, retention);
-        let stop = sambad.shared.stop.clone();
-        (sambad, committer.take_turns(stop))
-    }
-
-    /// Everything but the committer's task.
-    fn assemble(
-        store: Store,
-        writer: store::Writer,
-        bounds: LogBounds,
-        limits: Limits,
-        retention: Retention,
-    ) -> (Self, Committer) {
-        let log = Arc::new(Log::new(store.clone(), bounds, &limits));
-        let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
-        let queue_bytes = Arc::new(Semaphore::new(limits.queue_bytes_max));
-        let queue_bytes_max = limits.queue_bytes_max;
-        let (outage, stats) = (Arc::new(Outage::default()), Stats::default());
-        let told = (Arc::clone(&outage), stats.clone());
-        let committer = Committer::new(receiver, writer, Arc::clone(&log), limits, retention, told);
-        let (stop, committer_task) = (CancellationToken::new(), Mutex::new(None));
-        let shared = Shared { store, log, jobs, queue_bytes, queue_bytes_max, outage, stats, stop, committer: committer_task };
-        (Self { shared: Arc::new(shared) }, committer)
-    }
-
     /// Carries out `command`; when this returns, its rows and its event are on disk.
     ///
     /// # Errors
@@ -257,7 +208,7 @@ impl Sambad {
     /// How this core stands now. Costs a few locks that are held for a moment, and asks neither the store nor the disk.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let Shared { store, log, jobs, queue_bytes, queue_bytes_max, .. } = &*self.shared;
+        let Shared { store, log, jobs, queue_bytes, queue_bytes_max, broker_connected, .. } = &*self.shared;
         let readers = store.readers();
         Figures {
             bounds: log.bounds(),
@@ -270,6 +221,7 @@ impl Sambad {
             readers_busy: readers.busy,
             writable: self.is_writable(),
             file: store.file(),
+            broker_connected: broker_connected.as_ref().map(|connected| connected.load(Ordering::Relaxed)),
         }
     }
 
@@ -412,10 +364,12 @@ impl Sambad {
     /// Commits what was accepted, refuses what comes later, and closes the store. Further calls wait for the first.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
-        let mut committer = self.shared.committer.lock().await;
-        if let Some(task) = committer.take() {
+        let mut tasks = self.shared.tasks.lock().await;
+        if let Some(Tasks { committer, followers, stop_followers }) = tasks.take() {
             // A panic in the committer has ended the process; a cancelled task means that the runtime is going away.
-            let _ = task.await;
+            let _ = committer.await;
+            stop_followers.cancel();
+            let _ = timeout(LAST_MESSAGES_TIMEOUT, join_all(followers)).await;
             self.shared.store.close().await;
         }
     }

@@ -1,0 +1,129 @@
+//! Follows a log that other servers write to: looks at its head now and then, and fills holes from the store.
+//!
+//! Whatever a broker does or does not bring, this alone makes every event known here: late by one interval at most.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::cursor::LogBounds;
+use crate::error::Error;
+use crate::event;
+use crate::kind::Filter;
+use crate::limits::PAGE_EVENTS_MAX;
+use crate::merge::Merge;
+use crate::stats::Stats;
+use crate::store::Store;
+
+/// How long the store is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one task that reads what this server did not write.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) merge: Arc<Merge>,
+    pub(crate) store: Store,
+    pub(crate) stats: Stats,
+    /// How often the head is looked at.
+    pub(crate) poll_interval: Duration,
+    /// How long a message may be late before what it would bring is read: no time where messages bring no events.
+    pub(crate) patience: Duration,
+}
+
+impl Follower {
+    /// Follows until `stop` is cancelled.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let _ = stop.run_until_cancelled(self.follow()).await;
+    }
+
+    async fn follow(&self) {
+        let mut poll_due = Instant::now() + self.poll_interval;
+        let mut fill_due = None;
+        let mut away = false;
+        loop {
+            let outcome = tokio::select! {
+                () = self.merge.hole(), if fill_due.is_none() => {
+                    fill_due = Some(Instant::now() + self.patience);
+                    continue;
+                }
+                () = sleep_until(fill_due.unwrap_or(poll_due)), if fill_due.is_some() => {
+                    fill_due = None;
+                    self.fill().await
+                }
+                () = sleep_until(poll_due) => {
+                    poll_due = Instant::now() + self.poll_interval;
+                    self.poll().await
+                }
+            };
+            match outcome {
+                Ok(()) if away => tracing::warn!("the log can be read again"),
+                Err(ref error) if !away => {
+                    tracing::error!(
+                        error = error as &dyn std::error::Error,
+                        "the log cannot be read: events of other servers wait"
+                    );
+                }
+                _ => {}
+            }
+            away = outcome.is_err();
+        }
+    }
+
+    /// Looks at the head.
+    async fn poll(&self) -> Result<(), Error> {
+        let before = self.merge.log().bounds();
+        let bounds = answer(self.store.bounds()).await?;
+        require_same_log(before, bounds);
+        if bounds.first > before.first {
+            self.merge.log().trimmed(bounds.first);
+        }
+        self.merge.offer(&[], bounds.head);
+        // A hole that a message did not fill within an interval, or a store that did not answer, is tried again.
+        self.fill_old(before).await
+    }
+
+    /// Fills a hole that was there an interval ago.
+    async fn fill_old(&self, before: LogBounds) -> Result<(), Error> {
+        if self.merge.log().bounds().head == before.head { self.fill().await } else { Ok(()) }
+    }
+
+    /// Reads what is missing, until nothing is.
+    async fn fill(&self) -> Result<(), Error> {
+        while self.merge.has_hole() {
+            let before = self.merge.log().bounds();
+            let page = answer(self.store.log_page(before.head, &Filter::default(), PAGE_EVENTS_MAX)).await?;
+            require_same_log(before, page.bounds);
+            if page.bounds.first > before.head.next() {
+                // This server was away for long, and what it missed was trimmed meanwhile: readers are told to resync.
+                self.merge.log().trimmed(page.bounds.first);
+                self.merge.skip(page.bounds.head);
+            }
+            if page.bounds.head == before.head {
+                // Nobody but a stranger tells of more than there is.
+                self.merge.correct(before.head);
+            }
+            self.stats.broker.filled.add(page.rows.len() as u64);
+            self.merge.offer(&event::encode(&page.rows), page.through);
+        }
+        Ok(())
+    }
+}
+
+async fn answer<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(ANSWER_TIMEOUT, read).await {
+        Ok(read) => read,
+        Err(elapsed) => Err(Error::Unavailable(Some(elapsed.into()))),
+    }
+}
+
+/// Ends the process if the log is not the one that was announced, or has become shorter: the database was replaced by another
+/// or by an older state of itself. Started anew, this server knows the log that there is, and its readers resync.
+fn require_same_log(before: LogBounds, now: LogBounds) {
+    if now.epoch != before.epoch || now.head < before.head {
+        let (epoch, head) = (now.epoch.to_string(), now.head.0);
+        tracing::error!(epoch, head, announced = before.head.0, "the log was replaced by another: the process ends");
+        std::process::abort();
+    }
+}

@@ -1,0 +1,241 @@
+//! Who may come in, and the audit log: each change with its entry in one transaction.
+//!
+//! Changes of all servers and of command lines come one after another, by an advisory lock that each holds until COMMIT: the
+//! chain of the audit log has one end, and the numbers of revocations are in commit order.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use tokio::time::timeout;
+
+use super::{ANSWER_TIMEOUT, bounded, failed, identity};
+use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
+use crate::error::Error;
+use crate::id::UserId;
+use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken};
+use crate::time::Timestamp;
+
+/// A command line that is stopped in the middle must not keep the servers waiting.
+const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '2s'; set local statement_timeout = '10s'";
+/// Whoever has it changes access; the number is of no meaning.
+const TAKE_TURN: &str = "select pg_advisory_xact_lock(7239815002)";
+const PUT_ADMIN: &str = "insert into admins (email, password_hash, created_at) values ($1, $2, $3)
+    on conflict (email) do update set password_hash = excluded.password_hash";
+const REVOKE_SESSIONS: &str = "insert into revocations (id, expires_at)
+    select digest, expires_at from admin_sessions where email = $1 and expires_at > $2 on conflict (id) do nothing";
+const END_SESSIONS: &str = "delete from admin_sessions where email = $1";
+const REMOVE_ADMIN: &str = "delete from admins where email = $1";
+const LOCK_OF_ADMIN: &str = "select coalesce(f.locked_until, 'epoch') from admins a
+    left join login_failures f on f.email = a.email and f.network = $3 where a.email = $1 and a.password_hash = $2";
+/// Failures while a network may not try count for nothing: it could be kept out for ever.
+const FAILURES: &str = "insert into login_failures as f (email, network, failures, locked_until, last_at)
+    values ($1, $2, 1, 'epoch', $3)
+    on conflict (email, network)
+        do update set failures = case when f.last_at <= $4 then 1 else f.failures + 1 end, last_at = $3
+        where f.locked_until <= $3
+    returning f.failures";
+const LOCK: &str = "update login_failures set locked_until = $3 where email = $1 and network = $2";
+const FORGIVE: &str = "delete from login_failures where email = $1 and network = $2";
+const FORGIVE_ALL: &str = "delete from login_failures where email = $1";
+const ADD_SESSION: &str = "insert into admin_sessions (digest, email, expires_at) values ($1, $2, $3)";
+const END_SESSION: &str = "delete from admin_sessions where digest = $1 returning email, expires_at";
+const DROP_FAMILIES: &str = "delete from refresh_tokens where user_id = $1 and family not in (
+    select family from refresh_tokens where user_id = $1 group by family order by max(expires_at) desc limit $2)";
+const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at) values ($1, $2, $3, $4)";
+const REFRESH: &str = "select family, user_id, used_at is not null from refresh_tokens where digest = $1 and expires_at > $2";
+/// A token that was used up is remembered for a while: its thief may come late, but not for ever.
+const USE_UP: &str = "update refresh_tokens set used_at = $2, expires_at = least(expires_at, $3) where digest = $1";
+pub(super) const KNOWS_REFRESH: &str = "select exists (select 1 from refresh_tokens where digest = $1 and expires_at > $2)";
+const END_FAMILY: &str = "delete from refresh_tokens where family = $1";
+const IS_REVOKED: &str = "select exists (select 1 from revocations where id = $1)";
+const REVOKE: [&str; 2] = [
+    "delete from revocations where id = $1 and expires_at < $2",
+    "insert into revocations (id, expires_at) values ($1, $2) on conflict (id) do nothing",
+];
+const LAST_ENTRY: &str = "select n, hash, at from audit order by n desc limit 1";
+const ADD_ENTRY: &str = "insert into audit (n, at, actor, action, subject, remote, hash) values ($1, $2, $3, $4, $5, $6, $7)";
+const TIDY: &str = "with
+    failures as (delete from login_failures where (email, network) in (
+        select email, network from login_failures where last_at <= $2 limit 16)),
+    sessions as (delete from admin_sessions where digest in (
+        select digest from admin_sessions where expires_at <= $1 limit 16)),
+    tokens as (delete from refresh_tokens where digest in (
+        select digest from refresh_tokens where expires_at <= $1 limit 16))
+    delete from revocations where n in (select n from revocations where expires_at <= $1 limit 16)";
+
+pub(super) const ADMIN: &str = "select a.email, a.password_hash, a.created_at, coalesce(f.locked_until, 'epoch')
+    from admins a left join login_failures f on f.email = a.email and f.network = $2 where a.email = $1";
+const ADMINS: &str = "select email, password_hash, created_at,
+        coalesce((select max(locked_until) from login_failures f where f.email = a.email), 'epoch')
+    from admins a order by email";
+pub(super) const SESSION: &str = "select email, expires_at from admin_sessions where digest = $1 and expires_at > $2";
+pub(super) const REVOCATIONS: &str = "select n, id, expires_at from revocations where n > $1 order by n limit $2";
+/// With the log's bounds, as all reads of the log and of rows.
+pub(super) const AUDIT: &str = "select a.n, a.at, a.actor, a.action, a.subject, a.remote, a.hash, l.epoch, l.head, l.first
+    from log l left join (select * from audit where n < $1 order by n desc limit $2) a on true order by a.n desc";
+const AUDIT_FORWARD: &str = "select n, at, actor, action, subject, remote, hash from audit where n > $1 order by n limit 1000";
+
+/// Makes changes, in their order, in a transaction that the caller began and commits, once those of others have ended. Whoever
+/// meets an error drops the connection, and with it the transaction.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    changes: &[(AccessChange, Actor)],
+    clock: Timestamp,
+) -> Result<Vec<AccessOutcome>, sqlx::Error> {
+    sqlx::query(TAKE_TURN).execute(&mut *connection).await?;
+    admission::apply(connection, changes, clock).await
+}
+
+/// Makes a change beside the servers, which may run meanwhile.
+pub(crate) async fn change(url: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
+    let mut connection = identity::connect_current(url).await?;
+    let changes = [(change, actor)];
+    let applied = async {
+        sqlx::raw_sql(BEGIN).execute(&mut connection).await.map_err(failed)?;
+        apply(&mut connection, &changes, Timestamp::now()).await.map_err(failed)
+    };
+    let outcomes = bounded(applied).await?;
+    match timeout(ANSWER_TIMEOUT, sqlx::query("commit").execute(&mut connection)).await {
+        Ok(Ok(_)) => Ok(outcomes.into_iter().next().unwrap_or(AccessOutcome::Unknown)),
+        Ok(Err(error)) => Err(Error::OutcomeUnknown(Some(error.into()))),
+        Err(elapsed) => Err(Error::OutcomeUnknown(Some(elapsed.into()))),
+    }
+}
+
+/// Lists the accounts, beside the servers.
+pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
+    let mut connection = identity::connect_current(url).await?;
+    let found = bounded(async { sqlx::query(ADMINS).fetch_all(&mut connection).await.map_err(failed) }).await?;
+    found.iter().map(admin).collect::<Result<_, _>>().map_err(failed)
+}
+
+impl AccessRows for PgConnection {
+    async fn put_admin(&mut self, email: &str, password_hash: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(PUT_ADMIN).bind(email).bind(password_hash).bind(now).execute(self).await.map(drop)
+    }
+
+    async fn remove_admin(&mut self, email: &str) -> Result<bool, sqlx::Error> {
+        Ok(sqlx::query(REMOVE_ADMIN).bind(email).execute(self).await?.rows_affected() > 0)
+    }
+
+    async fn end_sessions(&mut self, email: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(REVOKE_SESSIONS).bind(email).bind(now).execute(&mut *self).await?;
+        sqlx::query(END_SESSIONS).bind(email).execute(self).await.map(drop)
+    }
+
+    async fn add_session(&mut self, digest: &str, email: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(ADD_SESSION).bind(digest).bind(email).bind(expires_at).execute(self).await.map(drop)
+    }
+
+    async fn end_session(&mut self, digest: &str) -> Result<Option<(String, Timestamp)>, sqlx::Error> {
+        let found = sqlx::query(END_SESSION).bind(digest).fetch_optional(self).await?;
+        found.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    }
+
+    async fn locked_until(&mut self, email: &str, hash: &str, network: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+        sqlx::query_scalar(LOCK_OF_ADMIN).bind(email).bind(hash).bind(network).fetch_optional(self).await
+    }
+
+    async fn count_failure(&mut self, email: &str, network: &str, now: Timestamp) -> Result<Option<i64>, sqlx::Error> {
+        let count = sqlx::query_scalar(FAILURES).bind(email).bind(network).bind(now).bind(now.minus(FAILURE_TTL));
+        count.fetch_optional(self).await
+    }
+
+    async fn lock(&mut self, email: &str, network: &str, until: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(LOCK).bind(email).bind(network).bind(until).execute(self).await.map(drop)
+    }
+
+    async fn forgive(&mut self, email: &str, network: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(FORGIVE).bind(email).bind(network).execute(self).await.map(drop)
+    }
+
+    async fn forgive_all(&mut self, email: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(FORGIVE_ALL).bind(email).execute(self).await.map(drop)
+    }
+
+    async fn add_refresh(&mut self, digest: &str, family: &str, user: UserId, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user).bind(expires_at).execute(self).await.map(drop)
+    }
+
+    async fn drop_families(&mut self, user: UserId) -> Result<(), sqlx::Error> {
+        sqlx::query(DROP_FAMILIES).bind(user).bind(i64::from(FAMILIES_MAX)).execute(self).await.map(drop)
+    }
+
+    async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error> {
+        let found = sqlx::query(REFRESH).bind(digest).bind(now).fetch_optional(self).await?;
+        let token = |row: PgRow| Ok(RefreshToken { family: row.try_get(0)?, user: row.try_get(1)?, used: row.try_get(2)? });
+        found.map(token).transpose()
+    }
+
+    async fn use_up(&mut self, digest: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(USE_UP).bind(digest).bind(now).bind(now.plus(USED_UP_TTL)).execute(self).await.map(drop)
+    }
+
+    async fn end_family(&mut self, family: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(END_FAMILY).bind(family).execute(self).await.map(drop)
+    }
+
+    async fn revoke(&mut self, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+        for statement in REVOKE {
+            sqlx::query(statement).bind(id).bind(expires_at).execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_revoked(&mut self, id: &str) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(IS_REVOKED).bind(id).fetch_one(self).await
+    }
+
+    async fn last_entry(&mut self) -> Result<Option<LastEntry>, sqlx::Error> {
+        let found = sqlx::query(LAST_ENTRY).fetch_optional(self).await?;
+        let last = |row: PgRow| Ok(LastEntry { n: row.try_get(0)?, hash: row.try_get(1)?, time: row.try_get(2)? });
+        found.map(last).transpose()
+    }
+
+    async fn add_entry(&mut self, entry: &AuditEntry) -> Result<(), sqlx::Error> {
+        let add = sqlx::query(ADD_ENTRY)
+            .bind(entry.n)
+            .bind(entry.time)
+            .bind(&entry.actor)
+            .bind(&entry.action)
+            .bind(&entry.subject)
+            .bind(&entry.remote)
+            .bind(&entry.hash);
+        add.execute(self).await.map(drop)
+    }
+
+    async fn entries_after(&mut self, n: i64) -> Result<Vec<AuditEntry>, sqlx::Error> {
+        sqlx::query(AUDIT_FORWARD).bind(n).fetch_all(self).await?.iter().map(entry).collect()
+    }
+
+    async fn tidy(&mut self, now: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(TIDY).bind(now).bind(now.minus(FAILURE_TTL)).execute(self).await.map(drop)
+    }
+}
+
+/// Columns: n, at, actor, action, subject, remote, hash.
+pub(super) fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
+    Ok(AuditEntry {
+        n: row.try_get(0)?,
+        time: row.try_get(1)?,
+        actor: row.try_get(2)?,
+        action: row.try_get(3)?,
+        subject: row.try_get(4)?,
+        remote: row.try_get(5)?,
+        hash: row.try_get(6)?,
+    })
+}
+
+/// Columns: email, `password_hash`, `created_at`, `locked_until`.
+pub(super) fn admin(row: &PgRow) -> Result<Admin, sqlx::Error> {
+    Ok(Admin {
+        email: row.try_get(0)?,
+        password_hash: row.try_get(1)?,
+        created_at: row.try_get(2)?,
+        locked_until: row.try_get(3)?,
+    })
+}
+
+/// Columns: n, id, `expires_at`.
+pub(super) fn revocation(row: &PgRow) -> Result<Revocation, sqlx::Error> {
+    Ok(Revocation { n: row.try_get(0)?, id: row.try_get(1)?, expires_at: row.try_get(2)? })
+}

@@ -1,0 +1,209 @@
+//! A database of its own for each test, on the PostgreSQL that the environment names, and cores on it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sambad_core::check::Severity;
+use sambad_core::{
+    After, Broker, Command, Config, Delivery, Filter, Outcome, Receipt, Sambad, Seq, Subscription, UserId, maintenance,
+};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::proxy::Proxy;
+
+const POLL: Duration = Duration::from_millis(100);
+
+fn environment(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests through scripts/with-services.sh"))
+}
+
+pub(crate) fn redis_url() -> String {
+    environment("SAMBAD_TEST_REDIS_URL")
+}
+
+pub(crate) fn redis_client() -> redis::Client {
+    redis::Client::open(redis_url()).unwrap()
+}
+
+/// Cores on one database, which is dropped with them.
+pub(crate) struct Servers {
+    url: String,
+    name: String,
+    all: Vec<Sambad>,
+}
+
+impl Servers {
+    /// Starts `count` cores with the broker that a PostgreSQL database has by itself.
+    pub(crate) async fn start(count: usize) -> Self {
+        Self::start_with(count, |_| None, POLL).await
+    }
+
+    pub(crate) async fn start_with(count: usize, broker: impl Fn(usize) -> Option<Broker>, poll_interval: Duration) -> Self {
+        let (url, name) = new_database().await;
+        // At once, as a deployment does: they must agree on who makes the schema.
+        let opening = (0..count).map(|n| Sambad::open(Config { broker: broker(n), poll_interval, ..Config::new(&*url) }));
+        let all = futures_util::future::join_all(opening).await.into_iter().map(Result::unwrap).collect();
+        Self { url, name, all }
+    }
+
+    /// Starts one core whose connections go through a proxy.
+    pub(crate) async fn start_behind_proxy() -> (Self, Proxy) {
+        let (url, name) = new_database().await;
+        let options: PgConnectOptions = url.parse().unwrap();
+        let to = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
+        let proxy = Proxy::start(to).await;
+        let behind = url.replace(&format!("{}:{}", options.get_host(), options.get_port()), &proxy.address.to_string());
+        assert_ne!(behind, url);
+        let sambad = Sambad::open(Config { poll_interval: POLL, ..Config::new(behind) }).await.unwrap();
+        (Self { url, name, all: vec![sambad] }, proxy)
+    }
+
+    pub(crate) fn get(&self, n: usize) -> &Sambad {
+        &self.all[n]
+    }
+
+    pub(crate) fn all(&self) -> Vec<Sambad> {
+        self.all.clone()
+    }
+
+    /// How many events of each kind are stored.
+    pub(crate) async fn kinds(&self) -> BTreeMap<&'static str, usize> {
+        let (mut kinds, mut after) = (BTreeMap::new(), After::Seq(Seq(0)));
+        loop {
+            let page = self.get(0).events(after, Filter::default(), 1000).await.unwrap();
+            if page.events.is_empty() {
+                return kinds;
+            }
+            for event in &page.events {
+                *kinds.entry(event.kind.as_str()).or_default() += 1;
+            }
+            after = After::Cursor(page.cursor);
+        }
+    }
+
+    /// Makes everybody's last activity an hour old, so that the next one is noted.
+    pub(crate) async fn age_activity(&self) {
+        let mut connection = connect(&self.url).await;
+        connection.execute("update users set last_active_at = last_active_at - interval '50 minutes'").await.unwrap();
+        maintenance_of_days(&mut connection).await;
+    }
+
+    /// Whatever `check` examines is as it should be.
+    pub(crate) async fn assert_sound(&self) {
+        let findings = maintenance::check(&self.url).await.unwrap();
+        let faults: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Fault).collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+}
+
+/// What went an hour back may have gone to another day.
+async fn maintenance_of_days(connection: &mut PgConnection) {
+    connection
+        .execute(
+            "update daily set last_active = 0;
+            insert into daily (day, users, contacts, messages, last_active)
+                select floor(extract(epoch from last_active_at) / 86400)::bigint, 0, 0, 0, count(*) from users group by 1
+                on conflict (day) do update set last_active = excluded.last_active",
+        )
+        .await
+        .unwrap();
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        // Its cores may still be connected, and this may be a panic: a thread of its own, and a drop by force.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = connect(&environment("SAMBAD_TEST_POSTGRES_URL")).await;
+                connection.execute(AssertSqlSafe(format!("drop database {name} with (force)"))).await.unwrap();
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+async fn connect(url: &str) -> PgConnection {
+    url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+}
+
+/// Makes an empty database; gives its URL and its name.
+async fn new_database() -> (String, String) {
+    let maintenance = environment("SAMBAD_TEST_POSTGRES_URL");
+    let name = format!("sambad_test_{}", uuid::Uuid::now_v7().simple());
+    connect(&maintenance).await.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let (server, _) = maintenance.rsplit_once('/').unwrap();
+    (format!("{server}/{name}"), name)
+}
+
+/// A login of user number `number`.
+pub(crate) fn login(number: u64) -> Command {
+    Command::Login { phone: format!("+91{:010}", 9_000_000_000 + number).parse().unwrap(), name: None }
+}
+
+pub(crate) fn user_id(receipt: &Receipt) -> UserId {
+    match &receipt.outcome {
+        Outcome::LoggedIn { user, .. } => user.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The seqs of the next `count` events.
+pub(crate) async fn collect(subscription: &mut Subscription, count: u64) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    while (seqs.len() as u64) < count {
+        match subscription.next().await.unwrap() {
+            Delivery::Events(events) => seqs.extend(events.iter().map(|event| event.seq.0)),
+            Delivery::Live(_) => {}
+            resync @ Delivery::Resync { .. } => panic!("{resync:?}"),
+        }
+    }
+    seqs
+}
+
+/// A TCP proxy that can be closed: connections end, and new ones are refused.
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    open: Arc<watch::Sender<bool>>,
+}
+
+impl Gate {
+    pub(crate) async fn start(to: &redis::ConnectionAddr) -> Self {
+        let redis::ConnectionAddr::Tcp(host, port) = to.clone() else { panic!("{to} is not on a port") };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let open = Arc::new(watch::Sender::new(true));
+        let gate = Arc::clone(&open);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (mut closed, to) = (gate.subscribe(), (host.clone(), port));
+                tokio::spawn(async move {
+                    if !*closed.borrow() {
+                        return;
+                    }
+                    let mut server = TcpStream::connect(to).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = closed.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Self { address, open }
+    }
+
+    pub(crate) fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.send_replace(true);
+    }
+}

@@ -1,0 +1,9 @@
+//! Several cores on one PostgreSQL database, as several servers are.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![cfg(feature = "store")]
+
+mod brokers;
+mod committers;
+mod harness;
+mod outcomes;
+mod proxy;
