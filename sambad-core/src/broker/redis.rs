@@ -75,7 +75,7 @@ fn channel(context: &Context) -> String {
 
 /// Connects, and starts to send and to receive.
 pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher, Vec<JoinHandle<()>>), Error> {
-    let client = url.0.clone();
+    let client = (*url.0).clone();
     let refused = |trouble: Trouble| Error::Internal { what: cannot_use(url, &trouble), source: Some(trouble.into()) };
     let connection = connect(&client).await.map_err(refused)?;
     let messages = subscribe(&client, &channel(&context)).await.map_err(refused)?;
