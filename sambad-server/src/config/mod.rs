@@ -124,6 +124,13 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Ask a server whether it is alive; exits 1 if it is not
+    ///
+    /// For health checks of containers, which have no other program that could ask.
+    Health {
+        /// What is asked, and must answer 2xx; without it, /livez of the server that listens on --listen
+        url: Option<String>,
+    },
     /// Copy the database into a new file, also while a server runs on it
     Backup {
         /// The file to be made
