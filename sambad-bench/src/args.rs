@@ -154,6 +154,9 @@ pub(crate) struct LoadArgs {
     /// Connections for writes, at most; they are opened as needed
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
+    /// Send writes again, under idempotency keys, until they are answered; so it is with --servers and --chaos in any case
+    #[arg(long)]
+    pub(crate) retry: bool,
 }
 
 /// What comes out.
@@ -252,6 +255,7 @@ impl LoadArgs {
             ramp_up: Duration::ZERO,
             seed: 0,
             connections: 1,
+            retry: false,
         }
     }
 
@@ -281,7 +285,7 @@ impl LoadArgs {
             // A server of our own asks nobody.
             authorization: target.token.as_ref().filter(|_| target.url.is_some()).map(Secret::authorization).transpose()?,
             shared_target: target.shared_target,
-            retries: false,
+            retries: self.retry,
             writer_threads,
             watcher_threads,
             late_after: LATE_AFTER,
@@ -331,6 +335,9 @@ fn check(plan: &Plan) -> Result<(), String> {
             "--slow-dashboards fall behind, and in the {} dialect there is no log to catch up from",
             plan.dialect
         ));
+    }
+    if plan.retries && !plan.dialect.has_log() {
+        return Err(format!("--retry needs a server that knows idempotency keys, and the {} dialect has none", plan.dialect));
     }
     let Pace::Open { rate, .. } = plan.pace else { return Ok(()) };
     let operations = rate * (plan.warmup + plan.duration).as_secs_f64();
@@ -384,6 +391,7 @@ mod tests {
             (&["run", "--users", "10", "--rate", "100"], "--users"),
             (&["run", "--slo", "p99"], "p99"),
             (&["run", "--chaos", "kill9=5s", "--target", "http://127.0.0.1:1"], "cannot be used with"),
+            (&["run", "--retry", "--dialect", "broadcast", "--target", "http://127.0.0.1:1"], "idempotency keys"),
             (&["run", "--servers", "2", "--target", "http://127.0.0.1:1"], "cannot be used with"),
             (&["run", "--balancer", "none"], "--servers"),
             (&["run", "--closed", "5", "--rate", "7"], "cannot be used with"),

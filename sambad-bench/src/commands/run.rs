@@ -24,7 +24,7 @@ impl RunArgs {
         let cluster = self.cluster.spec(&self.target, &cores, &self.chaos)?;
         let plan = self.load.plan(&self.target, cores.generator.len())?;
         // A key is stored with each write and costs something: only where writes have to be repeated.
-        let plan = Plan { retries: cluster.is_some() && !self.chaos.is_empty(), ..plan };
+        let plan = Plan { retries: plan.retries || cluster.is_some() && !self.chaos.is_empty(), ..plan };
         self.output.check()?;
         require_descriptors(&plan)?;
         interrupt::watch()?;
