@@ -373,3 +373,7 @@ impl Reader {
 fn counts(row: &PgRow, at: usize) -> Result<Totals, sqlx::Error> {
     Ok(Totals { users: rows::unsigned(row, at)?, contacts: rows::unsigned(row, at + 1)?, messages: rows::unsigned(row, at + 2)? })
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
