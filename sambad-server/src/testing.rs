@@ -20,11 +20,21 @@ use tokio::task::JoinHandle;
 use crate::config::ServerConfig;
 use crate::serve::{ServeError, serve};
 
+mod daemon;
 mod keys;
+mod nginx;
 #[doc(hidden)]
 pub mod parsers;
+mod postgres;
+mod proxy;
+mod redis;
 
+pub use daemon::free_port;
 pub use keys::TestKeys;
+pub use nginx::Nginx;
+pub use postgres::{Database, Postgres};
+pub use proxy::{Loses, Proxy};
+pub use redis::Redis;
 
 /// Every route with a handler of its own: its method, its path, and the roles that may ask for it; `anyone` is one of them
 /// where nobody need say who they are, `verified phone` where an outside issuer's word for a phone will do.

@@ -58,7 +58,7 @@ impl Broker {
 
 /// Where Redis is. Shown without user and password.
 #[derive(Clone)]
-pub struct RedisUrl(::redis::Client);
+pub struct RedisUrl(Box<::redis::Client>);
 
 impl std::str::FromStr for RedisUrl {
     type Err = Error;
@@ -68,7 +68,7 @@ impl std::str::FromStr for RedisUrl {
         // What the parser says of it might show the password.
         let client = ::redis::Client::open(url);
         client
-            .map(Self)
+            .map(|client| Self(Box::new(client)))
             .map_err(|_| Error::field("redis", "expected redis://USER:PASSWORD@HOST:PORT, rediss://… or unix:///PATH"))
     }
 }

@@ -74,6 +74,8 @@ impl Servers {
 
     /// How many events of each kind are stored.
     pub(crate) async fn kinds(&self) -> BTreeMap<&'static str, usize> {
+        let head = self.get(0).stored_bounds().await.unwrap().head;
+        self.get(0).grown_beyond(Seq(head.0 - 1)).await;
         let (mut kinds, mut after) = (BTreeMap::new(), After::Seq(Seq(0)));
         loop {
             let page = self.get(0).events(after, Filter::default(), 1000).await.unwrap();

@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 mod check;
+mod health;
 mod key;
 mod machine;
 mod restore;
@@ -20,6 +21,7 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Config => write!(io::stdout(), "{}", cli.settings).context("cannot write to stdout"),
         Command::Check { repair } => check::run(cli, *repair).await,
+        Command::Health { url } => health::run(cli, url.as_deref()).await,
         Command::Backup { file } => backup::run(cli, file).await,
         Command::Restore { file } => restore::run(cli, file).await,
         Command::Key(command) => key::run(command),

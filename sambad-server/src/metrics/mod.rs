@@ -13,6 +13,8 @@ pub(crate) mod scrape;
 mod sessions;
 mod shown;
 
+use std::sync::Arc;
+
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;

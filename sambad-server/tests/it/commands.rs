@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::harness::process::{Process, database, run};
-use crate::harness::{Dashboard, audit};
+use crate::harness::tls::Certificate;
+use crate::harness::{Dashboard, audit, soon};
 
 /// What a command came to: its exit code, stdout and stderr.
 fn told(output: &Output) -> (Option<i32>, String, String) {
@@ -112,4 +113,37 @@ async fn a_backup_is_restored_as_another_life() {
     assert_eq!(audit(&restored.api).await.len(), 5);
     let mut dashboard = Dashboard::connect(restored.address, &format!("after={cursor}")).await;
     assert_eq!(dashboard.expect("resync").await["data"]["reason"], "epoch_changed");
+}
+
+/// Goal: a health check that has no program but the server's own can tell a server that is well from one that is not. Method: the
+/// command against a server, also over TLS, against one that drains, and against nobody.
+#[tokio::test]
+async fn health_asks_the_server() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (cert, key) = Certificate::new().write(directory.path());
+    let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    for more in [&[][..], &tls[..]] {
+        let database = database(directory.path());
+        let flags = ["--listen", "127.0.0.1:0", "--database", &database, "--drain-delay", "30s"];
+        let server = Process::start_with(&[&flags, more].concat(), &[]).await;
+        let listen = server.address.to_string();
+        let ask = async |url: &[&str]| {
+            let flags = [&["--listen", &listen], more, &["health"], url].concat();
+            told(&run(&flags, &[]).await)
+        };
+        let scheme = if more.is_empty() { "http" } else { "https" };
+        let (code, stdout, stderr) = ask(&[]).await;
+        assert_eq!((code, stdout), (Some(0), format!("{scheme}://{listen}/livez answers 200 OK\n")), "{stderr}");
+        if more.is_empty() {
+            let ready = format!("http://{listen}/readyz");
+            assert_eq!(ask(&[&ready]).await.0, Some(0));
+            server.terminate().await;
+            soon("drain", async { while ask(&[&ready]).await.0 != Some(1) {} }).await;
+            assert_eq!(ask(&[]).await.0, Some(0), "a server that drains is alive");
+        }
+        drop(server);
+        let (code, stdout, stderr) = ask(&[]).await;
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.contains("does not answer"), "{stderr}");
+    }
 }

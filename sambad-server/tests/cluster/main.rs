@@ -1,0 +1,20 @@
+//! Several servers over one PostgreSQL, with Redis and nginx: real processes, and what happens to them.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails where what it needs is missing, and says what the servers said"
+)]
+
+#[path = "../it/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "what the other tests of this crate need of it")]
+mod harness;
+
+mod cursors;
+mod dashboards;
+mod faults;
+mod instances;
+mod refusals;
+mod schema;
+mod world;
+mod writers;
