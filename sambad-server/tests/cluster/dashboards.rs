@@ -72,14 +72,14 @@ impl Dashboards {
         let client = cluster.servers[0].client();
         let user = client.login(&NewUser::new(PHONE)).await.unwrap().value.user.id;
         let last = client.send_message(&NewMessage::text(user, user, LAST)).await.unwrap().seq.unwrap();
-        let log = whole_log(&client).await;
+        let log = whole_log(&client, last).await;
         assert_eq!(log.last().map(|event| event.seq), Some(last));
         for dashboard in self.0 {
             let seen = soon("end of a dashboard", dashboard.task).await.expect("dashboards do not panic");
             assert!(same(&seen, &log), "a dashboard did not see what is stored");
         }
         for server in &cluster.servers {
-            assert!(same(&whole_log(&server.client()).await, &log), "{} has another log", server.address);
+            assert!(same(&whole_log(&server.client(), last).await, &log), "{} has another log", server.address);
             audit_counters(&server.api).await;
         }
         let written: Vec<Event> = log.into_iter().filter(|event| !event.data.get().contains(LAST)).collect();
