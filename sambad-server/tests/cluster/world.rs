@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sambad_client::{After, Client, Event, EventQuery, Seq};
-use sambad_server::testing::{Nginx, Postgres, Proxy, Redis, free_port};
+use sambad_server::testing::{Balancer, Postgres, Proxy, Redis, free_port};
 use tempfile::TempDir;
 
 use crate::harness::process::Process;
@@ -22,7 +22,7 @@ const LINES_SHOWN: usize = 30;
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
-    pub(crate) nginx: Nginx,
+    pub(crate) nginx: Balancer,
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
 }
@@ -55,7 +55,7 @@ impl Cluster {
             server.start().await;
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-        Self { servers, nginx: Nginx::start(&addresses).await, redis, postgres }
+        Self { servers, nginx: Balancer::nginx(&addresses).await, redis, postgres }
     }
 
     /// A client that goes through nginx.
