@@ -76,7 +76,7 @@ fn channel(context: &Context) -> String {
 /// Connects, and starts to send and to receive.
 pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher, Vec<JoinHandle<()>>), Error> {
     let client = (*url.0).clone();
-    let refused = |trouble: Trouble| Error::Internal { what: cannot_use(url, &trouble), source: Some(trouble.into()) };
+    let refused = |trouble: Trouble| Error::Internal { what: cannot_use(url, &trouble), source: None };
     let connection = connect(&client).await.map_err(refused)?;
     let messages = subscribe(&client, &channel(&context)).await.map_err(refused)?;
     context.note(true, NAME, None);
@@ -102,7 +102,7 @@ fn cannot_use(url: &RedisUrl, trouble: &Trouble) -> String {
             Trouble::Redis(error) if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 format!("Redis at {url} refuses the user or the password")
             }
-            _ => format!("Redis at {url} cannot be reached"),
+            _ => format!("Redis at {url} cannot be used: {trouble}"),
         },
     }
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod analytics;
+mod examine;
 #[cfg(feature = "simulation")]
 pub(crate) mod memory;
 mod pages;
@@ -198,11 +199,11 @@ pub(crate) fn is_shared(url: &str) -> bool {
 }
 
 pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
-    sqlite::check(&sqlite::path(url)?).await
+    if postgres::is_url(url) { postgres::check(url).await } else { sqlite::check(&sqlite::path(url)?).await }
 }
 
 pub(crate) async fn repair(url: &str) -> Result<(), Error> {
-    sqlite::repair(&sqlite::path(url)?).await
+    if postgres::is_url(url) { postgres::repair(url).await } else { sqlite::repair(&sqlite::path(url)?).await }
 }
 
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {

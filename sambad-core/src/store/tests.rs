@@ -5,52 +5,26 @@ mod lists;
 
 use std::collections::BTreeSet;
 
-use self::database::TestDatabase;
+use self::database::{TestDatabase, on_every_database};
 use super::*;
 use crate::command::Outcome;
 use crate::kind::EventKind;
 use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::Contact;
 
-/// Makes two tests of each function: what a store promises, every database keeps.
-macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(
-                /// Goal: that of the function of this name. Method: on SQLite.
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Fixture::on(super::TestDatabase::sqlite()).await).await;
-                }
-            )*
-        }
-
-        mod postgres {
-            $(
-                /// Goal: that of the function of this name. Method: on PostgreSQL.
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Fixture::on(super::TestDatabase::postgres().await).await).await;
-                }
-            )*
-        }
-    };
-}
-use on_every_database;
-
 /// A store of its own for each test, and a clock that the test moves.
 struct Fixture {
     store: Store,
     writer: Writer,
     clock: Timestamp,
-    database: TestDatabase,
+    _database: TestDatabase,
 }
 
 impl Fixture {
     async fn on(database: TestDatabase) -> Self {
         let (store, writer) = open(&database.url(), &Limits::default()).await.unwrap();
         let clock = "2025-01-15T12:00:00Z".parse().unwrap();
-        Self { store, writer, clock, database }
+        Self { store, writer, clock, _database: database }
     }
 
     fn later(&mut self, by: std::time::Duration) {
@@ -138,7 +112,8 @@ on_every_database!(
 );
 
 /// Goal: commands of one batch see each other, in order. Method: users and what refers to them together.
-async fn a_batch_is_carried_out_in_order(mut fixture: Fixture) {
+async fn a_batch_is_carried_out_in_order(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let committed =
         fixture.commit(vec![add(A, B), login(A), login(B), add(A, B), add(A, B), message(B, A, "hi"), login(A)]).await;
     let seqs: Vec<_> =
@@ -151,7 +126,8 @@ async fn a_batch_is_carried_out_in_order(mut fixture: Fixture) {
 }
 
 /// Goal: a refused command leaves no trace and its neighbours alone. Method: every refusal among good ones.
-async fn refused_commands_leave_their_neighbours_alone(mut fixture: Fixture) {
+async fn refused_commands_leave_their_neighbours_alone(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let nobody: ContactId = "00000000-0000-7000-8000-000000000000".parse().unwrap();
     let commands =
         vec![login(A), add(A, A), add(A, C), message(C, A, "x"), Command::RemoveContact { id: nobody, owner: None }, login(B)];
@@ -164,7 +140,8 @@ async fn refused_commands_leave_their_neighbours_alone(mut fixture: Fixture) {
 }
 
 /// Goal: a pair may be removed and added again at once, from the store and from the batch. Method: both in one batch each.
-async fn contacts_can_be_removed_and_added_again_in_one_batch(mut fixture: Fixture) {
+async fn contacts_can_be_removed_and_added_again_in_one_batch(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let stored = contact(&fixture.commit(vec![login(A), login(B), add(A, B)]).await.results[2]);
     let remove = Command::RemoveContact { id: stored.id, owner: None };
     let results = fixture.commit(vec![remove.clone(), remove, add(A, B)]).await.results;
@@ -176,7 +153,8 @@ async fn contacts_can_be_removed_and_added_again_in_one_batch(mut fixture: Fixtu
 
 /// Goal: a retry gets the first answer, with another request it is refused, and after a day it is new. Method: in one
 /// batch, over batches, and with the clock moved.
-async fn idempotency_keys_keep_the_first_answer(mut fixture: Fixture) {
+async fn idempotency_keys_keep_the_first_answer(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let first = fixture.commit_keyed(vec![(login(A), key("k", 1)), (login(A), key("k", 1)), (login(B), key("k", 2))]).await;
     let original = first.results[0].as_ref().unwrap();
     let replayed = first.results[1].as_ref().unwrap();
@@ -195,7 +173,8 @@ async fn idempotency_keys_keep_the_first_answer(mut fixture: Fixture) {
 }
 
 /// Goal: a refused command keeps no answer: its key is free for a retry. Method: add a contact before and after they exist.
-async fn refusals_are_not_kept(mut fixture: Fixture) {
+async fn refusals_are_not_kept(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let refused = fixture.commit_keyed(vec![(add(A, B), key("k", 1))]).await;
     assert!(refused.results[0].is_err());
     fixture.commit(vec![login(A), login(B)]).await;
@@ -204,7 +183,8 @@ async fn refusals_are_not_kept(mut fixture: Fixture) {
 }
 
 /// Goal: activity moves at most once a minute, and its day's count with it. Method: the clock moved around both bounds.
-async fn last_active_moves_once_a_minute(mut fixture: Fixture) {
+async fn last_active_moves_once_a_minute(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let created = fixture.user(A).await;
     fixture.later(LAST_ACTIVE_STEP - std::time::Duration::from_micros(1));
     assert_eq!(fixture.user(A).await.last_active_at, created.last_active_at);
@@ -222,7 +202,8 @@ async fn last_active_moves_once_a_minute(mut fixture: Fixture) {
 }
 
 /// Goal: time never runs backwards along the log. Method: a clock set back between batches.
-async fn timestamps_never_run_backwards(mut fixture: Fixture) {
+async fn timestamps_never_run_backwards(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let first = fixture.user(A).await;
     fixture.clock = fixture.clock.minus(std::time::Duration::from_secs(3600));
     let second = fixture.user(B).await;
@@ -231,11 +212,7 @@ async fn timestamps_never_run_backwards(mut fixture: Fixture) {
 }
 
 /// Goal: what was committed is there after a restart, under the same epoch. Method: close, open again.
-async fn a_restart_continues_the_log(fixture: Fixture) {
-    let Fixture { database, store, writer, .. } = fixture;
-    writer.close().await;
-    store.close().await;
-    drop(store);
+async fn a_restart_continues_the_log(database: TestDatabase) {
     let url = database.url();
     let mut epochs = BTreeSet::new();
     for round in 1..=3 {

@@ -1,41 +1,30 @@
 //! A core on a database of its own.
 
 use sambad_core::{Command, Config, Limits, Outcome, Receipt, Retention, Sambad, Seq};
-use tempfile::TempDir;
+
+use crate::database::TestDatabase;
 
 pub(crate) struct Core {
     pub(crate) sambad: Sambad,
-    directory: TempDir,
+    pub(crate) database: TestDatabase,
 }
 
 impl Core {
-    pub(crate) async fn start(limits: Limits) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), limits).await
+    pub(crate) async fn start(database: TestDatabase, limits: Limits) -> Self {
+        Self::start_keeping(database, limits, Retention::Forever).await
     }
 
-    pub(crate) async fn start_in(directory: TempDir, limits: Limits) -> Self {
-        Self::start_keeping(directory, limits, Retention::Forever).await
-    }
-
-    pub(crate) async fn start_keeping(directory: TempDir, limits: Limits, retention: Retention) -> Self {
-        let sambad = Sambad::open(Config { limits, retention, ..Config::new(database(&directory)) }).await.unwrap();
-        Self { sambad, directory }
+    pub(crate) async fn start_keeping(database: TestDatabase, limits: Limits, retention: Retention) -> Self {
+        let sambad = Sambad::open(Config { limits, retention, ..Config::new(database.url()) }).await.unwrap();
+        Self { sambad, database }
     }
 
     /// Stops the core and gives back its database.
-    pub(crate) async fn stop(self) -> TempDir {
+    pub(crate) async fn stop(self) -> TestDatabase {
         self.sambad.shutdown().await;
         drop(self.sambad);
-        self.directory
+        self.database
     }
-
-    pub(crate) fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join("test.db")
-    }
-}
-
-fn database(directory: &TempDir) -> String {
-    format!("sqlite:{}", directory.path().join("test.db").display())
 }
 
 /// A login of user number `number`.

@@ -3,12 +3,15 @@
 #![cfg(feature = "store")]
 
 mod access;
+#[path = "../../src/store/tests/database.rs"]
+mod database;
 mod harness;
 mod maintenance;
 mod overload;
 mod replay;
 mod restart;
 mod retention;
+mod tampering;
 #[cfg(feature = "simulation")]
 mod unknown_outcome;
 mod wal;

@@ -2,15 +2,19 @@
 
 use futures_util::future::join_all;
 use sambad_core::{Error, Limits, Seq};
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
 
+use crate::database::{TestDatabase, on_every_database};
 use crate::harness::{Core, login, seq};
 
+on_every_database!(
+    a_full_queue_refuses_and_keeps_nothing,
+    small_batches_lose_nothing,
+    a_locked_store_is_unavailable_and_recovers,
+);
+
 /// Goal: a full queue refuses at once, and what was refused is not there. Method: a queue of two, a hundred logins together.
-#[tokio::test]
-async fn a_full_queue_refuses_and_keeps_nothing() {
-    let core = Core::start(Limits { queue_commands_max: 2, ..Limits::default() }).await;
+async fn a_full_queue_refuses_and_keeps_nothing(database: TestDatabase) {
+    let core = Core::start(database, Limits { queue_commands_max: 2, ..Limits::default() }).await;
     let results = join_all((0..100).map(|number| core.sambad.execute(login(number), None))).await;
     let accepted: Vec<u64> = results.iter().filter_map(|result| result.as_ref().ok().and_then(seq)).collect();
     let refused = results.iter().filter(|result| matches!(result, Err(Error::Overloaded))).count();
@@ -21,9 +25,8 @@ async fn a_full_queue_refuses_and_keeps_nothing() {
 }
 
 /// Goal: a batch is bounded, and what does not fit waits for the next. Method: batches of one, fifty logins together.
-#[tokio::test]
-async fn small_batches_lose_nothing() {
-    let core = Core::start(Limits { batch_commands_max: 1, ..Limits::default() }).await;
+async fn small_batches_lose_nothing(database: TestDatabase) {
+    let core = Core::start(database, Limits { batch_commands_max: 1, ..Limits::default() }).await;
     let results = join_all((0..50).map(|number| core.sambad.execute(login(number), None))).await;
     let mut seqs: Vec<u64> = results.iter().map(|result| seq(result.as_ref().unwrap()).unwrap()).collect();
     seqs.sort_unstable();
@@ -32,17 +35,16 @@ async fn small_batches_lose_nothing() {
 }
 
 /// Goal: a store that cannot be written answers "unavailable", changes nothing, and recovers by itself.
-/// Method: another connection holds the write lock for longer than the busy timeout.
-#[tokio::test]
-async fn a_locked_store_is_unavailable_and_recovers() {
-    let core = Core::start(Limits::default()).await;
+/// Method: another connection holds the lock that writing needs for longer than is waited for it.
+async fn a_locked_store_is_unavailable_and_recovers(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
     core.sambad.execute(login(1), None).await.unwrap();
-    let mut other = SqliteConnection::connect(&format!("sqlite:{}", core.path().display())).await.unwrap();
-    sqlx::query("begin immediate").execute(&mut other).await.unwrap();
+    let mut other = core.database.connect().await;
+    other.execute(core.database.by_kind("begin immediate", "begin; lock table log in share row exclusive mode")).await;
     let refused = core.sambad.execute(login(2), None).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
     assert!(!core.sambad.is_writable());
-    sqlx::query("rollback").execute(&mut other).await.unwrap();
+    other.execute("rollback").await;
     let noticed = async {
         while !core.sambad.is_writable() {
             tokio::task::yield_now().await;

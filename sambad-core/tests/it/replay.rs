@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sambad_core::{Delivery, EventKind, Filter, Limits, Seq, Subscription, UserId};
 
+use crate::database::TestDatabase;
 use crate::harness::{Core, login, user_id};
 
 /// What happens next to one reader.
@@ -82,8 +83,8 @@ impl Reader<'_> {
     }
 }
 
-async fn play(steps: Vec<Step>, tail_bytes_max: usize, before: u8, follow: Option<u8>) {
-    let core = Core::start(Limits { tail_bytes_max, ..Limits::default() }).await;
+async fn play(database: TestDatabase, steps: Vec<Step>, tail_bytes_max: usize, before: u8, follow: Option<u8>) {
+    let core = Core::start(database, Limits { tail_bytes_max, ..Limits::default() }).await;
     let mut users: Vec<UserId> = Vec::new();
     let write = async |users: &mut Vec<UserId>, count: u8| {
         for _ in 0..count {
@@ -116,6 +117,14 @@ async fn play(steps: Vec<Step>, tail_bytes_max: usize, before: u8, follow: Optio
     core.stop().await;
 }
 
+fn run(script: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(script);
+}
+
+fn tail_bytes_max() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0_usize), 300..3000_usize, Just(1 << 20)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -124,11 +133,26 @@ proptest! {
     #[test]
     fn replay_and_live_are_one_sequence(
         steps in vec(step(), 1..24),
-        tail_bytes_max in prop_oneof![Just(0_usize), 300..3000_usize, Just(1 << 20)],
+        tail_bytes_max in tail_bytes_max(),
         before in 1..8_u8,
         follow in proptest::option::of(0..8_u8),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(play(steps, tail_bytes_max, before, follow));
+        run(play(TestDatabase::sqlite(), steps, tail_bytes_max, before, follow));
+    }
+}
+
+proptest! {
+    // Fewer, as each makes a database, which takes PostgreSQL a while; and none is made smaller, for the same reason.
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    /// Goal: the same on PostgreSQL, whose answers take longer, so that more is given up. Method: the same.
+    #[test]
+    fn replay_and_live_are_one_sequence_on_postgres(
+        steps in vec(step(), 8..24),
+        tail_bytes_max in tail_bytes_max(),
+        before in 1..8_u8,
+        follow in proptest::option::of(0..8_u8),
+    ) {
+        run(async { play(TestDatabase::postgres().await, steps, tail_bytes_max, before, follow).await });
     }
 }

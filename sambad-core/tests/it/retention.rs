@@ -8,10 +8,11 @@ use sambad_core::{
     UserQuery, UserRef,
 };
 
+use crate::database::{TestDatabase, on_every_database};
 use crate::harness::{Core, login, seq};
 
-async fn keeping(retention: Retention) -> Core {
-    Core::start_keeping(tempfile::tempdir().unwrap(), Limits::default(), retention).await
+async fn keeping(database: TestDatabase, retention: Retention) -> Core {
+    Core::start_keeping(database, Limits::default(), retention).await
 }
 
 async fn users(core: &Core, count: u64) {
@@ -35,18 +36,19 @@ async fn first_delivery(core: &Core, after: After) -> Delivery {
     core.sambad.subscribe(Some(after), Filter::default()).await.unwrap().next().await.unwrap()
 }
 
+on_every_database!(old_events_go_and_nobody_meets_a_hole, events_expire_with_age, readers_under_trimming_resync_or_miss_nothing,);
+
 /// Goal: only the newest events are kept, rows all; readers before the first kept one are told to resync, by every way of
 /// reading; the others miss nothing, also after a restart. Method: 3,000 users with 50 events kept, more than one portion.
-#[tokio::test]
-async fn old_events_go_and_nobody_meets_a_hole() {
-    let core = keeping(Retention::Events(50)).await;
+async fn old_events_go_and_nobody_meets_a_hole(database: TestDatabase) {
+    let core = keeping(database, Retention::Events(50)).await;
     users(&core, 3_000).await;
     trimmed_to(&core, 2_951).await;
-    let directory = core.stop().await;
+    let database = core.stop().await;
     for round in 0..2 {
         // Opened without a bound as well: what is gone stays gone, what is there stays there.
         let retention = if round == 0 { Retention::Forever } else { Retention::Events(50) };
-        let core = Core::start_keeping(copy(&directory), Limits::default(), retention).await;
+        let core = Core::start_keeping(database.copy().await, Limits::default(), retention).await;
         let bounds = core.sambad.bounds();
         assert_eq!((bounds.first, bounds.head), (Seq(2_951), Seq(3_000)));
         let head = Cursor { epoch: bounds.epoch, seq: bounds.head };
@@ -71,16 +73,9 @@ async fn old_events_go_and_nobody_meets_a_hole() {
     }
 }
 
-fn copy(directory: &tempfile::TempDir) -> tempfile::TempDir {
-    let to = tempfile::tempdir().unwrap();
-    std::fs::copy(directory.path().join("test.db"), to.path().join("test.db")).unwrap();
-    to
-}
-
 /// Goal: a log may be trimmed to nothing and goes on. Method: events kept for a second, then one more.
-#[tokio::test]
-async fn events_expire_with_age() {
-    let core = keeping(Retention::Age(Duration::from_secs(1))).await;
+async fn events_expire_with_age(database: TestDatabase) {
+    let core = keeping(database, Retention::Age(Duration::from_secs(1))).await;
     users(&core, 20).await;
     trimmed_to(&core, 21).await;
     let epoch = core.sambad.bounds().epoch;
@@ -96,10 +91,9 @@ async fn events_expire_with_age() {
 /// Goal: a reader that is being trimmed under gets every event up to some point, then a resync, never a hole; a reader that
 /// keeps up gets everything. Method: writers go on with 100 events kept and no tail, so that every read is from the store; a
 /// reader that never waits, and one that lets 500 events pass between its reads.
-#[tokio::test]
-async fn readers_under_trimming_resync_or_miss_nothing() {
+async fn readers_under_trimming_resync_or_miss_nothing(database: TestDatabase) {
     let limits = Limits { tail_bytes_max: 0, ..Limits::default() };
-    let core = Core::start_keeping(tempfile::tempdir().unwrap(), limits, Retention::Events(100)).await;
+    let core = Core::start_keeping(database, limits, Retention::Events(100)).await;
     let mut slow = core.sambad.subscribe(Some(After::Seq(Seq(0))), Filter::default()).await.unwrap();
     let (mut resyncs, mut number) = (0, 0);
     let mut expected = Seq(1);
@@ -134,7 +128,7 @@ async fn readers_under_trimming_resync_or_miss_nothing() {
 /// again and again, so that rows stay few while 12,000 events go through, which would take some 7 MiB.
 #[tokio::test]
 async fn space_is_used_again() {
-    let core = keeping(Retention::Bytes(256 << 10)).await;
+    let core = keeping(TestDatabase::sqlite(), Retention::Bytes(256 << 10)).await;
     users(&core, 20).await;
     let all = UserQuery::All { order: UserOrder::OldestFirst, after: None };
     let ids: Vec<UserId> = core.sambad.users(&all, 20).await.unwrap().value.items.iter().map(|user| user.id).collect();
@@ -143,7 +137,7 @@ async fn space_is_used_again() {
     assert_eq!(head, Seq(20 + 12_000));
     // About 250 KiB of events, and what came in since the last portion was trimmed.
     assert!(head.0 - core.sambad.bounds().first.0 < 4_000, "{:?}", core.sambad.bounds());
-    let size = std::fs::metadata(core.stop().await.path().join("test.db")).unwrap().len();
+    let size = std::fs::metadata(core.stop().await.file()).unwrap().len();
     assert!(size < 3 << 20, "the file grew to {size} bytes");
 }
 

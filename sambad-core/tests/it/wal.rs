@@ -8,6 +8,7 @@ use sambad_core::{After, Filter, Limits, Seq};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use crate::database::TestDatabase;
 use crate::harness::{Core, login};
 
 /// Goal: readers who overlap without end do not keep the WAL from being emptied. Method: six readers that read the whole log
@@ -16,7 +17,7 @@ use crate::harness::{Core, login};
 async fn constant_readers_do_not_pin_the_wal() {
     const BOUND: u64 = 1 << 20;
     let limits = Limits { tail_bytes_max: 0, wal_bytes_max: BOUND, ..Limits::default() };
-    let core = Core::start(limits).await;
+    let core = Core::start(TestDatabase::sqlite(), limits).await;
     let done = AtomicBool::new(false);
     let read = async || {
         let mut pages = 0;
@@ -33,7 +34,7 @@ async fn constant_readers_do_not_pin_the_wal() {
         }
         pages
     };
-    let mut wal = core.path().into_os_string();
+    let mut wal = core.database.file().into_os_string();
     wal.push("-wal");
     let write = async {
         let mut longest = 0;
@@ -70,11 +71,11 @@ async fn constant_readers_do_not_pin_the_wal() {
 /// written than is written back at a time; every write is answered; once it is gone the WAL is written back and begins anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stays_delays_no_writes() {
-    let core = Core::start(Limits::default()).await;
+    let core = Core::start(TestDatabase::sqlite(), Limits::default()).await;
     core.sambad.execute(login(1_000_000), None).await.unwrap();
-    let mut reader = SqliteConnectOptions::new().filename(core.path()).connect().await.unwrap();
+    let mut reader = SqliteConnectOptions::new().filename(core.database.file()).connect().await.unwrap();
     sqlx::query("begin; select count(*) from events").execute(&mut reader).await.unwrap();
-    let mut wal = core.path().into_os_string();
+    let mut wal = core.database.file().into_os_string();
     wal.push("-wal");
     let write = async |first: u64, waves: u64| {
         for wave in first..first + waves {

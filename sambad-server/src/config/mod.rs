@@ -3,7 +3,6 @@
 mod auth;
 mod clients;
 mod commands;
-mod database;
 mod file;
 mod limits;
 mod load;
@@ -12,6 +11,7 @@ mod metrics;
 mod servers;
 mod settings;
 mod tls;
+mod url;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ use tokio::net::TcpListener;
 pub use auth::{AuthArgs, AuthMode};
 pub use clients::{ClientLimitArgs, ClientLimits};
 pub use commands::{AdminCommand, KeyCommand, TokenCommand};
-pub use database::DatabaseUrl;
 pub use limits::LimitArgs;
 pub use logs::{LogArgs, LogRequests};
 pub use metrics::MetricsArgs;
 pub use servers::{BrokerChoice, ServersArgs};
 pub use settings::Settings;
 pub use tls::TlsArgs;
+pub use url::SecretUrl;
 
 use crate::tls::Tls;
 
@@ -62,7 +62,7 @@ pub struct Cli {
         default_value = "sqlite:sambad.db",
         value_name = "URL"
     )]
-    pub database: DatabaseUrl,
+    pub database: SecretUrl,
     /// How much of the event log is kept: a time (30d), a number of events (10000000), a size (2GiB), or forever
     ///
     /// Older events are trimmed; users, contacts and messages stay. Who asks for a trimmed event is told to resync.

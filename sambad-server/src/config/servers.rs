@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use sambad_core::Broker;
 use sambad_core::time::duration;
-use sambad_core::{Broker, RedisUrl};
 
-use super::database::DatabaseUrl;
+use super::SecretUrl;
 
 /// Shortest and longest time between two looks at the head of the log.
 const POLL_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(60)];
@@ -18,7 +18,7 @@ const POLL_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(10), Duration
 pub struct ServersArgs {
     /// Redis that carries events between servers of one PostgreSQL database: redis://USER:PASSWORD@HOST:PORT, rediss://… for TLS
     #[arg(long, env = "SAMBAD_REDIS", hide_env_values = true, value_name = "URL")]
-    pub redis: Option<DatabaseUrl>,
+    pub redis: Option<SecretUrl>,
     /// By whom servers tell each other that the log grew
     #[arg(long, env = "SAMBAD_BROKER", value_enum, default_value_t = BrokerChoice::Auto)]
     pub broker: BrokerChoice,
@@ -44,13 +44,12 @@ impl ServersArgs {
     /// The broker, as the core is to be told; `None` leaves it to the database.
     ///
     /// # Errors
-    /// When Redis is chosen and not named, or named and not chosen, or its URL cannot be read. That is found out here and not
-    /// by clap, which would show the URL with its password.
+    /// When Redis is chosen and not named, named and not chosen, or its URL is none.
     pub fn broker(&self) -> anyhow::Result<Option<Broker>> {
         match (self.broker, &self.redis) {
             (BrokerChoice::Auto, None) => Ok(None),
             (BrokerChoice::Auto | BrokerChoice::Redis, Some(url)) => {
-                Ok(Some(Broker::Redis(url.parse::<RedisUrl>().context("cannot use --redis")?)))
+                Ok(Some(Broker::Redis(url.parse().context("cannot use --redis")?)))
             }
             (BrokerChoice::Redis, None) => anyhow::bail!("--broker redis needs --redis URL"),
             (BrokerChoice::Local | BrokerChoice::Postgres, Some(_)) => {

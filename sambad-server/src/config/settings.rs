@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use super::database::{REDACTED, redacted};
 use super::file::{self, File};
+use super::url::{REDACTED, redacted};
 
 /// Column at which the sources begin, where values are short enough.
 const SOURCE_COLUMN: usize = 44;

@@ -81,8 +81,13 @@ pub(super) async fn apply(
     changes: &[(AccessChange, Actor)],
     clock: Timestamp,
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
-    sqlx::query(TAKE_TURN).execute(&mut *connection).await?;
+    take_turn(connection).await?;
     admission::apply(connection, changes, clock).await
+}
+
+/// Waits until whoever else changes access has ended, and keeps the others waiting until the end of the transaction.
+pub(super) async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(TAKE_TURN).execute(connection).await.map(drop)
 }
 
 /// Makes a change beside the servers, which may run meanwhile.

@@ -46,15 +46,20 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     }
 }
 
+/// Connects to a database that is ours, and tells how its schema stands.
+pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
+    let mut connection = connect(options).await?;
+    match look(&mut connection).await.map_err(failed)? {
+        Look::Ours(schema) => Ok((connection, schema)),
+        Look::Empty => Err(internal(format!("there is nothing in database {}", name(options)))),
+        Look::Foreign => Err(foreign(options)),
+    }
+}
+
 /// Connects to a database that is ours and has this version's schema.
 pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
     let options = super::options(url)?;
-    let mut connection = connect(&options).await?;
-    let schema = match look(&mut connection).await.map_err(failed)? {
-        Look::Ours(schema) => schema,
-        Look::Empty => return Err(internal(format!("there is nothing in database {}", name(&options)))),
-        Look::Foreign => return Err(foreign(&options)),
-    };
+    let (connection, schema) = connect_ours(&options).await?;
     if schema.is_current() {
         return Ok(connection);
     }
@@ -143,15 +148,21 @@ pub(super) fn name(options: &PgConnectOptions) -> String {
 /// Says what keeps the database from being opened, and what would help.
 pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     let (name, user) = (name(options), options.get_username());
-    let what = match sqlstate(&error).as_deref() {
-        Some("28P01") => format!("database {name} refuses user {user}: the password is wrong"),
-        Some("28000") => format!("database {name} refuses user {user}: look at its pg_hba.conf"),
-        Some("3D000") => format!("there is no database {name}: create it with `createdb`"),
-        Some("42501") => format!("user {user} may not use database {name}: grant it the rights"),
-        Some("53300") => format!("database {name} has no connection left: raise its max_connections"),
-        Some("57P03") => format!("database {name} is starting up or shutting down: try again"),
-        _ if matches!(error, sqlx::Error::Io(_)) => format!("database {name} cannot be reached"),
-        _ => format!("cannot open database {name}"),
+    let known = match sqlstate(&error).as_deref() {
+        Some("28P01") => Some(format!("database {name} refuses user {user}: the password is wrong")),
+        Some("28000") => Some(format!("database {name} refuses user {user}: look at its pg_hba.conf")),
+        Some("3D000") => Some(format!("there is no database {name}: create it with `createdb`")),
+        Some("42501") => Some(format!("user {user} may not use database {name}: grant it the rights")),
+        Some("53300") => Some(format!("database {name} has no connection left: raise its max_connections")),
+        Some("57P03") => Some(format!("database {name} is starting up or shutting down: try again")),
+        _ => None,
     };
-    Error::Internal { what, source: Some(error.into()) }
+    match (known, error) {
+        // The sentence says it all.
+        (Some(what), _) => internal(what),
+        (None, sqlx::Error::Io(error)) => {
+            Error::Internal { what: format!("database {name} cannot be reached"), source: Some(error.into()) }
+        }
+        (None, error) => Error::Internal { what: format!("cannot open database {name}"), source: Some(error.into()) },
+    }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod check;
 mod identity;
 mod notices;
 mod read;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
+pub(super) use self::check::{check, repair};
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
 pub(crate) use self::write::Writer;
@@ -61,7 +63,17 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let serving = options
         .clone()
         .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
-    let reading = serving.clone().application_name("sambad reader").options([("default_transaction_read_only", "on")]);
+    // Whatever is read is found by an index, few rows at a time, in the order in which they are read: one plan each, made once.
+    // A plan for a certain user would be made anew for each read, and sort all that this user has where statistics say it is
+    // little.
+    let reading = serving.clone().application_name("sambad reader").options([
+        ("default_transaction_read_only", "on"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ]);
     let reader = Reader::open(reading, limits.readers_max).await.map_err(|error| identity::cannot_open(&options, error))?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();

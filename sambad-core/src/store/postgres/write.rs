@@ -32,12 +32,17 @@ const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(50);
 
+/// A connection that was not used for longer is asked whether it still lives, for as long at most: PostgreSQL may have been
+/// restarted meanwhile, which is no reason to refuse a write.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// The one connection that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
     options: PgConnectOptions,
-    /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
-    connection: Option<PgConnection>,
+    /// With when it was last used; `None` after a failure: the next batch opens a new one, so that no half-done transaction is
+    /// carried over.
+    connection: Option<(PgConnection, Instant)>,
     /// This writer among those of all servers.
     id: Uuid,
     epoch: Epoch,
@@ -70,7 +75,15 @@ impl Writer {
         };
         let epoch = rows::epoch(&row, 0).map_err(failed)?;
         let last_at = row.try_get(1).map_err(failed)?;
-        Ok(Self { options, connection: Some(connection), id, epoch, transaction: 0, ids: ContextV7::new(), last_at })
+        Ok(Self {
+            options,
+            connection: Some((connection, Instant::now())),
+            id,
+            epoch,
+            transaction: 0,
+            ids: ContextV7::new(),
+            last_at,
+        })
     }
 
     /// Carries out `requests` in one transaction at the instant `clock`, or that of this server's last if that is later.
@@ -95,7 +108,7 @@ impl Writer {
             Err(error) => return Err(error),
         };
         let Some(plan) = prepared else {
-            connection.execute("rollback").await.map_err(failed)?;
+            bounded(async { connection.execute("rollback").await.map_err(failed) }).await?;
             self.keep_connection(connection);
             return Ok(Attempt::Conflict);
         };
@@ -177,19 +190,22 @@ impl Writer {
     /// Takes the connection, or opens a new one where there is none or it was closed meanwhile. Whoever fails does not give it
     /// back.
     pub(super) async fn take_connection(&mut self) -> Result<PgConnection, Error> {
-        let options = &self.options;
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => bounded(async { options.connect().await.map_err(failed) }).await,
+        if let Some((mut connection, used_at)) = self.connection.take() {
+            let lives = used_at.elapsed() < IDLE_MAX || matches!(timeout(IDLE_MAX, connection.ping()).await, Ok(Ok(())));
+            if lives {
+                return Ok(connection);
+            }
         }
+        let options = &self.options;
+        bounded(async { options.connect().await.map_err(failed) }).await
     }
 
     pub(super) fn keep_connection(&mut self, connection: PgConnection) {
-        self.connection = Some(connection);
+        self.connection = Some((connection, Instant::now()));
     }
 
     pub(crate) async fn close(self) {
-        let Some(connection) = self.connection else { return };
+        let Some((connection, _)) = self.connection else { return };
         if let Err(error) = bounded(async { connection.close().await.map_err(failed) }).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "closing the database failed");
         }

@@ -9,22 +9,13 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::{MIGRATIONS, failed, identity, lock, rows};
-use crate::check::{COUNTERS, Finding, Severity};
-use crate::cursor::LogBounds;
+use crate::check::{Finding, Severity};
 use crate::error::Error;
 use crate::event::to_json;
 use crate::store::admission::check_audit;
-use crate::time::Day;
-
-/// Events that are older than the one before, told one by one.
-const TOLD_EVENTS_MAX: i64 = 5;
-/// Days with wrong counters, told one by one.
-const TOLD_DAYS_MAX: usize = 5;
+use crate::store::examine::{self, DayCounters, Extent, TOLD_EVENTS_MAX};
 
 const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the last backup.";
-const INVESTIGATE: &str =
-    "Somebody wrote to the file past Sambad: compare it with the server's logs, which have each entry's hash.";
-const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
 
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations";
 const EXTENT: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1),
@@ -108,32 +99,6 @@ const REPAIR_TOTALS: &str = "update log set users = (select count(*) from users)
 const REPAIR_DAYS: &str = "insert or replace into daily (day, users, contacts, messages, last_active)
     select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each(?1)";
 
-/// Names of a day's counters, in the order of [`DAYS`].
-const DAY_COUNTERS: [&str; 4] = ["users", "contacts", "messages", "last active"];
-
-/// One day's counters as they are stored, and as they should be.
-struct DayCounters {
-    day: i64,
-    stored: [i64; 4],
-    truth: [i64; 4],
-}
-
-/// What the log says of itself.
-struct Extent {
-    bounds: LogBounds,
-    /// Stored events, and the highest seq among them.
-    count: u64,
-    last: u64,
-    /// When the first stored event was committed.
-    since: i64,
-}
-
-impl Extent {
-    fn is_trimmed(&self) -> bool {
-        self.bounds.first.0 > 1
-    }
-}
-
 /// Examines the database at `path`; a server may run on it meanwhile.
 pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
     let mut connection = identity::open_read_only(path).await?;
@@ -151,12 +116,12 @@ pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
 pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
     let _lock = lock(path)?;
     let mut connection = identity::open_existing(path).await?;
-    if !schema(&mut connection).await.map_err(failed)?.1 {
+    if !has_current_schema(&mut connection).await.map_err(failed)? {
         let what = "its schema is not this version's: nothing was repaired".into();
         return Err(Error::Internal { what, source: None });
     }
     let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
-    let extent = extent(&mut tx).await.map_err(failed)?;
+    let (extent, _) = extent(&mut tx).await.map_err(failed)?;
     sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
     let days = wrong_days(&mut tx, &extent).await.map_err(failed)?;
     let rows: Vec<_> = days.iter().map(|day| (day.day, day.truth[0], day.truth[1], day.truth[2], day.truth[3])).collect();
@@ -170,19 +135,23 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
     let integrity = integrity(&mut tx).await?;
     let sound = integrity.severity == Severity::Fine;
     findings.push(integrity);
-    let (schema, current) = schema(&mut tx).await?;
+    let schema = schema(&mut tx).await?;
+    let current = schema.severity == Severity::Fine;
     findings.push(schema);
     if !sound || !current {
         return Ok(());
     }
     findings.push(pragmas(&mut tx).await?);
     findings.push(foreign_keys(&mut tx).await?);
-    findings.push(audit(&mut tx).await?);
-    let extent = extent(&mut tx).await?;
-    findings.push(dense(&mut tx, &extent).await?);
-    findings.push(time(&mut tx).await?);
-    findings.push(rows_and_events(&mut tx, &extent).await?);
-    findings.push(counters(&mut tx, &extent).await?);
+    findings.push(examine::audit(check_audit(&mut *tx).await?));
+    let (extent, since) = extent(&mut tx).await?;
+    let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *tx).await? };
+    findings.push(examine::dense(&extent, hole, RESTORE));
+    let backwards: Vec<i64> = sqlx::query_scalar(BACKWARDS).bind(TOLD_EVENTS_MAX).fetch_all(&mut *tx).await?;
+    findings.push(examine::time(&backwards, RESTORE));
+    findings.push(examine::rows_and_events(&rows_and_events(&mut tx, since).await?, &extent, RESTORE));
+    let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *tx).await?;
+    findings.push(examine::counters(&totals, &wrong_days(&mut tx, &extent).await?));
     Ok(())
 }
 
@@ -205,34 +174,15 @@ async fn integrity(connection: &mut SqliteConnection) -> Result<Finding, sqlx::E
     Ok(Finding::unless("file is sound", faults, "SQLite's integrity check found nothing", RESTORE))
 }
 
-async fn schema(connection: &mut SqliteConnection) -> Result<(Finding, bool), sqlx::Error> {
+async fn schema(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
     let stored: i64 = sqlx::query_scalar(SCHEMA).fetch_one(connection).await?;
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let subject = "schema is current";
-    Ok(match stored.cmp(&known) {
-        std::cmp::Ordering::Equal => (Finding::fine(subject, format!("migration {stored}")), true),
-        std::cmp::Ordering::Less => {
-            let detail = format!("migration {stored}; this version knows {known}");
-            (
-                Finding::warning(subject, detail, "The next start of this version brings it up to date; check it again then."),
-                false,
-            )
-        }
-        std::cmp::Ordering::Greater => {
-            let detail = format!("migration {stored}; this version knows only {known}");
-            (Finding::fault(subject, detail, "Use the version of Sambad that wrote it, or a newer one."), false)
-        }
-    })
+    Ok(examine::schema(stored, known))
 }
 
 /// Whether the schema is the one this version writes.
 pub(super) async fn has_current_schema(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    schema(connection).await.map(|(_, current)| current)
-}
-
-async fn audit(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
-    let (faults, entries) = check_audit(connection).await?;
-    Ok(Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing"), INVESTIGATE))
+    schema(connection).await.map(|finding| finding.severity == Severity::Fine)
 }
 
 async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
@@ -242,61 +192,24 @@ async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx
     Ok(Finding::unless("references hold", faults, "every user that a row names is there", RESTORE))
 }
 
-async fn extent(connection: &mut SqliteConnection) -> Result<Extent, sqlx::Error> {
+/// The second is the instant after which rows must have their event: those of before may have lost theirs to trimming.
+async fn extent(connection: &mut SqliteConnection) -> Result<(Extent, i64), sqlx::Error> {
     let row = sqlx::query(EXTENT).fetch_one(connection).await?;
     let bounds = rows::bounds(&row)?;
-    let first_at: i64 = row.try_get(5)?;
-    let since = if bounds.first.0 > 1 { first_at } else { -1 };
-    Ok(Extent { bounds, count: rows::unsigned(&row, 3)?, last: rows::unsigned(&row, 4)?, since })
+    let extent = Extent { bounds, count: rows::unsigned(&row, 3)?, lowest: bounds.first.0, last: rows::unsigned(&row, 4)? };
+    let since = if extent.is_trimmed() { row.try_get(5)? } else { -1 };
+    Ok((extent, since))
 }
 
-async fn dense(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
-    let (first, head) = (extent.bounds.first.0, extent.bounds.head.0);
-    let mut faults = Vec::new();
-    if extent.last != head {
-        faults.push(format!("the head is {head}, the last event {}", extent.last));
-    }
-    if extent.count != extent.last + 1 - first {
-        let hole: Option<i64> = sqlx::query_scalar(FIRST_HOLE).fetch_one(connection).await?;
-        faults.push(format!("{} events from {first} to {}: {} is missing", extent.count, extent.last, hole.unwrap_or_default()));
-    }
-    let fine = format!("{} events, {first} to {head}, none missing; epoch {}", extent.count, extent.bounds.epoch);
-    Ok(Finding::unless("log is dense", faults, fine, RESTORE))
-}
-
-async fn time(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
-    let found: Vec<i64> = sqlx::query_scalar(BACKWARDS).bind(TOLD_EVENTS_MAX).fetch_all(connection).await?;
-    let faults = found.iter().map(|seq| format!("{seq} is older than the event before it")).collect();
-    Ok(Finding::unless("time runs forward", faults, "no event is older than the one before it", RESTORE))
-}
-
-async fn rows_and_events(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
-    let mut faults = Vec::new();
+async fn rows_and_events(connection: &mut SqliteConnection, since: i64) -> Result<Vec<(&'static str, i64)>, sqlx::Error> {
+    let mut found = Vec::new();
     for (what, statement) in EVENTS_WITHOUT_ROW {
-        let count: i64 = sqlx::query_scalar(statement).fetch_one(&mut *connection).await?;
-        faults.extend((count > 0).then(|| format!("{count} {what}")));
+        found.push((what, sqlx::query_scalar(statement).fetch_one(&mut *connection).await?));
     }
     for (what, statement) in ROWS_WITHOUT_EVENT {
-        let count: i64 = sqlx::query_scalar(statement).bind(extent.since).fetch_one(&mut *connection).await?;
-        faults.extend((count > 0).then(|| format!("{count} {what}")));
+        found.push((what, sqlx::query_scalar(statement).bind(since).fetch_one(&mut *connection).await?));
     }
-    let fine = if extent.is_trimmed() { "each has the other, since the first stored event" } else { "each has the other" };
-    Ok(Finding::unless("rows = events", faults, fine, RESTORE))
-}
-
-async fn counters(connection: &mut SqliteConnection, extent: &Extent) -> Result<Finding, sqlx::Error> {
-    let mut faults = Vec::new();
-    for row in sqlx::query(TOTALS).fetch_all(&mut *connection).await? {
-        let (name, stored, counted): (&str, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        faults.extend((stored != counted).then(|| format!("{name} is {stored}, and there are {counted}")));
-    }
-    for DayCounters { day, stored, truth } in wrong_days(connection, extent).await?.into_iter().take(TOLD_DAYS_MAX) {
-        let day = Day::from_number(day);
-        for ((name, stored), truth) in DAY_COUNTERS.into_iter().zip(stored).zip(truth) {
-            faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, and there are {truth}")));
-        }
-    }
-    Ok(Finding::unless(COUNTERS, faults, "totals and days", REPAIR))
+    Ok(found)
 }
 
 async fn wrong_days(connection: &mut SqliteConnection, extent: &Extent) -> Result<Vec<DayCounters>, sqlx::Error> {

@@ -7,6 +7,32 @@ use uuid::Uuid;
 
 const NO_INSTANCE: &str = "SAMBAD_TEST_POSTGRES_URL names no PostgreSQL: run the tests as scripts/with-services.sh COMMAND";
 
+/// Makes two tests of each function that takes a database: what it says holds on both.
+macro_rules! on_every_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                /// Goal: that of the function of this name. Method: on SQLite.
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(super::TestDatabase::sqlite()).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                /// Goal: that of the function of this name. Method: on PostgreSQL.
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(super::TestDatabase::postgres().await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_database;
+
 #[derive(Debug)]
 pub(crate) enum TestDatabase {
     Sqlite(TempDir),
@@ -24,10 +50,13 @@ impl TestDatabase {
 
     /// Its locale folds letters that are not ASCII's, which Sambad's comparisons must not.
     pub(crate) async fn postgres() -> Self {
+        Self::postgres_like("template0 encoding 'UTF8' locale 'C.UTF-8'").await
+    }
+
+    pub(crate) async fn postgres_like(template: &str) -> Self {
         let instance = std::env::var("SAMBAD_TEST_POSTGRES_URL").expect(NO_INSTANCE);
         let name = format!("sambad_test_{}", Uuid::now_v7().simple());
-        let create = format!("create database {name} template template0 encoding 'UTF8' locale 'C.UTF-8'");
-        execute(&instance, create).await;
+        execute(&instance, format!("create database {name} template {template}")).await;
         Self::Postgres { instance, name }
     }
 

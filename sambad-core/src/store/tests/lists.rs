@@ -25,7 +25,8 @@ async fn walk<T>(mut page: impl AsyncFnMut(Option<String>) -> Page<T>) -> Vec<T>
 }
 
 /// Goal: pages joined are the list, whichever index serves them. Method: pages of one row, over equal names too.
-async fn pages_joined_are_the_list(mut fixture: Fixture) {
+async fn pages_joined_are_the_list(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     fixture
         .commit(vec![named(A, "asha"), named(B, "Asha"), named(C, "ASHOK"), named("+14155550101", "Zoe"), login("+14155550102")])
         .await;
@@ -47,7 +48,8 @@ async fn pages_joined_are_the_list(mut fixture: Fixture) {
 }
 
 /// Goal: each list of messages holds what it should, newest first, each once. Method: all directions among three, and a note to oneself.
-async fn messages_are_listed_by_user_and_pair(mut fixture: Fixture) {
+async fn messages_are_listed_by_user_and_pair(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let (a, b) = (fixture.user(A).await.id, fixture.user(B).await.id);
     fixture.user(C).await;
     fixture
@@ -70,7 +72,8 @@ async fn messages_are_listed_by_user_and_pair(mut fixture: Fixture) {
 }
 
 /// Goal: a filtered page of the stored log is the whole log, filtered. Method: every user and kind against a scan.
-async fn filtered_log_pages_equal_a_filtered_scan(mut fixture: Fixture) {
+async fn filtered_log_pages_equal_a_filtered_scan(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let users = [fixture.user(A).await.id, fixture.user(B).await.id, fixture.user(C).await.id];
     for round in 0..5 {
         let text = round.to_string();
@@ -97,7 +100,8 @@ async fn filtered_log_pages_equal_a_filtered_scan(mut fixture: Fixture) {
 
 /// Goal: only ASCII's letters are compared without case, as SQLite does, and nothing else is folded or reordered. Method: names
 /// and prefixes of several scripts, and of characters that no text of PostgreSQL holds.
-async fn names_fold_ascii_letters_alone(mut fixture: Fixture) {
+async fn names_fold_ascii_letters_alone(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let names =
         ["Éric", "éric", "ERIC", "eric", "Erić", "Straße", "STRASSE", "Zoë", "zOË", "इंदिरा", "İpek", "_eric", "e\u{10fffe}"];
     let login = |(name, number): (&&str, u64)| named(&format!("+1415555{number:04}"), name);
@@ -132,7 +136,8 @@ async fn names_fold_ascii_letters_alone(mut fixture: Fixture) {
 
 /// Goal: one read of the log holds a bounded number of bytes, not of characters, more by one event at most. Method: messages of
 /// two bytes a character, read in one page each, with every sort of filter.
-async fn a_slice_of_the_log_is_bounded(mut fixture: Fixture) {
+async fn a_slice_of_the_log_is_bounded(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let users = [fixture.user(A).await.id, fixture.user(B).await.id];
     let text = |length: usize| "é".repeat(length);
     fixture.commit((0..90).map(|i| message(A, B, &text(2000 + i))).collect()).await;
@@ -159,7 +164,8 @@ async fn a_slice_of_the_log_is_bounded(mut fixture: Fixture) {
 }
 
 /// Goal: a page says up to where all is told, at every bound. Method: limits and beginnings around the ends of a short log.
-async fn a_slice_of_the_log_tells_how_far_it_goes(mut fixture: Fixture) {
+async fn a_slice_of_the_log_tells_how_far_it_goes(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
     let empty = fixture.store.log_page(Seq::ZERO, &Filter::default(), 10).await.unwrap();
     assert_eq!((empty.rows.len(), empty.through, empty.bounds.first), (0, Seq::ZERO, Seq(1)));
     let a = fixture.user(A).await.id;

@@ -1,4 +1,4 @@
-//! The URL of a database, and how it is shown.
+//! URLs that may hold a password, and how they are shown.
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -8,11 +8,11 @@ use std::str::FromStr;
 /// Stands for a value that nobody is to read.
 pub(super) const REDACTED: &str = "(redacted)";
 
-/// Where the database is, as it was given; shown without its password.
+/// Where a database or a broker is, as it was given; shown without its password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
+pub struct SecretUrl(String);
 
-impl FromStr for DatabaseUrl {
+impl FromStr for SecretUrl {
     type Err = Infallible;
 
     /// Takes any text: whether it is a URL, whoever opens it says.
@@ -21,7 +21,7 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-impl Deref for DatabaseUrl {
+impl Deref for SecretUrl {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -29,13 +29,13 @@ impl Deref for DatabaseUrl {
     }
 }
 
-impl Display for DatabaseUrl {
+impl Display for SecretUrl {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&redacted(&self.0))
     }
 }
 
-impl Debug for DatabaseUrl {
+impl Debug for SecretUrl {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Debug::fmt(&redacted(&self.0), f)
     }
@@ -78,8 +78,8 @@ mod tests {
             ("/etc/sambad/keys", "/etc/sambad/keys"),
         ] {
             assert_eq!(redacted(url), shown);
-            let database: DatabaseUrl = url.parse().unwrap();
-            assert_eq!(format!("{database} {database:?}"), format!("{shown} {shown:?}"));
+            let secret: SecretUrl = url.parse().unwrap();
+            assert_eq!(format!("{secret} {secret:?}"), format!("{shown} {shown:?}"));
         }
     }
 }

@@ -1,0 +1,107 @@
+//! What an examination says of what it read, whatever the database.
+
+use crate::check::{COUNTERS, Finding};
+use crate::cursor::LogBounds;
+use crate::time::Day;
+
+/// Events that are older than the one before, told one by one.
+pub(super) const TOLD_EVENTS_MAX: i64 = 5;
+/// Days with wrong counters, told one by one.
+const TOLD_DAYS_MAX: usize = 5;
+
+const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
+
+/// What the log says of itself.
+pub(super) struct Extent {
+    pub(super) bounds: LogBounds,
+    /// Stored events, and the lowest and highest seq among them; of none, as if the head had just been trimmed.
+    pub(super) count: u64,
+    pub(super) lowest: u64,
+    pub(super) last: u64,
+}
+
+impl Extent {
+    pub(super) fn is_trimmed(&self) -> bool {
+        self.bounds.first.0 > 1
+    }
+
+    /// Whether as many events are stored as there are seqs.
+    pub(super) fn is_dense(&self) -> bool {
+        self.count == (self.last + 1).saturating_sub(self.lowest)
+    }
+}
+
+/// One day's counters as they are stored, and as they should be.
+pub(super) struct DayCounters {
+    pub(super) day: i64,
+    pub(super) stored: [i64; 4],
+    pub(super) truth: [i64; 4],
+}
+
+/// Names of a day's counters, in their order.
+const DAY_COUNTERS: [&str; 4] = ["users", "contacts", "messages", "last active"];
+
+pub(super) fn schema(stored: i64, known: i64) -> Finding {
+    let subject = "schema is current";
+    match stored.cmp(&known) {
+        std::cmp::Ordering::Equal => Finding::fine(subject, format!("migration {stored}")),
+        std::cmp::Ordering::Less => {
+            let detail = format!("migration {stored}; this version knows {known}");
+            Finding::warning(subject, detail, "The next start of this version brings it up to date; check it again then.")
+        }
+        std::cmp::Ordering::Greater => {
+            let detail = format!("migration {stored}; this version knows only {known}");
+            Finding::fault(subject, detail, "Use the version of Sambad that wrote it, or a newer one.")
+        }
+    }
+}
+
+pub(super) fn audit((faults, entries): (Vec<String>, i64)) -> Finding {
+    let advice = "Somebody wrote to the database past Sambad: compare it with the server's logs, which have each entry's hash.";
+    Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing"), advice)
+}
+
+/// `first_hole` is asked for where the log is not dense.
+pub(super) fn dense(extent: &Extent, first_hole: Option<i64>, advice: &'static str) -> Finding {
+    let Extent { bounds, count, lowest, last } = extent;
+    let (first, head) = (bounds.first, bounds.head);
+    let mut faults = Vec::new();
+    if *last != head.0 {
+        faults.push(format!("the head is {head}, the last event {last}"));
+    }
+    if *lowest != first.0 {
+        faults.push(format!("the log begins with {first}, the first event is {lowest}"));
+    }
+    if !extent.is_dense() {
+        faults.push(format!("{count} events from {lowest} to {last}: {} is missing", first_hole.unwrap_or_default()));
+    }
+    let fine = format!("{count} events, {first} to {head}, none missing; epoch {}", bounds.epoch);
+    Finding::unless("log is dense", faults, fine, advice)
+}
+
+/// Events that are older than the one before.
+pub(super) fn time(found: &[i64], advice: &'static str) -> Finding {
+    let faults = found.iter().map(|seq| format!("{seq} is older than the event before it")).collect();
+    Finding::unless("time runs forward", faults, "no event is older than the one before it", advice)
+}
+
+/// What one side says and the other does not show, each with how many there are.
+pub(super) fn rows_and_events(found: &[(&str, i64)], extent: &Extent, advice: &'static str) -> Finding {
+    let faults = found.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
+    let fine = if extent.is_trimmed() { "each has the other, since the first stored event" } else { "each has the other" };
+    Finding::unless("rows = events", faults, fine, advice)
+}
+
+/// Totals, each as it is stored and as it should be, and the days that are wrong.
+pub(super) fn counters(totals: &[(String, i64, i64)], wrong_days: &[DayCounters]) -> Finding {
+    let wrong = totals.iter().filter(|(_, stored, truth)| stored != truth);
+    let mut faults: Vec<String> =
+        wrong.map(|(name, stored, truth)| format!("{name} is {stored}, and there are {truth}")).collect();
+    for DayCounters { day, stored, truth } in wrong_days.iter().take(TOLD_DAYS_MAX) {
+        let day = Day::from_number(*day);
+        for ((name, stored), truth) in DAY_COUNTERS.into_iter().zip(stored).zip(truth) {
+            faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, and there are {truth}")));
+        }
+    }
+    Finding::unless(COUNTERS, faults, "totals and days", REPAIR)
+}
