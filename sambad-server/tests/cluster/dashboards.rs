@@ -59,7 +59,7 @@ impl Dashboards {
 
     /// Waits until every dashboard has seen all that one server has now.
     pub(crate) async fn caught_up(&mut self, client: &Client) {
-        let head = soon("health", client.health()).await.unwrap().cursor.expect("reads have a cursor").seq.0;
+        let head = soon("health", healthy(client)).await;
         for dashboard in &mut self.0 {
             soon("dashboard that catches up", dashboard.standing.wait_for(|standing| standing.last >= head)).await.unwrap();
         }
@@ -84,6 +84,17 @@ impl Dashboards {
         }
         let written: Vec<Event> = log.into_iter().filter(|event| !event.data.get().contains(LAST)).collect();
         writers::audit(&written, &messages);
+    }
+}
+
+/// The head of the log as a server has it; a load balancer that has just lost a server may have to be asked again.
+async fn healthy(client: &Client) -> u64 {
+    loop {
+        match client.health().await {
+            Ok(answer) => return answer.cursor.expect("reads have a cursor").seq.0,
+            Err(error) if error.is_transient() => {}
+            Err(error) => panic!("health was answered {error}"),
+        }
     }
 }
 
