@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{compare, connect, find_max, report};
+use crate::cluster_args::ClusterArgs;
+use crate::commands::{compare, connect, find_max, report, simulate};
 use crate::engine::Fault;
 use crate::exit::Exit;
 use crate::host::{HostedArgs, pin};
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Tell whether two builds or servers differ, from kept reports of runs of each
     Compare(compare::CompareArgs),
+    /// Compute what it takes to serve more than one machine can, from what was measured on one
+    Simulate(Box<simulate::SimulateArgs>),
     /// A server of this program's own, in a process of its own
     #[command(hide = true)]
     Hosted(HostedArgs),
@@ -58,11 +61,15 @@ pub(crate) struct RunArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Fault to put the server through, while it is under load: kill9=5s (SIGKILL and restart every 5 s), or pause=5s/500ms
-    #[arg(long, value_name = "FAULT", conflicts_with = "url", help_heading = "Faults")]
-    pub(crate) chaos: Option<Fault>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Faults to put the servers through, while they are under load: kill9=5s (SIGKILL and restart every 5 s), pause=5s/500ms;
+    /// with --servers also redis-restart=11s, redis-cut=9s/3s (one server's link to Redis) and postgres-restart=17s, and kills
+    /// and pauses meet one server in turn
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',', conflicts_with = "url", help_heading = "Faults")]
+    pub(crate) chaos: Vec<Fault>,
     /// Run the same deliveries against a bare server as well, in turn, and report ratios to it
-    #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions"], help_heading = "Floor")]
+    #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions", "servers"], help_heading = "Floor")]
     pub(crate) floor: bool,
     /// Rounds of target and floor
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), requires = "floor", help_heading = "Floor")]
@@ -147,6 +154,9 @@ pub(crate) struct LoadArgs {
     /// Connections for writes, at most; they are opened as needed
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
+    /// Send writes again, under idempotency keys, until they are answered; so it is with --servers and --chaos in any case
+    #[arg(long)]
+    pub(crate) retry: bool,
 }
 
 /// What comes out.
@@ -245,6 +255,7 @@ impl LoadArgs {
             ramp_up: Duration::ZERO,
             seed: 0,
             connections: 1,
+            retry: false,
         }
     }
 
@@ -274,6 +285,7 @@ impl LoadArgs {
             // A server of our own asks nobody.
             authorization: target.token.as_ref().filter(|_| target.url.is_some()).map(Secret::authorization).transpose()?,
             shared_target: target.shared_target,
+            retries: self.retry,
             writer_threads,
             watcher_threads,
             late_after: LATE_AFTER,
@@ -323,6 +335,9 @@ fn check(plan: &Plan) -> Result<(), String> {
             "--slow-dashboards fall behind, and in the {} dialect there is no log to catch up from",
             plan.dialect
         ));
+    }
+    if plan.retries && !plan.dialect.has_log() {
+        return Err(format!("--retry needs a server that knows idempotency keys, and the {} dialect has none", plan.dialect));
     }
     let Pace::Open { rate, .. } = plan.pace else { return Ok(()) };
     let operations = rate * (plan.warmup + plan.duration).as_secs_f64();
@@ -376,6 +391,9 @@ mod tests {
             (&["run", "--users", "10", "--rate", "100"], "--users"),
             (&["run", "--slo", "p99"], "p99"),
             (&["run", "--chaos", "kill9=5s", "--target", "http://127.0.0.1:1"], "cannot be used with"),
+            (&["run", "--retry", "--dialect", "broadcast", "--target", "http://127.0.0.1:1"], "idempotency keys"),
+            (&["run", "--servers", "2", "--target", "http://127.0.0.1:1"], "cannot be used with"),
+            (&["run", "--balancer", "none"], "--servers"),
             (&["run", "--closed", "5", "--rate", "7"], "cannot be used with"),
             (&["run", "--floor-rounds", "0", "--floor"], "1..=100"),
         ] {

@@ -113,7 +113,7 @@ fn remark(report: &Report, remarks: &mut Vec<String>) {
     if counts.untimed > 0 {
         remarks.push(format!("{} deliveries came too late to be timed; the audit counts them", counts.untimed));
     }
-    if report.chaos.as_ref().is_some_and(|chaos| chaos.kills + chaos.pauses == 0) {
+    if report.chaos.as_ref().is_some_and(|chaos| chaos.faults() == 0) {
         remarks.push("the run was too short for the fault asked for: there was none".to_owned());
     }
     if counts.sessions == 0 {

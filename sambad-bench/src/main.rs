@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod args;
 mod audit;
+mod cluster_args;
 mod commands;
 mod compare;
 mod engine;
@@ -19,6 +20,7 @@ mod load;
 mod report;
 mod search;
 mod secret;
+mod simulate;
 mod slo;
 mod thread;
 mod values;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Connect(args) => args.run(),
         Command::Report(args) => args.run(),
         Command::Compare(args) => args.run(),
+        Command::Simulate(args) => args.run(),
         Command::Hosted(args) => host::run_hosted(args).map(|()| Exit::Fine),
     };
     match outcome {

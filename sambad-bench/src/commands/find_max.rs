@@ -156,7 +156,7 @@ impl FindMaxArgs {
     /// One measurement; each has a server, users and sessions of its own, so that none inherits another's backlog.
     fn measure(&self, base: &Plan, cores: &Cores, level: u64) -> anyhow::Result<Report> {
         let plan = self.at(base, level)?;
-        let mut report = measure(&self.target, &plan, cores, Chaos::new(None), None, &format!("{level} {} · ", self.unit()))?;
+        let mut report = measure(&self.target, &plan, cores, Chaos::new(&[]), &format!("{level} {} · ", self.unit()))?;
         finish(&mut report, Some(&self.slo));
         Ok(report)
     }

@@ -5,3 +5,4 @@ pub(crate) mod connect;
 pub(crate) mod find_max;
 pub(crate) mod report;
 mod run;
+pub(crate) mod simulate;

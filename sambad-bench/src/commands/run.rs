@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::args::{Cores, OutputArgs, RunArgs, TargetArgs};
 use crate::engine::{Chaos, Outcome, Target, execute};
 use crate::exit::Exit;
-use crate::host::{self, Kind, ServerProcess, Spec, disk, interrupt, limits, pin};
+use crate::host::{self, Cluster, ClusterSpec, Kind, ServerProcess, Spec, disk, interrupt, limits, pin};
 use crate::judgement;
 use crate::live::Live;
 use crate::load::dialect::Dialect;
@@ -21,20 +21,38 @@ use crate::slo::Slo;
 impl RunArgs {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let cores = self.target.cores();
+        let cluster = self.cluster.spec(&self.target, &cores, &self.chaos)?;
         let plan = self.load.plan(&self.target, cores.generator.len())?;
+        // A key is stored with each write and costs something: only where writes have to be repeated.
+        let plan = Plan { retries: plan.retries || cluster.is_some() && !self.chaos.is_empty(), ..plan };
         self.output.check()?;
         require_descriptors(&plan)?;
         interrupt::watch()?;
         pin::confine(&cores.generator);
-        let mut report = if self.floor { self.with_floor(&plan, &cores)? } else { self.once(&plan, &cores, "")? };
+        let mut report = match cluster {
+            Some(cluster) => self.with_cluster(cluster, &plan, &cores)?,
+            None if self.floor => self.with_floor(&plan, &cores)?,
+            None => self.once(&plan, &cores, "")?,
+        };
         finish(&mut report, self.output.slo.as_ref());
         self.output.write(&report)
     }
 
     /// One run against a server of its own, or the one that was named.
     fn once(&self, plan: &Plan, cores: &Cores, label: &str) -> anyhow::Result<Report> {
-        let chaos = self.chaos.map(|fault| fault.to_string());
-        measure(&self.target, plan, cores, Chaos::new(self.chaos), chaos, label)
+        measure(&self.target, plan, cores, Chaos::new(&self.chaos), label)
+    }
+
+    /// One run against several servers.
+    fn with_cluster(&self, cluster: ClusterSpec, plan: &Plan, cores: &Cores) -> anyhow::Result<Report> {
+        interrupt::check()?;
+        let cluster = Cluster::start(cluster).map_err(|error| Exit::Usage.because(format!("{error:#}")))?;
+        let name = cluster.description(&description(&self.target));
+        let mut target = Target::Cluster(Box::new(cluster), self.cluster.dashboards_on());
+        let mut report = run_on(&mut target, &self.target, plan, cores, Chaos::new(&self.chaos), "")?;
+        close(target)?;
+        report.target.description = name;
+        Ok(report)
     }
 
     /// The same deliveries by target and floor in turn; the report is that of the round in the middle.
@@ -68,17 +86,10 @@ impl RunArgs {
 }
 
 /// Runs a plan against the target of the command line, started if need be, and makes a report of it.
-pub(super) fn measure(
-    args: &TargetArgs,
-    plan: &Plan,
-    cores: &Cores,
-    chaos: Chaos,
-    fault: Option<String>,
-    label: &str,
-) -> anyhow::Result<Report> {
+pub(super) fn measure(args: &TargetArgs, plan: &Plan, cores: &Cores, chaos: Chaos, label: &str) -> anyhow::Result<Report> {
     interrupt::check()?;
     let mut target = open(args, cores)?;
-    run_on(&mut target, args, plan, cores, chaos, fault, label).and_then(|report| close(target).map(|()| report))
+    run_on(&mut target, args, plan, cores, chaos, label).and_then(|report| close(target).map(|()| report))
 }
 
 fn run_on(
@@ -87,12 +98,12 @@ fn run_on(
     plan: &Plan,
     cores: &Cores,
     chaos: Chaos,
-    fault: Option<String>,
     label: &str,
 ) -> anyhow::Result<Report> {
     let started_at = Timestamp::now();
     let live = Live::new(label, plan.warmup + plan.duration);
     live.say(format!("{label}creating {} users and opening {} sessions", plan.users, plan.sessions()));
+    let fault = chaos.description();
     let outcome = execute(plan.clone(), target, chaos, &mut |snapshot| live.show(snapshot))?;
     drop(live);
     let described = report::Target {
@@ -118,6 +129,7 @@ fn to_report(outcome: &Outcome, target: report::Target, started_at: Timestamp, c
         intervals: outcome.intervals.clone(),
         generator: outcome.generator(cores.generator.len()),
         server: outcome.server(),
+        services: outcome.services(),
         audit: outcome.total.tally.audit.clone(),
         chaos: outcome.chaos.clone(),
         floor: None,
@@ -134,10 +146,10 @@ pub(super) fn finish(report: &mut Report, slo: Option<&Slo>) {
 
 /// The same plan against the floor, on the same cores.
 fn floor(plan: &Plan, cores: &Cores, label: &str) -> anyhow::Result<Report> {
-    let spec = Spec { kind: Kind::Floor, cores: cores.server.clone(), args: Vec::new(), folder: None };
+    let spec = Spec { kind: Kind::Floor, cores: cores.server.clone(), args: Vec::new(), folder: None, shared: None };
     let mut target = Target::Hosted(Box::new(ServerProcess::start(spec)?));
     let plan = Plan { dialect: Dialect::Floor, authorization: None, ..plan.clone() };
-    let report = run_on(&mut target, &TargetArgs::own(), &plan, cores, Chaos::new(None), None, label)?;
+    let report = run_on(&mut target, &TargetArgs::own(), &plan, cores, Chaos::new(&[]), label)?;
     let judgement = judgement::judge(&report);
     match judgement.reasons.first() {
         Some(why) => Err(Exit::Invalid.because(format!("the floor cannot be measured with this load: {why}"))),
@@ -193,6 +205,7 @@ pub(super) fn open(args: &TargetArgs, cores: &Cores) -> anyhow::Result<Target> {
         cores: cores.server.clone(),
         args: args.server_args.iter().map(Into::into).collect(),
         folder: args.data_folder.clone(),
+        shared: None,
     };
     let process = ServerProcess::start(spec).map_err(|error| Exit::Usage.because(format!("{error:#}")))?;
     Ok(Target::Hosted(Box::new(process)))
@@ -203,6 +216,7 @@ pub(super) fn close(target: Target) -> anyhow::Result<()> {
     match target {
         Target::Remote { .. } => Ok(()),
         Target::Hosted(process) => process.stop(),
+        Target::Cluster(cluster, _) => cluster.stop(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod collector;
+mod fault;
 mod outcome;
 mod setup;
 mod storm;
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-pub(crate) use chaos::{Chaos, Fault};
+pub(crate) use chaos::Chaos;
 pub(crate) use collector::Snapshot;
+pub(crate) use fault::Fault;
 pub(crate) use outcome::{Outcome, Window};
 pub(crate) use storm::{Storm, storm};
-pub(crate) use target::Target;
+pub(crate) use target::{DashboardsOn, Target};
 
 use crate::audit;
 use crate::exit::Exit;
@@ -45,9 +47,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// # Errors
 /// Usage, when the target cannot be used; invalid, when the run had to be given up.
 pub(crate) fn execute(plan: Plan, target: &mut Target, chaos: Chaos, show: &mut dyn FnMut(&Snapshot)) -> anyhow::Result<Outcome> {
-    let prepared = setup::prepare(&target.url(), &plan)?;
-    let at = (prepared.address, prepared.authority);
-    let shared = Shared::new(plan, at, Clock::start(), prepared.workload, prepared.user_ids);
+    let prepared = setup::prepare(&target.places(), &plan)?;
+    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.users);
     let mut coordinator = Coordinator::new(shared, target, chaos);
     let outcome = coordinator.run(show);
     coordinator.finish(outcome)

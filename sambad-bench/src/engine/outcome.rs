@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::load::clock::nanos;
 use crate::load::plan::{Pace, Plan, Shared};
 use crate::load::recorder::Recorder;
-use crate::report::{ChaosSummary, Counts, Generator, Interval, Latency, Mode, Scenario, ServerUsage};
+use crate::report::{ChaosSummary, Counts, Generator, Interval, Latency, Mode, Scenario, ServerUsage, ServiceUsage};
 
 use super::target::Target;
 use crate::host::usage;
@@ -29,6 +29,7 @@ struct Mark {
     deliveries: u64,
     acknowledged: u64,
     server_cpu: Option<Duration>,
+    services: Vec<(&'static str, Duration)>,
     own_cpu: Option<Duration>,
     busy_threads: BTreeMap<u32, Duration>,
 }
@@ -63,6 +64,7 @@ impl Mark {
             deliveries,
             acknowledged,
             server_cpu: target.usage().map(|usage| usage.cpu),
+            services: target.services(),
             own_cpu: usage::own().map(|usage| usage.cpu),
             busy_threads: usage::busy_threads(),
         }
@@ -91,6 +93,7 @@ impl Outcome {
             acknowledged: tally.acknowledged,
             without_event: tally.without_event,
             refused: tally.refused,
+            retried: tally.retried,
             first_refusal: tally.first_refusal.clone(),
             unanswered: tally.unanswered,
             deliveries: tally.deliveries,
@@ -150,6 +153,25 @@ impl Outcome {
             rss_end_bytes: window.rss_end.unwrap_or_default(),
             rss_bytes_per_session: (counts.sessions > 0).then(|| to_f64(idle.saturating_sub(before)) / to_f64(counts.sessions)),
         })
+    }
+
+    /// What the processes around the servers used, but for those that were not there throughout.
+    pub(crate) fn services(&self) -> Vec<ServiceUsage> {
+        let (Some(from), Some(to)) = (&self.window.from, &self.window.to) else { return Vec::new() };
+        if self.chaos.as_ref().is_some_and(|chaos| chaos.redis_restarts + chaos.postgres_restarts > 0) {
+            return Vec::new();
+        }
+        let writes = self.counts().window_acknowledged;
+        let used = to.services.iter().filter_map(|(name, now)| {
+            let (_, before) = from.services.iter().find(|(before, _)| before == name)?;
+            let cpu = now.checked_sub(*before)?;
+            Some(ServiceUsage {
+                name: (*name).to_owned(),
+                cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+                cpu_us_per_write: (writes > 0).then(|| cpu.as_secs_f64() * 1e6 / to_f64(writes)),
+            })
+        });
+        used.collect()
     }
 
     pub(crate) fn scenario(&self, chaos: Option<String>) -> Scenario {

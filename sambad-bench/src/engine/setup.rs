@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::Context as _;
 use hyper::Uri;
 use sambad_client::{Client, Error};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::{JoinSet, LocalSet};
 
+use super::target::Urls;
 use crate::exit::Exit;
 use crate::load::dialect::Dialect;
-use crate::load::plan::Plan;
-use crate::load::wire::WriteAnswer;
+use crate::load::plan::{Place, Places, Plan, Users};
+use crate::load::wire::{SEQ_MAX, WriteAnswer};
 use crate::load::workload::{RUNS, Workload};
 use crate::writer::{Connection, LOGIN, PostError, login};
 
@@ -24,28 +26,26 @@ const ATTEMPTS_MAX: u32 = 10;
 /// What the threads start from.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub(super) address: SocketAddr,
-    pub(super) authority: String,
+    pub(super) places: Places,
     pub(super) workload: Workload,
-    pub(super) user_ids: Vec<String>,
+    pub(super) users: Users,
 }
 
 /// Checks the target and creates the users.
 ///
 /// # Errors
 /// Usage, when the target is not there or not what the dialect says.
-pub(super) fn prepare(url: &str, plan: &Plan) -> anyhow::Result<Prepared> {
+pub(super) fn prepare(urls: &Urls, plan: &Plan) -> anyhow::Result<Prepared> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let prepared = LocalSet::new().block_on(&runtime, async {
-        let (address, authority) = locate(url).await?;
-        if plan.dialect == Dialect::Sambad {
-            check(url).await?;
-        }
+        let places =
+            Places { writers: locate_all(&urls.writers, plan).await?, sessions: locate_all(&urls.sessions, plan).await? };
+        let first = places.writers.first().context("nowhere to write to")?;
         for _ in 0..ATTEMPTS_MAX {
             let run = fastrand::u32(..RUNS);
             let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users));
-            if let Some(user_ids) = create_users(address, &authority, plan, &workload).await? {
-                return Ok(Prepared { address, authority, workload, user_ids });
+            if let Some(users) = create_users(first, plan, &workload).await? {
+                return Ok(Prepared { places, workload, users });
             }
         }
         let known = format!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
@@ -55,7 +55,19 @@ pub(super) fn prepare(url: &str, plan: &Plan) -> anyhow::Result<Prepared> {
     prepared
 }
 
-async fn locate(url: &str) -> anyhow::Result<(SocketAddr, String)> {
+/// Looks the servers up and makes sure that each is what it should be.
+async fn locate_all(urls: &[String], plan: &Plan) -> anyhow::Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for url in urls {
+        places.push(locate(url).await?);
+        if plan.dialect == Dialect::Sambad {
+            check(url).await?;
+        }
+    }
+    Ok(places)
+}
+
+async fn locate(url: &str) -> anyhow::Result<Place> {
     let expected =
         |what: &str| Exit::Usage.because(format!("target {url:?}: {what}, expected for example http://127.0.0.1:4000"));
     let uri: Uri = url.parse().map_err(|error| expected(&format!("{error}")))?;
@@ -77,7 +89,7 @@ async fn locate(url: &str) -> anyhow::Result<(SocketAddr, String)> {
             break;
         }
     }
-    Ok((address, format!("{host}:{port}")))
+    Ok(Place { address, authority: format!("{host}:{port}") })
 }
 
 async fn check(url: &str) -> anyhow::Result<()> {
@@ -93,27 +105,22 @@ async fn check(url: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the users and gives their ids; `None` when one of them exists already.
-async fn create_users(
-    address: SocketAddr,
-    authority: &str,
-    plan: &Plan,
-    workload: &Workload,
-) -> anyhow::Result<Option<Vec<String>>> {
+/// Creates the users; `None` when one of them exists already.
+async fn create_users(place: &Place, plan: &Plan, workload: &Workload) -> anyhow::Result<Option<Users>> {
     let users = workload.users();
     if plan.dialect == Dialect::Floor {
         // The floor knows no users.
-        return Ok(Some(Vec::new()));
+        return Ok(Some(Users::default()));
     }
     let next = Arc::new(AtomicU64::new(0));
     let mut lanes = JoinSet::new();
     for _ in 0..LOGINS_AT_A_TIME.min(plan.users) {
-        let (next, workload, authority) = (Arc::clone(&next), workload.clone(), authority.to_owned());
+        let (next, workload, place) = (Arc::clone(&next), workload.clone(), place.clone());
         let authorization = plan.authorization.clone();
         lanes.spawn_local(async move {
-            let mut connection = Connection::open(address, &authority, authorization)
-                .await
-                .map_err(|error| Exit::Usage.because(format!("connect to {authority}: {error}: is a server running there?")))?;
+            let mut connection = Connection::open(&place, authorization).await.map_err(|error| {
+                Exit::Usage.because(format!("connect to {}: {error}: is a server running there?", place.authority))
+            })?;
             let mut ids = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -131,12 +138,13 @@ async fn create_users(
         ids.extend(some);
     }
     ids.sort_unstable_by_key(|(index, _)| *index);
-    Ok(Some(ids.into_iter().map(|(_, id)| id).collect()))
+    let head = ids.iter().map(|(_, (_, seq))| *seq).max().unwrap_or_default();
+    Ok(Some(Users { ids: ids.into_iter().map(|(_, (id, _))| id).collect(), head }))
 }
 
-/// Logs one user in for the first time; `None` when it was there.
-async fn create_user(connection: &mut Connection, workload: &Workload, index: u64) -> anyhow::Result<Option<String>> {
-    let answer = connection.post(LOGIN, login(workload.phone(index))).await.map_err(|error| {
+/// Logs one user in for the first time, and gives its id and its event's seq, 0 where there is none; `None` when it was there.
+async fn create_user(connection: &mut Connection, workload: &Workload, index: u64) -> anyhow::Result<Option<(String, u64)>> {
+    let answer = connection.post(LOGIN, login(workload.phone(index)), None).await.map_err(|error| {
         let why = match error {
             PostError::NotSent => "the connection was closed".to_owned(),
             PostError::TimedOut => "no answer came in time".to_owned(),
@@ -151,7 +159,9 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
     }
     match serde_json::from_str::<WriteAnswer>(&text) {
         Ok(WriteAnswer { created: Some(false), .. }) => Ok(None),
-        Ok(WriteAnswer { id: Some(id), .. }) => Ok(Some(id)),
+        Ok(WriteAnswer { id: Some(id), seq, .. }) => {
+            Ok(Some((id, seq.flatten().filter(|seq| *seq <= SEQ_MAX).unwrap_or_default())))
+        }
         Ok(_) | Err(_) => {
             Err(Exit::Usage.because(format!("the answer to a login has no id: is that the right target? {excerpt}")))
         }

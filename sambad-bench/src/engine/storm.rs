@@ -35,10 +35,9 @@ pub(crate) struct Storm {
 /// # Errors
 /// As [`execute`](super::execute).
 pub(crate) fn storm(plan: Plan, target: &mut Target, idle: Duration, restart: bool, say: &dyn Fn(&str)) -> anyhow::Result<Storm> {
-    let prepared = setup::prepare(&target.url(), &plan)?;
-    let at = (prepared.address, prepared.authority);
-    let shared = Shared::new(plan, at, Clock::start(), prepared.workload, prepared.user_ids);
-    let mut coordinator = Coordinator::new(Arc::clone(&shared), target, Chaos::new(None));
+    let prepared = setup::prepare(&target.places(), &plan)?;
+    let shared = Shared::new(plan, prepared.places, Clock::start(), prepared.workload, prepared.users);
+    let mut coordinator = Coordinator::new(Arc::clone(&shared), target, Chaos::new(&[]));
     let outcome = coordinator.storm(idle, restart, say);
     coordinator.finish(outcome)
 }

@@ -2,29 +2,24 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
 use super::hosted;
+use super::process::{LINES_MAX, Process, Start};
 
 /// How long a server may take until it says that it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a server may take to end when asked to; Sambad's own limits stay below 10 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Lines of its stderr that an error shows, at most.
-const STDERR_LINES: usize = 10;
 
 /// What is started, and where.
 #[derive(Debug, Clone)]
@@ -37,6 +32,17 @@ pub(crate) struct Spec {
     pub(crate) args: Vec<OsString>,
     /// Folder for its temporary files, its database among them; `None` for the system's.
     pub(crate) folder: Option<PathBuf>,
+    /// Database that it shares with others; `None` for one of its own.
+    pub(crate) shared: Option<SharedStore>,
+}
+
+/// What the servers of a cluster share.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedStore {
+    /// URL of a PostgreSQL database; it may hold a password.
+    pub(crate) database: String,
+    /// URL of a Redis, likewise.
+    pub(crate) redis: Option<String>,
 }
 
 /// Which server is started.
@@ -63,22 +69,8 @@ pub(crate) struct ServerProcess {
     /// Bound to that address and never used: without it, while the server is away, a client that connects could be given
     /// the server's port for its own side.
     _reserved: TcpSocket,
-    running: Option<Running>,
+    running: Option<Process>,
     killed_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    notices: Receiver<Notice>,
-}
-
-/// What the threads of a server process tell.
-enum Notice {
-    Spawned(std::io::Result<Child>),
-    Listening,
-    /// It is dead and not yet waited for.
-    Ended,
 }
 
 impl ServerProcess {
@@ -102,20 +94,18 @@ impl ServerProcess {
         format!("http://{}", self.address)
     }
 
-    #[cfg(test)]
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its process id, another one after a restart; `None` while it does not run.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.child.id())
+        self.running.as_ref().map(Process::id)
     }
 
     /// Whether its process is there, be it paused.
     pub(crate) fn is_alive(&mut self) -> bool {
-        let ended = self.running.as_mut().is_some_and(|running| !matches!(running.child.try_wait(), Ok(None)));
-        if ended {
+        if self.running.as_mut().is_some_and(Process::has_ended) {
             self.running = None;
         }
         self.running.is_some()
@@ -163,12 +153,7 @@ impl ServerProcess {
     /// # Errors
     /// When it does not run.
     pub(crate) fn pause(&mut self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)?;
-        if let Some(running) = &self.running {
-            // The signal arrives at each of its threads a little later.
-            wait_for(Pid::from_child(&running.child), WaitIdOptions::STOPPED | WaitIdOptions::EXITED);
-        }
-        Ok(())
+        self.signal(Signal::STOP)
     }
 
     /// Lets it go on after [`Self::pause`].
@@ -187,7 +172,7 @@ impl ServerProcess {
         self.signal(Signal::TERM)?;
         let Some(mut running) = self.running.take() else { bail!("the server had ended already") };
         // A paused process does not see it. One that has ended by now is not waited for yet, and so the id is still its own.
-        let _ = kill_process(Pid::from_child(&running.child), Signal::CONT);
+        let _ = running.signal(Signal::CONT);
         let in_time = running.ends_within(STOP_TIMEOUT);
         let status = running.kill().context("cannot wait for the server")?;
         ensure!(in_time, "the server did not stop within {} s and was killed{}", STOP_TIMEOUT.as_secs(), self.last_words());
@@ -200,7 +185,7 @@ impl ServerProcess {
     fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         ensure!(self.is_alive(), "the server has ended{}", self.last_words());
         if let Some(running) = &self.running {
-            kill_process(Pid::from_child(&running.child), signal).context("cannot signal the server")?;
+            running.signal(signal).context("cannot signal the server")?;
         }
         Ok(())
     }
@@ -208,23 +193,17 @@ impl ServerProcess {
     fn launch(&mut self) -> anyhow::Result<()> {
         let stderr = OpenOptions::new().create(true).append(true).open(self.stderr_path()).context("cannot write its logs")?;
         let command = self.command(stderr).context("cannot find this program's own file")?;
-        let (sender, notices) = mpsc::channel();
-        thread::Builder::new()
-            .name("server-keeper".to_owned())
-            .spawn(move || keep(command, &sender))
-            .context("cannot start a thread for the server")?;
-        let Ok(Notice::Spawned(child)) = notices.recv() else { bail!("the server's thread ended") };
-        let mut running = Running { child: child.context("cannot start the server's process")?, notices };
-        match running.notices.recv_timeout(START_TIMEOUT) {
-            Ok(Notice::Listening) => {
+        let mut running = Process::start(command, None, " listening on http://").context("cannot start the server")?;
+        match running.ready_within(START_TIMEOUT) {
+            Start::Ready => {
                 self.running = Some(running);
                 Ok(())
             }
-            Ok(_) => {
+            Start::Ended => {
                 let status = running.kill().context("cannot wait for the server")?;
                 Err(anyhow!("the server ended before it listened: {status}{}", self.last_words()))
             }
-            Err(_) => {
+            Start::Late => {
                 running.kill().context("cannot wait for the server")?;
                 Err(anyhow!("the server did not listen within {} s{}", START_TIMEOUT.as_secs(), self.last_words()))
             }
@@ -243,7 +222,9 @@ impl ServerProcess {
             Kind::Program(program) => args.extend(["exec".into(), "--".into(), program.into()]),
         }
         args.push(format!("--listen={}", self.address).into());
-        if self.spec.kind != Kind::Floor {
+        if self.spec.shared.is_some() {
+            args.push("--log=warn".into());
+        } else if self.spec.kind != Kind::Floor {
             let mut database = OsString::from("--database=sqlite:");
             database.push(self.folder.path().join("sambad.db"));
             args.extend([database, "--log=warn".into()]);
@@ -253,6 +234,11 @@ impl ServerProcess {
         // Settings of a server that somebody runs here are not those of a measured one: what counts stands in `args`.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_server_setting(name)) {
             command.env_remove(name);
+        }
+        // Not as arguments: everybody on the machine can read those, and there may be a password.
+        if let Some(SharedStore { database, redis }) = &self.spec.shared {
+            command.env("SAMBAD_DATABASE", database);
+            command.envs(redis.iter().map(|redis| ("SAMBAD_REDIS", redis)));
         }
         // Stderr goes to a file, which takes everything at any time; a pipe that nobody reads would stop the server.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
@@ -268,7 +254,7 @@ impl ServerProcess {
         let text = std::fs::read(self.stderr_path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(STDERR_LINES)..];
+        let last = &lines[lines.len().saturating_sub(LINES_MAX)..];
         if last.is_empty() { String::new() } else { format!("; its last words:\n{}", last.join("\n")) }
     }
 }
@@ -282,70 +268,8 @@ impl Drop for ServerProcess {
     }
 }
 
-impl Running {
-    /// Kills it, unless it has ended, and waits for it; it is gone afterwards and leaves no zombie.
-    fn kill(&mut self) -> std::io::Result<ExitStatus> {
-        // Refused only when it has ended.
-        let _ = self.child.kill();
-        self.child.wait()
-    }
-
-    fn ends_within(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        loop {
-            match self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Notice::Ended) => return true,
-                Ok(_) => {}
-                Err(_) => return false,
-            }
-        }
-    }
-}
-
-/// Starts the process and stays until it is dead.
-///
-/// It needs a thread of its own that lasts as long: the kernel takes the thread that started a process for its parent,
-/// and ends the process with it ([`hosted`]). Whoever starts or restarts a server may well end before it.
-fn keep(mut command: Command, notices: &Sender<Notice>) {
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return drop(notices.send(Notice::Spawned(Err(error)))),
-    };
-    let pid = Pid::from_child(&child);
-    let stdout = child.stdout.take();
-    // Nobody receives only after a panic; then the process ends with this thread.
-    if notices.send(Notice::Spawned(Ok(child))).is_err() {
-        return;
-    }
-    if let Some(stdout) = stdout {
-        let notices = notices.clone();
-        // Ends with the process, or with the last of its children that has its stdout: not waited for.
-        drop(thread::spawn(move || read(stdout, &notices)));
-    }
-    wait_for(pid, WaitIdOptions::EXITED);
-    let _ = notices.send(Notice::Ended);
-}
-
-/// Waits until that happens to a child; its status stays for the child's owner, so that its id cannot belong to another
-/// process meanwhile.
-fn wait_for(pid: Pid, what: WaitIdOptions) {
-    while matches!(waitid(WaitId::Pid(pid), what | WaitIdOptions::NOWAIT), Err(Errno::INTR)) {}
-}
-
-/// Reads all that the process prints, so that it never waits for a reader, and tells when it listens.
-fn read(stdout: ChildStdout, notices: &Sender<Notice>) {
-    let mut told = false;
-    for line in BufReader::new(stdout).split(b'\n') {
-        let Ok(line) = line else { return };
-        if !told && String::from_utf8_lossy(&line).contains(" listening on http://") {
-            told = true;
-            let _ = notices.send(Notice::Listening);
-        }
-    }
-}
-
 /// A port that servers which set `SO_REUSEADDR`, as tokio's and mio's listeners do, can listen on, and nobody else gets.
-fn reserve_port() -> std::io::Result<(TcpSocket, SocketAddr)> {
+pub(super) fn reserve_port() -> std::io::Result<(TcpSocket, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;

@@ -2,13 +2,14 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn spec(kind: Kind) -> Spec {
-    Spec { kind, cores: Vec::new(), args: Vec::new(), folder: None }
+    Spec { kind, cores: Vec::new(), args: Vec::new(), folder: None, shared: None }
 }
 
 fn sambad() -> ServerProcess {
@@ -126,8 +127,7 @@ fn runs_a_foreign_program() {
         "echo \"$@\" >\"$0.args\"; head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero | tr '\\0' '\\n'
          echo 'It is listening on http://127.0.0.1:1'; head -c 300000 /dev/zero; echo done >\"$0.done\"; exec sleep 1000",
     );
-    let mut server =
-        ServerProcess::start(Spec { kind: program, cores: vec![core], args: vec!["--more=1".into()], folder: None }).unwrap();
+    let mut server = ServerProcess::start(Spec { cores: vec![core], args: vec!["--more=1".into()], ..spec(program) }).unwrap();
     let args = fs::read_to_string(folder.path().join("program.args")).unwrap();
     let database = format!("--database=sqlite:{}", server.folder.path().join("sambad.db").display());
     assert_eq!(args.trim_end(), format!("--listen={} {database} --log=warn --more=1", server.address()));

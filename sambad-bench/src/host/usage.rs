@@ -48,6 +48,32 @@ pub(crate) fn of(pid: u32) -> Option<Usage> {
     Some(Usage { cpu, rss_bytes: rss_of_status(&String::from_utf8_lossy(&status))? })
 }
 
+/// CPU time of that process, of the children that it has, and of those that it had; `None` when it has ended.
+///
+/// PostgreSQL is a process for each connection.
+pub(crate) fn cpu_with_children(pid: u32) -> Option<Duration> {
+    let ticks = rustix::param::clock_ticks_per_second();
+    let stat = |pid: &str| fs::read(format!("/proc/{pid}/stat")).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
+    let gone = cpu_of_ended_children(&stat(&pid.to_string())?, ticks)?;
+    let children = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let child: u32 = entry.file_name().to_str()?.parse().ok()?;
+        (parent_of_stat(&stat(&child.to_string())?)? == pid).then(|| of(child))?
+    });
+    Some(of(pid)?.cpu + gone + children.map(|child| child.cpu).sum::<Duration>())
+}
+
+/// The parent's number in a `/proc/PID/stat`: the second field after the name.
+fn parent_of_stat(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// User and system time of children that were waited for: the 16th and 17th field of a `/proc/PID/stat`.
+fn cpu_of_ended_children(stat: &str, ticks_per_second: u64) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(13);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Duration::from_micros((user + system).checked_mul(1_000_000)?.checked_div(ticks_per_second)?))
+}
+
 /// CPU time of the threads that run now; zero where the kernel does not tell.
 fn living_threads(pid: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -95,6 +121,7 @@ mod tests {
         let stat = "1234 (a) b (c d) S 1 1234 1234 0 -1 4194304 102 0 7 0 150 25 900 900 20 0 1 0 249494 3133440 395";
         assert_eq!(cpu_of_stat(stat, 100), Some(Duration::from_millis(1750)));
         assert_eq!(cpu_of_stat(stat, 0), None);
+        assert_eq!((parent_of_stat(stat), cpu_of_ended_children(stat, 100)), (Some(1), Some(Duration::from_secs(18))));
         for torn in ["", "1234 (a", "1234 (a) S 1", "1234 (a) S 1 1234 1234 0 -1 4194304 102 0 7 0 150"] {
             assert_eq!(cpu_of_stat(torn, 100), None, "{torn:?}");
         }

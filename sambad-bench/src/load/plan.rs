@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     /// Threads that send, and threads that receive.
     pub(crate) writer_threads: u32,
     pub(crate) watcher_threads: u32,
+    /// Writes carry an idempotency key and are repeated until they are answered.
+    pub(crate) retries: bool,
     /// Sends later than this by the generator's own fault are late.
     pub(crate) late_after: Duration,
 }
@@ -92,18 +94,44 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// The users that were created before the load.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users {
+    /// Ids, by number.
+    pub(crate) ids: Vec<String>,
+    /// Seq of the last of their events. Sessions begin behind it, but on a server that has not heard of it yet.
+    pub(crate) head: u64,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Looked up once.
+    pub(crate) address: SocketAddr,
+    /// `host:port`, as requests name it.
+    pub(crate) authority: String,
+}
+
+/// Where writers and sessions connect: each begins at one and, when that is gone, moves to another.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) writers: Vec<Place>,
+    pub(crate) sessions: Vec<Place>,
+}
+
+/// Any of `many` but `place`, if there is another.
+pub(crate) fn another(place: usize, many: usize) -> usize {
+    if many < 2 { place } else { (place + fastrand::usize(1..many)) % many }
+}
+
 /// What all threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
-    /// Where to connect, looked up once.
-    pub(crate) address: SocketAddr,
-    /// `host:port`, as requests name it.
-    pub(crate) authority: String,
+    pub(crate) places: Places,
     pub(crate) clock: Clock,
     pub(crate) workload: Workload,
-    /// Ids of the users, by number.
-    pub(crate) user_ids: Vec<String>,
+    pub(crate) users: Users,
     pub(crate) ledger: Ledger,
     /// When the load begins; `u64::MAX` until that is decided.
     begin_ns: AtomicU64,
@@ -118,13 +146,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        plan: Plan,
-        (address, authority): (SocketAddr, String),
-        clock: Clock,
-        workload: Workload,
-        user_ids: Vec<String>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, places: Places, clock: Clock, workload: Workload, users: Users) -> Arc<Self> {
         // A minute of operations: whatever is later than that is not timed, and counts as lost.
         const REMEMBERED_S: f64 = 60.0;
         const CLOSED_LOOP: u64 = 1 << 20;
@@ -133,12 +155,11 @@ impl Shared {
         Arc::new(Self {
             ledger: Ledger::new(remembered),
             plan,
-            address,
-            authority,
+            places,
             judged: Mutex::default(),
             clock,
             workload,
-            user_ids,
+            users,
             begin_ns: AtomicU64::new(u64::MAX),
             progress: (0..THREADS_MAX).map(|_| Progress::default()).collect(),
             goal: AtomicU64::new(0),
@@ -148,7 +169,7 @@ impl Shared {
 
     /// Whether both ends read the same clock.
     pub(crate) fn is_local(&self) -> bool {
-        self.address.ip().is_loopback()
+        self.places.sessions.iter().chain(&self.places.writers).all(|place| place.address.ip().is_loopback())
     }
 
     /// Whether nobody has judged the event at that place yet.

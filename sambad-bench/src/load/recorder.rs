@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) unanswered: u64,
     pub(crate) late: u64,
+    /// Requests sent again, the warm-up's as well.
+    pub(crate) retried: u64,
     pub(crate) first_refusal: Option<String>,
     /// All acknowledgements, the warm-up's as well; likewise the rest.
     pub(crate) acknowledged_all: u64,
@@ -51,6 +53,7 @@ impl Tally {
         self.refused += other.refused;
         self.unanswered += other.unanswered;
         self.late += other.late;
+        self.retried += other.retried;
         self.first_refusal = self.first_refusal.take().or(other.first_refusal);
         self.acknowledged_all += other.acknowledged_all;
         self.deliveries += other.deliveries;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use hyper::header::HeaderValue;
+
 use super::mix::{Mix, OpKind};
 use super::wire::EventText;
 
@@ -112,6 +114,11 @@ impl Workload {
     /// The text of operation `k`'s message.
     pub(crate) fn content(&self, k: OpId) -> String {
         format!("message {k} of run {}", self.run)
+    }
+
+    /// The idempotency key of operation `k`.
+    pub(crate) fn key(&self, k: OpId) -> HeaderValue {
+        HeaderValue::try_from(format!("sambad-bench-{}-{k}", self.run)).expect("digits and letters are visible")
     }
 
     /// Finds the operation that an event is of. Whether it is one that was sent is for the ledger to say.

@@ -1,7 +1,7 @@
 //! The small figures of a report, each with its words: shared by the terminal's table and the page.
 
 use super::fmt::{count, duration, exact, many, micros, percent, rate, size, things};
-use super::model::{ChaosSummary, Counts, FloorComparison, Ratio, Report, ServerUsage};
+use super::model::{ChaosSummary, Counts, FloorComparison, Ratio, Report, ServerUsage, ServiceUsage};
 use super::words::Tone;
 
 /// One figure.
@@ -33,6 +33,9 @@ pub(super) fn groups(report: &Report) -> Vec<Group> {
         Group { name: "generator", facts: generator(report) },
     ];
     groups.extend(report.server.as_ref().map(|usage| Group { name: "server", facts: server(usage) }));
+    if !report.services.is_empty() {
+        groups.push(Group { name: "around it", facts: report.services.iter().map(service).collect() });
+    }
     groups.extend(report.chaos.as_ref().map(|summary| Group { name: "chaos", facts: chaos(summary) }));
     groups.extend(report.floor.as_ref().map(|comparison| Group { name: "floor", facts: floor(comparison) }));
     groups
@@ -57,7 +60,7 @@ fn writes(counts: &Counts) -> Vec<Fact> {
     if counts.without_event > 0 {
         facts.push(plain("of them without event", count(counts.without_event)));
     }
-    for (label, number) in [("refused", counts.refused), ("unanswered", counts.unanswered)] {
+    for (label, number) in [("refused", counts.refused), ("unanswered", counts.unanswered), ("sent again", counts.retried)] {
         if number > 0 {
             facts.push(toned(Tone::Warn, label, count(number)));
         }
@@ -99,11 +102,26 @@ fn server(usage: &ServerUsage) -> Vec<Fact> {
     facts
 }
 
+fn service(usage: &ServiceUsage) -> Fact {
+    match usage.cpu_us_per_write {
+        Some(us) => plain(format!("CPU a write in {}", usage.name), micros(us)),
+        None => plain(format!("CPU in {}", usage.name), duration(usage.cpu_us)),
+    }
+}
+
 fn chaos(summary: &ChaosSummary) -> Vec<Fact> {
     let mut facts = vec![
         plain(things(summary.kills, "kill"), count(summary.kills)),
         plain(things(summary.pauses, "pause"), count(summary.pauses)),
     ];
+    let around = [
+        (summary.redis_restarts, "restart of Redis", "restarts of Redis"),
+        (summary.redis_cuts, "cut from Redis", "cuts from Redis"),
+        (summary.postgres_restarts, "restart of PostgreSQL", "restarts of PostgreSQL"),
+    ];
+    for (number, one, more) in around.into_iter().filter(|(number, ..)| *number > 0) {
+        facts.push(plain(if number == 1 { one } else { more }, count(number)));
+    }
     if let Some(longest) = summary.downtimes_us.iter().max() {
         facts.push(plain("longest downtime", duration(*longest)));
     }

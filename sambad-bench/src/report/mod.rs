@@ -16,5 +16,5 @@ pub(crate) mod words;
 
 pub(crate) use model::{
     Audit, ChaosSummary, Counts, FloorComparison, Generator, Interval, Judgement, Latency, LatencyKind, Machine, Mode, Objective,
-    Ratio, Report, Scenario, ServerUsage, Target, TargetKind, Tool,
+    Ratio, Report, Scenario, ServerUsage, ServiceUsage, Summary, Target, TargetKind, Tool,
 };

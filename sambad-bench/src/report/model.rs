@@ -34,6 +34,9 @@ pub(crate) struct Report {
     pub(crate) generator: Generator,
     /// What the server needed, if it runs on this machine and is known.
     pub(crate) server: Option<ServerUsage>,
+    /// What each process around the servers needed, as PostgreSQL and Redis; empty where none was started for the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) services: Vec<ServiceUsage>,
     /// Whether every event arrived, once and in order.
     pub(crate) audit: Audit,
     /// What was done to the server on purpose.
@@ -163,6 +166,9 @@ pub(crate) struct Counts {
     pub(crate) without_event: u64,
     /// Operations refused by a status of 400 or above.
     pub(crate) refused: u64,
+    /// Requests sent again with their idempotency key, as no answer had come; warm-up included.
+    #[serde(default)]
+    pub(crate) retried: u64,
     /// The first refusal's text, if there was one.
     pub(crate) first_refusal: Option<String>,
     /// Operations sent to which no answer came: outcome unknown.
@@ -383,6 +389,17 @@ pub(crate) struct ServerUsage {
     pub(crate) rss_bytes_per_session: Option<f64>,
 }
 
+/// What a process needed that was started around the servers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServiceUsage {
+    /// PostgreSQL, Redis or nginx.
+    pub(crate) name: String,
+    /// CPU time in the window, in microseconds, of all its processes.
+    pub(crate) cpu_us: u64,
+    /// Of it, for each acknowledged write; `None` without writes.
+    pub(crate) cpu_us_per_write: Option<f64>,
+}
+
 /// Whether every event arrived, once and in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Audit {
@@ -420,6 +437,22 @@ pub(crate) struct ChaosSummary {
     pub(crate) pauses: u64,
     /// From each kill until it accepted connections again, in microseconds.
     pub(crate) downtimes_us: Vec<u64>,
+    /// Times Redis was ended and started again.
+    #[serde(default)]
+    pub(crate) redis_restarts: u64,
+    /// Times a server was cut off from Redis.
+    #[serde(default)]
+    pub(crate) redis_cuts: u64,
+    /// Times PostgreSQL was ended and started again.
+    #[serde(default)]
+    pub(crate) postgres_restarts: u64,
+}
+
+impl ChaosSummary {
+    /// Faults of all kinds.
+    pub(crate) const fn faults(&self) -> u64 {
+        self.kills + self.pauses + self.redis_restarts + self.redis_cuts + self.postgres_restarts
+    }
 }
 
 /// The same deliveries by a bare server, in turn with the target.

@@ -24,7 +24,7 @@ pub(crate) fn report() -> Report {
             rss_bytes_per_session: Some(3585.0),
         }),
         audit: Audit { checked: 5_250_000, unanswered_arrived: 2, ..Audit::default() },
-        chaos: Some(ChaosSummary { kills: 2, pauses: 1, downtimes_us: vec![312_000, 287_400] }),
+        chaos: Some(ChaosSummary { kills: 2, pauses: 1, downtimes_us: vec![312_000, 287_400], ..ChaosSummary::default() }),
         floor: Some(FloorComparison {
             rounds: 5,
             cpu_us_per_delivery: ratio(5.94, 5.48, [1.06, 0.99, 1.19]),
@@ -94,6 +94,7 @@ pub(crate) fn empty() -> Report {
             rss_max_bytes: 85_000_000,
         },
         server: None,
+        services: Vec::new(),
         audit: Audit::default(),
         chaos: None,
         floor: None,

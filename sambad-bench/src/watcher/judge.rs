@@ -26,6 +26,14 @@ pub(crate) enum Role {
     App(u32),
 }
 
+impl Role {
+    /// Which of its kind.
+    pub(super) fn number(self) -> usize {
+        let (Self::Dashboard(number) | Self::SlowDashboard(number) | Self::App(number)) = self;
+        number as usize
+    }
+}
+
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -210,7 +218,7 @@ impl Judge {
             tally.audit.foreign += u64::from(self.thread == 0);
             return;
         }
-        if place.is_some_and(|place| !self.shared.is_first_to_judge(place)) {
+        if place.is_some_and(|place| place <= self.shared.users.head || !self.shared.is_first_to_judge(place)) {
             return;
         }
         tally.audit.unexplained += 1;
@@ -337,7 +345,7 @@ fn deliver(
     match timing {
         Some(timing) if timing.intended_ns >= shared.measure_from_ns() => record(shared, role, timing, now_ns, recorder),
         Some(_) => {}
-        None => tally.untimed += 1,
+        None => tally.untimed += u64::from(place > shared.users.head),
     }
 }
 

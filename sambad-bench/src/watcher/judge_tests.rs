@@ -5,15 +5,23 @@ use clap::Parser as _;
 use super::*;
 use crate::args::{Cli, Command};
 use crate::load::clock::Clock;
+use crate::load::plan::{Place, Places, Users};
 use crate::load::workload::Workload;
 
 /// What a run with one message an operation shares.
 fn shared() -> Arc<Shared> {
+    shared_behind(0)
+}
+
+/// ... whose users were created up to that seq.
+fn shared_behind(head: u64) -> Arc<Shared> {
     let words = ["sambad-bench", "run", "--users", "10", "--mix", "message=1", "--warmup", "0s"];
     let Some(Command::Run(run)) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a run") };
     let plan = run.load.plan(&run.target, 2).unwrap();
     let workload = Workload::new(plan.mix.clone(), plan.seed, 7, 10);
-    let shared = Shared::new(plan, (([127, 0, 0, 1], 1).into(), String::new()), Clock::start(), workload, Vec::new());
+    let place = Place { address: ([127, 0, 0, 1], 1).into(), authority: String::new() };
+    let places = Places { writers: vec![place.clone()], sessions: vec![place] };
+    let shared = Shared::new(plan, places, Clock::start(), workload, Users { head, ..Users::default() });
     shared.set_begin(0);
     shared.ledger.begin(0, 10, 20);
     shared
@@ -53,6 +61,21 @@ fn strange_frames_are_unexplained() {
         assert!(judge.receive(0, &event(&shared, "a"), 200, &mut recorder).is_ok());
         let audit = &recorder.tally.audit;
         assert_eq!((audit.unexplained, audit.checked, audit.findings.len()), (1, 1, 1), "{frame}: {audit:?}");
+    }
+}
+
+/// Goal: a session on a server that has not heard of all users yet may see them. Method: the event of a user that was there
+/// before the load, at a place among theirs, and behind it.
+#[test]
+fn users_of_the_setup_are_explained() {
+    for (head, unexplained, untimed) in [(6, 0, 0), (5, 1, 1)] {
+        let shared = shared_behind(head);
+        let (mut judge, mut recorder) = judge(&shared, 0);
+        let username = shared.workload.phone(0);
+        let text = format!(r#"{{"type":"user_created","data":{{"username":"{username}"}},"seq":6}}"#);
+        assert!(judge.receive(0, &text, 100, &mut recorder).is_ok());
+        let found = (recorder.tally.audit.unexplained, recorder.tally.untimed, recorder.tally.audit.checked);
+        assert_eq!(found, (unexplained, untimed, 1), "{head}");
     }
 }
 

@@ -21,7 +21,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::judge::{Frame, Judge, Role};
 use crate::exit::Exit;
 use crate::load::clock::nanos;
-use crate::load::plan::{Phase, Shared};
+use crate::load::plan::{Phase, Place, Shared, another};
 use crate::load::recorder::Recorder;
 use crate::report::LatencyKind;
 
@@ -72,10 +72,12 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
     let shared = &sessions.shared;
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let begun_ns = shared.clock.now_ns();
+    let servers = shared.places.sessions.len();
+    let mut server = sessions.judge.borrow().role(index).number() % servers;
     let mut lost_ns = None;
     let mut was_open = false;
     loop {
-        let session = Session { sessions: &sessions, index, begun_ns, lost_ns };
+        let session = Session { sessions: &sessions, index, server, begun_ns, lost_ns };
         let mut is_open = false;
         let end = session.connect_and_read(&mut is_open).await;
         if is_open {
@@ -99,6 +101,7 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
                 bail!("{} cannot be opened: {why}", sessions.judge.borrow().role(index));
             }
             End::Lost { after, .. } => {
+                server = another(server, servers);
                 let pause = after.unwrap_or_else(|| backoff.next(fastrand::f64()));
                 tokio::time::sleep(pause).await;
             }
@@ -109,6 +112,8 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
 struct Session<'a> {
     sessions: &'a Sessions,
     index: usize,
+    /// Where it connects.
+    server: usize,
     /// When it was to be opened for the first time.
     begun_ns: u64,
     /// When its last connection was lost, if it had one.
@@ -185,17 +190,18 @@ impl Session<'_> {
     async fn dial(&self, role: Role) -> Result<Socket, End> {
         let shared = &self.sessions.shared;
         let lost = |error: std::io::Error| End::Lost { after: None, why: error.to_string() };
-        let tcp = if shared.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
+        let place = &shared.places.sessions[self.server];
+        let tcp = if place.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
         let slow = matches!(role, Role::SlowDashboard(_));
         if slow {
             tcp.set_recv_buffer_size(SLOW_BUFFER_BYTES).map_err(lost)?;
         }
-        let tcp = tcp.connect(shared.address).await.map_err(lost)?;
+        let tcp = tcp.connect(place.address).await.map_err(lost)?;
         tcp.set_nodelay(true).map_err(lost)?;
         spare_acknowledgements(&tcp);
         let buffer = if slow { SLOW_BUFFER_BYTES as usize } else { READ_BUFFER_BYTES };
         let config = WebSocketConfig::default().read_buffer_size(buffer);
-        let mut request = self.url(role).into_client_request().map_err(|error| End::Final(error.to_string()))?;
+        let mut request = self.url(place, role).into_client_request().map_err(|error| End::Final(error.to_string()))?;
         request.headers_mut().extend(shared.plan.authorization.clone().map(|value| (AUTHORIZATION, value)));
         let socket = client_async_with_config(request, tcp, Some(config)).await;
         socket.map(|(socket, _)| socket).map_err(|error| match error {
@@ -207,12 +213,12 @@ impl Session<'_> {
         })
     }
 
-    fn url(&self, role: Role) -> String {
+    fn url(&self, place: &Place, role: Role) -> String {
         let shared = &self.sessions.shared;
-        let mut url = format!("ws://{}/ws", shared.authority);
+        let mut url = format!("ws://{}/ws", place.authority);
         let resume = self.sessions.judge.borrow().resume_from(self.index).map(|cursor| format!("after={cursor}"));
         let user = match role {
-            Role::App(user) => shared.user_ids.get(user as usize).map(|id| format!("user={id}")),
+            Role::App(user) => shared.users.ids.get(user as usize).map(|id| format!("user={id}")),
             Role::Dashboard(_) | Role::SlowDashboard(_) => None,
         };
         for (separator, part) in ['?', '&'].into_iter().zip(resume.into_iter().chain(user)) {

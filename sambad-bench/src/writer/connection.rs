@@ -1,17 +1,18 @@
 //! One HTTP connection: what a request in flight needs, and nothing that decides when.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::load::plan::Place;
 
 /// How long to wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,14 +48,14 @@ pub(crate) enum PostError {
 }
 
 impl Connection {
-    /// Connects to `address`, known there as `authority`.
-    pub(crate) async fn open(address: SocketAddr, authority: &str, authorization: Option<HeaderValue>) -> io::Result<Self> {
-        let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
+    /// Connects to the server there.
+    pub(crate) async fn open(place: &Place, authorization: Option<HeaderValue>) -> io::Result<Self> {
+        let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect(place.address)).await??;
         tcp.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io::Error::other)?;
         // It ends with the sender; an error of it reaches the request in flight.
         tokio::task::spawn_local(async move { drop(connection.await) });
-        let host = HeaderValue::from_str(authority).map_err(io::Error::other)?;
+        let host = HeaderValue::from_str(&place.authority).map_err(io::Error::other)?;
         Ok(Self { sender, host, authorization })
     }
 
@@ -63,13 +64,20 @@ impl Connection {
         !self.sender.is_closed()
     }
 
-    pub(crate) async fn post(&mut self, path: &'static str, body: Bytes) -> Result<HttpAnswer, PostError> {
+    /// Sends a write, under an idempotency key if there is one, and waits for its answer.
+    pub(crate) async fn post(
+        &mut self,
+        path: &'static str,
+        body: Bytes,
+        key: Option<HeaderValue>,
+    ) -> Result<HttpAnswer, PostError> {
         let mut request = Request::post(path)
             .header(HOST, self.host.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .expect("the parts are valid");
         request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        request.headers_mut().extend(key.map(|key| (HeaderName::from_static("idempotency-key"), key)));
         if self.sender.ready().await.is_err() {
             return Err(PostError::NotSent);
         }

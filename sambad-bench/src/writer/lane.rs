@@ -13,7 +13,7 @@ use crate::audit;
 use crate::load::clock::nanos;
 use crate::load::dialect::Dialect;
 use crate::load::ledger::state;
-use crate::load::plan::Phase;
+use crate::load::plan::{Phase, another};
 use crate::load::wire::{SEQ_MAX, WriteAnswer};
 use crate::report::LatencyKind;
 
@@ -22,34 +22,64 @@ const RETRY_DELAY: Duration = Duration::from_millis(5);
 /// How long a server may be away before the run is given up.
 const AWAY_MAX: Duration = Duration::from_secs(15);
 
+/// Before a write is sent again whose outcome is not known.
+const REPEAT_DELAY: Duration = Duration::from_millis(50);
+/// How long it is sent again: longer than any fault lasts.
+const REPEATING_MAX: Duration = Duration::from_secs(30);
+
 /// How an operation ended.
 enum Outcome {
-    Acknowledged { seq: Option<u64>, has_event: bool },
+    Acknowledged {
+        seq: Option<u64>,
+        has_event: bool,
+    },
     Refused(String),
+    /// Refused before it was tried: the server has too much to do.
+    Overloaded(String),
     Unanswered,
 }
 
+/// What became of a request.
+enum Sent {
+    /// Its outcome is noted.
+    Noted,
+    /// It never left.
+    Not,
+    /// Its outcome is unknown, and it is to be sent again.
+    Again,
+}
+
 /// Takes operations until there are none.
-pub(super) async fn run(writer: Rc<Writer>) -> anyhow::Result<()> {
+///
+/// `home` is where it connects, if it can: with several servers, each gets its share of the lanes.
+pub(super) async fn run(writer: Rc<Writer>, home: usize) -> anyhow::Result<()> {
     let shared = &writer.shared;
     let mut connection = None;
     // Before this instant the lane could not have sent: waiting for a free connection is the server's doing, not ours.
     let mut free_ns = 0;
     while let Some(due) = writer.next().await {
+        let mut first_sent_ns = None;
         loop {
             let open = match connection.take().filter(Connection::is_usable) {
                 Some(open) => open,
                 None => {
-                    let Some(open) = connect(&writer).await? else { return Ok(()) };
+                    let Some(open) = connect(&writer, home).await? else { return Ok(()) };
                     free_ns = shared.clock.now_ns();
                     open
                 }
             };
             connection = Some(open);
             let Some(open) = &mut connection else { continue };
-            if send(&writer, open, due, free_ns).await? {
-                free_ns = shared.clock.now_ns();
-                break;
+            match send(&writer, open, due, free_ns, &mut first_sent_ns).await? {
+                Sent::Noted => {
+                    free_ns = shared.clock.now_ns();
+                    break;
+                }
+                Sent::Again => {
+                    tokio::time::sleep(REPEAT_DELAY).await;
+                    continue;
+                }
+                Sent::Not => {}
             }
             if shared.clock.now_ns() - due.queued_ns.max(free_ns) > nanos(AWAY_MAX) {
                 bail!("the target takes no request: it has closed every connection for {} s", AWAY_MAX.as_secs());
@@ -60,12 +90,14 @@ pub(super) async fn run(writer: Rc<Writer>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects, also to a server that comes back; `None` when the run is over.
-async fn connect(writer: &Writer) -> anyhow::Result<Option<Connection>> {
+/// Connects, also to a server that comes back, or to another; `None` when the run is over.
+async fn connect(writer: &Writer, home: usize) -> anyhow::Result<Option<Connection>> {
     let shared = &writer.shared;
+    let places = &shared.places.writers;
+    let mut at = home % places.len();
     let since_ns = shared.clock.now_ns();
     loop {
-        let error = match Connection::open(shared.address, &shared.authority, shared.plan.authorization.clone()).await {
+        let error = match Connection::open(&places[at], shared.plan.authorization.clone()).await {
             Ok(open) => return Ok(Some(open)),
             Err(error) => error,
         };
@@ -73,29 +105,33 @@ async fn connect(writer: &Writer) -> anyhow::Result<Option<Connection>> {
             return Ok(None);
         }
         if shared.clock.now_ns() - since_ns > nanos(AWAY_MAX) {
-            bail!("the target went away: {} for {} s: {error}", shared.authority, AWAY_MAX.as_secs());
+            bail!("the target went away: {} for {} s: {error}", places[at].authority, AWAY_MAX.as_secs());
         }
+        at = another(at, places.len());
         tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
-/// Sends one operation and notes what became of it; false when it never left.
+/// Sends one operation and notes what became of it, if that is settled.
 ///
 /// # Errors
 /// When it timed out and nothing else was answered meanwhile: a target that hangs is not waited for.
-async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u64) -> anyhow::Result<bool> {
+async fn send(
+    writer: &Writer,
+    connection: &mut Connection,
+    due: Due,
+    free_ns: u64,
+    first_sent_ns: &mut Option<u64>,
+) -> anyhow::Result<Sent> {
     let shared = &writer.shared;
     let (path, body) = request::of(shared, due.k);
     let bytes = body.len() as u64;
-    let sent_ns = shared.clock.now_ns();
-    let gone = shared.ledger.begin(due.k, due.intended_ns, sent_ns);
-    if let Some(gone) = gone.filter(|gone| gone.k != due.k) {
-        audit::settle(shared, gone, &mut writer.recorder.borrow_mut().tally);
-    }
-    let answer = connection.post(path, body).await;
+    let sent_ns = first_sent_ns.unwrap_or_else(|| begin(writer, due));
+    let key = shared.plan.retries.then(|| shared.workload.key(due.k));
+    let answer = connection.post(path, body, key).await;
     let answered_ns = shared.clock.now_ns();
     let outcome = match answer {
-        Err(PostError::NotSent) => return Ok(false),
+        Err(PostError::NotSent) => return Ok(Sent::Not),
         Err(PostError::TimedOut) if writer.answered_ns.get() < sent_ns => {
             bail!("the target has not answered for {} s", ANSWER_TIMEOUT.as_secs());
         }
@@ -105,6 +141,12 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
             judge(shared.plan.dialect, path, &answer)
         }
     };
+    let is_open = matches!(outcome, Outcome::Unanswered | Outcome::Overloaded(_));
+    if shared.plan.retries && is_open && answered_ns - sent_ns < nanos(REPEATING_MAX) && shared.phase() < Phase::Stopped {
+        *first_sent_ns = Some(sent_ns);
+        writer.recorder.borrow_mut().tally.retried += 1;
+        return Ok(Sent::Again);
+    }
     let mut recorder = writer.recorder.borrow_mut();
     let tally = &mut recorder.tally;
     tally.bytes_sent += bytes;
@@ -124,7 +166,7 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
                 audit::disagreement(due.k, seq.unwrap_or_default(), seen, tally);
             }
         }
-        Outcome::Refused(text) => {
+        Outcome::Refused(text) | Outcome::Overloaded(text) => {
             tally.refused += one;
             tally.first_refusal.get_or_insert(text);
             audit::refused(shared, due.k, tally);
@@ -144,7 +186,18 @@ async fn send(writer: &Writer, connection: &mut Connection, due: Due, free_ns: u
         recorder.tally.late += u64::from(late_ns > nanos(shared.plan.late_after));
         recorder.record_ns(LatencyKind::Lateness, late_ns);
     }
-    Ok(true)
+    Ok(Sent::Noted)
+}
+
+/// Notes that an operation is sent, and when. One that is sent again may have been carried out: what is known of it stays.
+fn begin(writer: &Writer, due: Due) -> u64 {
+    let shared = &writer.shared;
+    let now_ns = shared.clock.now_ns();
+    let gone = shared.ledger.begin(due.k, due.intended_ns, now_ns);
+    if let Some(gone) = gone.filter(|gone| gone.k != due.k) {
+        audit::settle(shared, gone, &mut writer.recorder.borrow_mut().tally);
+    }
+    now_ns
 }
 
 /// What an answer means. A 5xx leaves open whether the write was carried out, but for a refusal before it was tried.
@@ -170,5 +223,6 @@ fn judge(dialect: Dialect, path: request::Path, answer: &HttpAnswer) -> Outcome 
         return Outcome::Unanswered;
     }
     const SHOWN_CHARS: usize = 200;
-    Outcome::Refused(format!("{}: {}", answer.status, text.chars().take(SHOWN_CHARS).collect::<String>()))
+    let shown = format!("{}: {}", answer.status, text.chars().take(SHOWN_CHARS).collect::<String>());
+    if overloaded { Outcome::Overloaded(shown) } else { Outcome::Refused(shown) }
 }

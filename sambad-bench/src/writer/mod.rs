@@ -94,8 +94,8 @@ pub(crate) async fn run(shared: Arc<Shared>, index: u32, messages: Sender<Messag
         Pace::Closed { writers } => {
             let threads = shared.plan.writer_threads;
             let lanes_here = (writers + threads - 1 - index) / threads;
-            for _ in 0..lanes_here {
-                lanes.spawn_local(lane::run(Rc::clone(&writer)));
+            for lane in 0..lanes_here {
+                lanes.spawn_local(lane::run(Rc::clone(&writer), (index + lane * threads) as usize));
             }
         }
     }
@@ -148,7 +148,8 @@ impl Writer {
                 bail!("the target is {waiting} operations behind: the run was given up");
             }
             if waiting > self.idle.get() && lanes.len() < lanes_max {
-                lanes.spawn_local(lane::run(Rc::clone(self)));
+                let home = self.index as usize + lanes.len() * shared.plan.writer_threads as usize;
+                lanes.spawn_local(lane::run(Rc::clone(self), home));
             } else {
                 self.wake.notify_one();
             }

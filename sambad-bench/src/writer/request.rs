@@ -69,5 +69,5 @@ fn event(shared: &Shared, k: OpId, op: Op) -> String {
 }
 
 fn id(shared: &Shared, user: u64) -> &str {
-    usize::try_from(user).ok().and_then(|user| shared.user_ids.get(user)).map_or("", String::as_str)
+    usize::try_from(user).ok().and_then(|user| shared.users.ids.get(user)).map_or("", String::as_str)
 }

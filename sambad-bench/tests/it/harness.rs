@@ -1,7 +1,8 @@
 //! Runs the program, to its end or beside a test, and reads what it reports.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
 pub(crate) fn quiet(command: &mut Command, folder: &Path) {
     let temporary = folder.join("temporary");
     fs::create_dir_all(&temporary).unwrap();
+    // A PostgreSQL that root starts belongs to somebody else, who has to get to its data.
+    fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SAMBAD_")) {
         command.env_remove(name);
     }
@@ -227,9 +230,12 @@ pub(crate) async fn events(url: &str) -> Vec<Event> {
 pub(crate) struct Hosted {
     pub(crate) pid: i32,
     pub(crate) url: String,
-    /// Readable when the process has ended.
-    handle: OwnedFd,
+    process: Process,
 }
+
+/// A process that a run started; its handle is readable when it has ended.
+#[derive(Debug)]
+pub(crate) struct Process(OwnedFd);
 
 /// Finds the server that `bench` started: the process with its folder for temporary files in its command line.
 pub(crate) async fn hosted(bench: &Bench) -> Hosted {
@@ -246,6 +252,32 @@ pub(crate) async fn hosted(bench: &Bench) -> Hosted {
     timeout(SOON, search).await.expect("it starts a server")
 }
 
+/// Waits until `bench` has started these programs, and gives a process of each.
+pub(crate) async fn started(bench: &Bench, programs: &[&str]) -> Vec<Process> {
+    let parent = format!("PPid:\t{}\n", bench.pid());
+    let search = async {
+        loop {
+            let mut missing = programs.to_vec();
+            let mut found = Vec::new();
+            for (pid, words) in processes() {
+                // Redis and others write over their command line.
+                let ours = fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains(&parent));
+                let name = words.first().map(|word| word.rsplit('/').next().unwrap_or_default()).unwrap_or_default();
+                let name = name.split([':', ' ']).next().unwrap_or_default();
+                if let Some(place) = missing.iter().position(|program| *program == name).filter(|_| ours) {
+                    missing.swap_remove(place);
+                    found.extend(Process::of(pid));
+                }
+            }
+            if missing.is_empty() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, search).await.expect("it starts them")
+}
+
 /// All processes, with their command lines.
 fn processes() -> impl Iterator<Item = (i32, Vec<String>)> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
@@ -259,15 +291,25 @@ impl Hosted {
     fn of(pid: i32, words: &[String], mark: &str) -> Option<Self> {
         let ours = words.iter().any(|word| word.starts_with(mark));
         let address = words.iter().find_map(|word| word.strip_prefix("--listen=")).filter(|_| ours)?;
-        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        Some(Self { pid, url: format!("http://{address}"), handle })
+        Some(Self { pid, url: format!("http://{address}"), process: Process::of(pid)? })
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ends(self) {
+        self.process.ends().await;
+    }
+}
+
+impl Process {
+    fn of(pid: i32) -> Option<Self> {
+        pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok().map(Self)
     }
 
     /// Waits for its end.
     pub(crate) async fn ends(self) {
         let timeout = Timespec::try_from(SOON).unwrap();
-        let wait = move || poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&timeout));
+        let wait = move || poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout));
         let ready = tokio::task::spawn_blocking(wait).await.unwrap().unwrap();
-        assert_eq!(ready, 1, "the server ends");
+        assert_eq!(ready, 1, "the process ends");
     }
 }

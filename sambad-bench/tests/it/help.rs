@@ -9,7 +9,7 @@ use crate::harness::run_words;
 async fn help_is_as_recorded() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let update = std::env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1");
-    for command in ["", "run", "find-max", "connect", "report", "compare"] {
+    for command in ["", "run", "find-max", "connect", "report", "compare", "simulate"] {
         let words: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = run_words(&words).await;
         assert_eq!(help.code, 0, "{help:?}");

@@ -7,6 +7,7 @@ mod proxy_http;
 
 mod bad_input;
 mod chaos;
+mod cluster;
 mod commands;
 mod cuts;
 mod faulty_proxy;
@@ -16,5 +17,6 @@ mod help;
 mod leftovers;
 mod lies;
 mod run;
+mod simulate;
 mod stall;
 mod target_goes;

@@ -1,0 +1,162 @@
+//! What things cost, each with where it comes from: the one place in which these numbers stand.
+//!
+//! "Fitted" means chosen so that the simulation comes to the measured figures (see [`super::measured`]); "assumed" means
+//! that nothing here has measured it yet.
+
+use clap::Args;
+use serde::Serialize;
+
+/// Costs of the parts; microseconds of CPU unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Args, Serialize)]
+#[command(next_help_heading = "Costs")]
+pub(crate) struct Costs {
+    /// CPU of a write outside its batch: request and answer [µs]
+    // Source: fitted to the 44 µs a write of docs/performance.md, "Writes".
+    #[arg(long, value_name = "US", default_value_t = 9.0)]
+    pub(crate) http_us: f64,
+    /// CPU of a write in its batch, with SQLite [µs]
+    // Source: fitted likewise.
+    #[arg(long, value_name = "US", default_value_t = 18.0)]
+    pub(crate) write_us: f64,
+    /// CPU of a batch a millisecond after the last one, with SQLite [µs]
+    // Source: fitted to 370 µs a write at 1,000/s, docs/performance.md, "Sessions that should cost nothing".
+    #[arg(long, value_name = "US", default_value_t = 334.0)]
+    pub(crate) batch_us: f64,
+    /// More for each factor of ten between two batches, as caches go cold [µs]
+    // Source: fitted to "0.6 to 1 ms" for a write alone in its batch, docs/performance.md, "Delivery".
+    #[arg(long, value_name = "US", default_value_t = 200.0)]
+    pub(crate) batch_cold_us: f64,
+    /// Time until a commit is on disk, in which the CPU is free [µs]
+    // Source: "fdatasync: 0.3 ms as a rule", docs/performance.md, "How".
+    #[arg(long, value_name = "US", default_value_t = 300.0)]
+    pub(crate) fsync_us: f64,
+    /// CPU to begin handing events to the sessions of a core [µs]
+    // Source: fitted to the difference between 0 and 10 dashboards at 1,000 writes/s, sambad-bench/runs.
+    #[arg(long, value_name = "US", default_value_t = 40.0)]
+    pub(crate) wake_us: f64,
+    /// CPU of a write to a session's socket, a millisecond after the last one [µs]
+    // Source: fitted to the table of docs/performance.md, "Delivery", and to sambad-bench/runs.
+    #[arg(long, value_name = "US", default_value_t = 4.0)]
+    pub(crate) flush_us: f64,
+    /// More for each factor of ten between two writes to a socket [µs]
+    // Source: fitted likewise; the bare server of the same table shows it as well (4.50, 5.85, 7.45 µs).
+    #[arg(long, value_name = "US", default_value_t = 1.35)]
+    pub(crate) flush_cold_us: f64,
+    /// CPU of each event that goes out in such a write [µs]
+    // Source: fitted to 1,000 dashboards × 1,000/s, docs/performance.md, "Delivery".
+    #[arg(long, value_name = "US", default_value_t = 0.1)]
+    pub(crate) event_us: f64,
+    /// CPU of an open session for each second in which nothing happens [µs]
+    // Source: docs/performance.md, "Sessions".
+    #[arg(long, value_name = "US", default_value_t = 0.44)]
+    pub(crate) session_us: f64,
+    /// Memory of an open session [bytes]
+    // Source: docs/performance.md, "Sessions".
+    #[arg(long, value_name = "BYTES", default_value_t = 4200.0)]
+    pub(crate) session_bytes: f64,
+    /// An event as a session gets it [bytes]
+    // Source: bytes_received / deliveries of sambad-bench/runs, with the default mix.
+    #[arg(long, value_name = "BYTES", default_value_t = 357.0)]
+    pub(crate) event_bytes: f64,
+    /// What WebSocket, TCP, IP and Ethernet add to each write to a socket [bytes]
+    // Source: 4 (RFC 6455, above 125 bytes) + 32 (TCP with timestamps) + 20 (IP) + 38 (Ethernet with preamble and gap).
+    #[arg(long, value_name = "BYTES", default_value_t = 94.0)]
+    pub(crate) packet_bytes: f64,
+    #[command(flatten)]
+    pub(crate) shared: SharedCosts,
+}
+
+/// Costs of what servers share.
+#[derive(Debug, Clone, Copy, PartialEq, Args, Serialize)]
+#[command(next_help_heading = "Costs of PostgreSQL and Redis")]
+pub(crate) struct SharedCosts {
+    /// CPU of the server for a batch on PostgreSQL [µs]
+    // Source: assumed; scripts/bench-cluster.sh measures it.
+    #[arg(long, value_name = "US", default_value_t = 400.0)]
+    pub(crate) pg_batch_us: f64,
+    /// CPU of the server for a write of it [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 25.0)]
+    pub(crate) pg_write_us: f64,
+    /// CPU of PostgreSQL for a batch [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 400.0)]
+    pub(crate) db_batch_us: f64,
+    /// CPU of PostgreSQL for a write of it [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 25.0)]
+    pub(crate) db_write_us: f64,
+    /// Time for which a batch holds the row with the head: its update, COMMIT and the disk [µs]
+    // Source: assumed: the disk's 300 µs and a turn over loopback.
+    #[arg(long, value_name = "US", default_value_t = 400.0)]
+    pub(crate) head_us: f64,
+    /// ... and for each event, which is written while it is held [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 10.0)]
+    pub(crate) head_event_us: f64,
+    /// Bytes that PostgreSQL writes to its disk for a write, WAL and tables [bytes]
+    // Source: assumed: a row, an event, their index entries, twice.
+    #[arg(long, value_name = "BYTES", default_value_t = 2500.0)]
+    pub(crate) db_bytes: f64,
+    /// CPU of a server to publish a batch [µs]
+    // Source: assumed; scripts/bench-cluster.sh measures it.
+    #[arg(long, value_name = "US", default_value_t = 20.0)]
+    pub(crate) publish_us: f64,
+    /// CPU of a server for a message of the broker [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 15.0)]
+    pub(crate) receive_us: f64,
+    /// CPU of a server for each event in it [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 1.0)]
+    pub(crate) receive_event_us: f64,
+    /// CPU of the broker, Redis or PostgreSQL, for a message [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 10.0)]
+    pub(crate) broker_us: f64,
+    /// CPU of the broker for each server that a message goes to [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 5.0)]
+    pub(crate) broker_server_us: f64,
+    /// Time that a message is on its way, beyond what it waits for [µs]
+    // Source: assumed: two turns of loopback; a network adds its own.
+    #[arg(long, value_name = "US", default_value_t = 100.0)]
+    pub(crate) hop_us: f64,
+    /// CPU of PostgreSQL for a server's read of new events, where messages carry the head alone [µs]
+    // Source: assumed, likewise.
+    #[arg(long, value_name = "US", default_value_t = 100.0)]
+    pub(crate) read_us: f64,
+}
+
+impl Costs {
+    /// CPU of a batch with SQLite that begins so long after the last one.
+    pub(super) fn batch(&self, gap_ns: u64) -> f64 {
+        self.batch_us + self.batch_cold_us * decades(gap_ns)
+    }
+
+    /// CPU of a write to a socket that was last written to so long ago.
+    pub(super) fn flush(&self, gap_ns: u64) -> f64 {
+        self.flush_us + self.flush_cold_us * decades(gap_ns)
+    }
+}
+
+#[cfg(test)]
+impl Costs {
+    /// What the command line has where nothing is said.
+    pub(super) fn as_given() -> Self {
+        use clap::Parser as _;
+
+        #[derive(Debug, clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            costs: Costs,
+        }
+        Cli::parse_from(["costs"]).costs
+    }
+}
+
+/// Factors of ten beyond a millisecond; what was not measured, below that and above a second, is taken for the bound.
+#[expect(clippy::cast_precision_loss, reason = "a second of nanoseconds")]
+fn decades(gap_ns: u64) -> f64 {
+    (gap_ns.clamp(1_000_000, 1_000_000_000) as f64 / 1e6).log10()
+}
