@@ -8,7 +8,7 @@ use crate::store;
 
 /// Examines a database: the file, the schema, whether the log is dense, rows and events tell the same, counters are right.
 ///
-/// A server may run on it meanwhile; its WAL grows until this ends, since all is read from one snapshot.
+/// Servers may run on it meanwhile; SQLite's WAL grows until this ends, since all is read from one snapshot.
 ///
 /// # Errors
 /// `Invalid` when the database is not named as expected; `Internal` when it is not there, not ours, or cannot be read at all;
@@ -36,7 +36,7 @@ pub async fn repair_counters(database: &str) -> Result<(), Error> {
 /// everything up to its head.
 ///
 /// # Errors
-/// As [`check`], and `Internal` when the file exists or cannot be written.
+/// As [`check`], and `Internal` when the file exists or cannot be written, and of a PostgreSQL database, which has its own tools.
 ///
 /// # Cancel safety
 /// A copy that did not end has the suffix `.partial` and is replaced by the next.

@@ -20,18 +20,18 @@ use tokio::task::JoinHandle;
 use crate::config::ServerConfig;
 use crate::serve::{ServeError, serve};
 
+mod balancer;
 mod daemon;
 mod keys;
-mod nginx;
 #[doc(hidden)]
 pub mod parsers;
 mod postgres;
 mod proxy;
 mod redis;
 
+pub use balancer::Balancer;
 pub use daemon::free_port;
 pub use keys::TestKeys;
-pub use nginx::Nginx;
 pub use postgres::{Database, Postgres};
 pub use proxy::{Loses, Proxy};
 pub use redis::Redis;

@@ -1,6 +1,6 @@
 //! The promises of a store, tested through its own face: `open` is all that a second database has to provide.
 
-mod database;
+pub(crate) mod database;
 mod lists;
 
 use std::collections::BTreeSet;

@@ -85,18 +85,21 @@ async fn a_change_that_fails_leaves_nothing(database: TestDatabase) {
 }
 
 /// Goal: who writes beside the server neither breaks its log nor the chain. Method: the command line's way and the server's
-/// in turn, with writes between; then the examination.
+/// at the same time, two of each, with writes between; then the examination.
 async fn the_command_line_writes_beside_the_server(database: TestDatabase) {
     let core = Core::start(database, Limits::default()).await;
     let url = core.database.url();
     for i in 0..10 {
         core.sambad.execute(login(i), None).await.unwrap();
-        let beside = maintenance::change_access(&url, note(&format!("beside {i}")), actor()).await.unwrap();
-        let within = core.sambad.change_access(note(&format!("within {i}")), actor()).await.unwrap();
-        assert_eq!((beside, within), (AccessOutcome::Done, AccessOutcome::Done));
+        let beside = || maintenance::change_access(&url, note(&format!("beside {i}")), actor());
+        let within = || core.sambad.change_access(note(&format!("within {i}")), actor());
+        let (beside, within) = join(join(beside(), beside()), join(within(), within())).await;
+        for outcome in [beside.0, beside.1, within.0, within.1] {
+            assert_eq!(outcome.unwrap(), AccessOutcome::Done);
+        }
     }
     let entries = core.sambad.audit(i64::MAX, 100).await.unwrap().value;
-    assert_eq!(entries.len(), 20);
+    assert_eq!(entries.len(), 40);
     let findings = maintenance::check(&url).await.unwrap();
     assert!(findings.iter().all(|finding| finding.severity != Severity::Fault), "{findings:#?}");
     core.stop().await;

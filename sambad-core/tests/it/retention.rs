@@ -135,10 +135,10 @@ async fn space_is_used_again() {
     join_all(ids.chunks(2).map(|pair| churn(&core, pair[0], pair[1], 600))).await;
     let head = core.sambad.bounds().head;
     assert_eq!(head, Seq(20 + 12_000));
-    // About 250 KiB of events, and what came in since the last portion was trimmed.
+    // About 250 KiB of events, and what came in since the last portion was trimmed: the slower the machine, the more.
     assert!(head.0 - core.sambad.bounds().first.0 < 4_000, "{:?}", core.sambad.bounds());
     let size = std::fs::metadata(core.stop().await.file()).unwrap().len();
-    assert!(size < 3 << 20, "the file grew to {size} bytes");
+    assert!(size < 4 << 20, "the file grew to {size} bytes");
 }
 
 async fn churn(core: &Core, one: UserId, two: UserId, pairs: u32) {

@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long a program may take to be ready or to end: far beyond what a loaded machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often another port is tried where the one was taken.
 const PORTS_TRIED: usize = 10;
+/// Between two attempts to connect to a program that does not say when it is ready.
+const DIAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A running program; killed when dropped, and, where there is `setpriv`, when the thread that started it ends.
 pub(super) struct Daemon {
@@ -24,33 +28,52 @@ pub(super) struct Daemon {
     log: Log,
 }
 
+/// How one knows that a program is ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ready {
+    /// It prints a line with this text in it.
+    Says(&'static str),
+    /// It accepts connections at this port of the loopback interface.
+    Accepts(u16),
+}
+
 /// What a program printed so far.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Daemon {
-    /// Starts `command`, and waits for a line that contains `ready`; what it printed when it ends before.
-    pub(super) async fn start(name: &'static str, mut command: Command, ready: &str) -> Result<Self, String> {
+    /// Starts `command`, and waits until it is ready; what it printed when it ends before.
+    pub(super) async fn start(name: &'static str, mut command: Command, ready: Ready) -> Result<Self, String> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
-        let (log, (sender, mut readiness)) = (Log::default(), tokio::sync::mpsc::channel(1));
+        let (log, (sender, mut readiness)) = (Log::default(), mpsc::channel(1));
         let (stdout, stderr) = (child.stdout.take().expect("stdout is a pipe"), child.stderr.take().expect("stderr is a pipe"));
-        tokio::spawn(log.clone().keep(stdout, ready.to_owned(), sender.clone()));
-        tokio::spawn(log.clone().keep(stderr, ready.to_owned(), sender));
-        // Without a line that says so, both ends of the channel go with the program's pipes.
-        match timeout(PATIENCE, readiness.recv()).await {
+        tokio::spawn(log.clone().keep(stdout, ready, sender.clone()));
+        tokio::spawn(log.clone().keep(stderr, ready, sender));
+        // Both ends of the channel go with the program's pipes.
+        let is_ready = async {
+            match ready {
+                Ready::Says(_) => readiness.recv().await,
+                Ready::Accepts(port) => tokio::select! {
+                    ended = readiness.recv() => ended,
+                    () = accepts(port) => Some(()),
+                },
+            }
+        };
+        match timeout(PATIENCE, is_ready).await {
             Ok(Some(())) => Ok(Self { name, child, log }),
             Ok(None) => Err(log.text()),
             Err(_) => panic!("{name} is not ready within {PATIENCE:?}: {}", log.text()),
         }
     }
 
-    /// As [`Daemon::start`], on a port that is free; `command` is asked again with another one where it was taken.
-    pub(super) async fn start_on_a_port(name: &'static str, mut command: impl FnMut(u16) -> Command, ready: &str) -> (Self, u16) {
+    /// As [`Daemon::start`], on a port that is free; `set_up` is asked again with another one where it was taken.
+    pub(super) async fn start_on_a_port(name: &'static str, mut set_up: impl FnMut(u16) -> (Command, Ready)) -> (Self, u16) {
         let mut printed = String::new();
         for _ in 0..PORTS_TRIED {
             let port = free_port();
-            match Self::start(name, command(port), ready).await {
+            let (command, ready) = set_up(port);
+            match Self::start(name, command, ready).await {
                 Ok(daemon) => return (daemon, port),
                 Err(log) => printed = log,
             }
@@ -86,10 +109,10 @@ impl fmt::Debug for Daemon {
 
 impl Log {
     /// Reads a pipe to its end, so that the program never waits for somebody to read.
-    async fn keep(self, pipe: impl AsyncRead + Unpin, ready: String, sender: tokio::sync::mpsc::Sender<()>) {
+    async fn keep(self, pipe: impl AsyncRead + Unpin, ready: Ready, sender: mpsc::Sender<()>) {
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let is_ready = line.contains(&ready);
+            let is_ready = matches!(ready, Ready::Says(text) if line.contains(text));
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             if is_ready {
                 // Only the first is waited for.
@@ -100,6 +123,13 @@ impl Log {
 
     fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+}
+
+/// Resolves when somebody accepts connections at a port of the loopback interface.
+async fn accepts(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(DIAL_PAUSE).await;
     }
 }
 

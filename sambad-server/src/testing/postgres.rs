@@ -8,12 +8,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::daemon::{Daemon, command, find, give, is_root, random};
+use super::daemon::{Daemon, Ready, command, find, give, is_root, random};
 
 /// The variable that names the instance which all tests share.
 const SHARED: &str = "SAMBAD_TEST_POSTGRES_URL";
 const USER: &str = "sambad";
-const READY: &str = "database system is ready to accept connections";
+const READY: Ready = Ready::Says("database system is ready to accept connections");
 
 /// An instance of PostgreSQL on the loopback interface, as durable as PostgreSQL is by default.
 ///
@@ -38,8 +38,8 @@ impl Postgres {
         let password = format!("{:016x}", random());
         let initdb = command(binaries.join("initdb"), user());
         initialize(initdb, directory.path(), &password).await;
-        let start = |port| postgres(&binaries, directory.path(), port);
-        let (daemon, port) = Daemon::start_on_a_port("postgres", start, READY).await;
+        let start = |port| (postgres(&binaries, directory.path(), port), READY);
+        let (daemon, port) = Daemon::start_on_a_port("postgres", start).await;
         Self { daemon: Some(daemon), binaries, port, password, directory }
     }
 

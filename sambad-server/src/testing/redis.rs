@@ -3,12 +3,12 @@
 use rustix::process::Signal;
 use tokio::process::Command;
 
-use super::daemon::{Daemon, command, find};
+use super::daemon::{Daemon, Ready, command, find};
 use super::postgres::shared;
 
 /// The variable that names the instance which all tests share.
 const SHARED: &str = "SAMBAD_TEST_REDIS_URL";
-const READY: &str = "Ready to accept connections";
+const READY: Ready = Ready::Says("Ready to accept connections");
 
 /// An instance of Redis on the loopback interface that stores nothing.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Redis {
     /// # Panics
     /// As [`Redis::start`].
     pub async fn start_with(password: Option<&str>) -> Self {
-        let (daemon, port) = Daemon::start_on_a_port("redis", |port| redis(port, password), READY).await;
+        let (daemon, port) = Daemon::start_on_a_port("redis", |port| (redis(port, password), READY)).await;
         Self { daemon: Some(daemon), port, password: password.map(Into::into) }
     }
 

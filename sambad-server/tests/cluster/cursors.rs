@@ -37,3 +37,28 @@ async fn a_cursor_is_good_on_another_server() {
         assert_eq!(seqs, [4, 5, 6, 7, 8], "{broker:?}");
     }
 }
+
+/// Goal: a cursor may come to a server before the news of it does, and is then no cursor from the future. Method: a server that
+/// hears of nothing and looks at the log once a minute, asked by WebSocket, stream and poll for what follows a cursor of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_may_be_ahead_of_the_news() {
+    let database = Database::new().await;
+    let flags = ["--listen", "127.0.0.1:0", "--database", database.url(), "--broker", "local"];
+    let deaf = [&flags[..], &["--poll-interval", "60s"]].concat();
+    let (one, other) = tokio::join!(Process::start_with(&flags, &[]), Process::start_with(&deaf, &[]));
+    one.api.users(3).await;
+    let cursor = one.api.cursor().await;
+    let page = other.api.get(&format!("/api/events?after={cursor}")).await;
+    assert_eq!((page.status, page.json()["cursor"].as_str()), (200, Some(&*cursor)), "{page:?}");
+    let mut dashboard = Dashboard::connect(other.address, &format!("after={cursor}")).await;
+    let mut source = EventSource::open(other.address, &format!("after={cursor}")).await;
+    // Its own write takes the place after what it has not heard of, and makes it read that.
+    assert_eq!(other.api.post("/api/users/login", serde_json::json!({ "phone": "+442071838750" })).await.seq(), Some(4));
+    assert_eq!(dashboard.seqs_past_live(1).await, [4]);
+    let mut told = Vec::new();
+    while told.last().and_then(|message: &String| crate::harness::source::seq(message)).is_none() {
+        told.push(source.message().await.expect("the stream goes on"));
+    }
+    assert_eq!(crate::harness::source::seq(told.last().unwrap()), Some(4), "{told:?}");
+    assert!(!told.iter().any(|message| message.contains("resync")), "{told:?}");
+}

@@ -91,9 +91,8 @@ async fn postgresql_is_restarted() {
         } else {
             cluster.postgres.stop().await
         }
-        for server in &cluster.servers {
-            refuses(server).await;
-        }
+        let [one, two, three] = &cluster.servers[..] else { panic!("three servers") };
+        tokio::join!(refuses(one), refuses(two), refuses(three));
         cluster.postgres.start_again().await;
         writers.acknowledged(WRITES).await;
         for server in &cluster.servers {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sambad_server::testing::{Database, Loses, Nginx, Postgres, Proxy, Redis, TestServer};
+use sambad_server::testing::{Database, Loses, Postgres, Proxy, Redis};
 use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Dashboard, soon};
+use crate::harness::soon;
 
 const COUNT: &str = "select count(*) from kept";
 
@@ -128,22 +128,4 @@ async fn a_link_is_cut_frozen_and_healed() {
     exchange(&mut stream, b"cut").await.unwrap_err();
     let mut another = TcpStream::connect(proxy.address()).await.unwrap();
     exchange(&mut another, b"cut").await.unwrap_err();
-}
-
-/// Goal: nginx carries requests and sockets to every server, and leaves out one that is gone. Method: two servers, then one.
-#[tokio::test(flavor = "multi_thread")]
-async fn nginx_takes_servers_in_turn() {
-    let (one, other) = tokio::join!(TestServer::start(), TestServer::start());
-    let nginx = Nginx::start(&[one.address(), other.address()]).await;
-    let address = nginx.url().strip_prefix("http://").unwrap().parse().unwrap();
-    let _dashboards = (Dashboard::connect(address, "").await, Dashboard::connect(address, "").await);
-    for server in [&one, &other] {
-        let api = crate::harness::Api::new(server.url());
-        assert_eq!(api.get("/api/health").await.json()["sessions"], 1);
-    }
-    one.stop().await;
-    let through = crate::harness::Api::new(&nginx.url());
-    for _ in 0..4 {
-        assert_eq!(through.get("/api/health").await.status, 200);
-    }
 }

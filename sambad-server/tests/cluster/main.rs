@@ -10,6 +10,8 @@
 #[expect(dead_code, unused_imports, reason = "what the other tests of this crate need of it")]
 mod harness;
 
+mod backups;
+mod balancers;
 mod cursors;
 mod dashboards;
 mod faults;

@@ -2,7 +2,7 @@
 
 use sambad_server::testing::{Database, Redis, free_port};
 
-use crate::harness::process::run;
+use crate::harness::process::{Process, run};
 
 /// A password that no other text contains by chance.
 const SECRET: &str = "hunter2-Zq7p";
@@ -78,7 +78,7 @@ async fn a_redis_that_cannot_be_used_is_named() {
 
     let folder = tempfile::tempdir().unwrap();
     let sqlite = crate::harness::process::database(folder.path());
-    refused(&["--database", &sqlite, "--redis", &wrong], &["--redis"]).await;
+    refused(&["--database", &sqlite, "--redis", &wrong], &["PostgreSQL", "SQLite"]).await;
     assert!(!folder.path().join("sambad.db").exists(), "a database was made for nothing");
 }
 
@@ -94,7 +94,7 @@ async fn a_server_that_runs_tells_no_secret() {
     let log = folder.path().join("log");
     let url = redis.url();
     let flags = ["--listen", "127.0.0.1:0", "--database", database.url(), "--redis", &url, "--log", "trace"];
-    let server = crate::harness::process::Process::start_logged(&flags, &log).await;
+    let server = Process::start_logged(&flags, &log).await;
     server.api.users(2).await;
     let printed = server.printed.join("\n");
     server.terminate().await;
@@ -107,4 +107,18 @@ async fn a_server_that_runs_tells_no_secret() {
             assert!(!line.contains(password) && !line.contains(SECRET), "a secret is told: {line}");
         }
     }
+}
+
+/// Goal: a password may come apart from the URL, as deploy/compose.yaml has it. Method: PostgreSQL's own variable, good and wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_may_come_in_a_variable() {
+    let database = Database::new().await;
+    let (user, place) = database.url().rsplit_once('@').unwrap();
+    let (name, password) = user.rsplit_once(':').unwrap();
+    let flags = ["--listen", "127.0.0.1:0", "--database", &format!("{name}@{place}")];
+    let server = Process::start_with(&flags, &[("PGPASSWORD", password)]).await;
+    assert_eq!(server.api.users(1).await.len(), 1);
+    let output = run(&flags, &[("PGPASSWORD", SECRET)]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(SECRET));
 }

@@ -29,6 +29,11 @@ async fn servers_that_start_at_once_agree() {
         }
         let cursor = servers[0].api.cursor().await;
         assert!(cursor.ends_with(&format!("-{SERVERS}")), "{cursor}");
+        for server in &servers {
+            // What another server wrote may be on its way.
+            let last = server.api.get("/api/events?after=2&wait=30").await.json();
+            assert_eq!(last["events"][0]["seq"], SERVERS);
+        }
         let log = audit(&servers[0].api).await;
         for server in &servers {
             assert_eq!(server.api.cursor().await, cursor);

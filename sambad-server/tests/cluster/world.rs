@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sambad_client::{After, Client, Event, EventQuery, Seq};
-use sambad_server::testing::{Nginx, Postgres, Proxy, Redis, free_port};
+use sambad_server::testing::{Balancer, Postgres, Proxy, Redis, free_port};
 use tempfile::TempDir;
 
 use crate::harness::process::Process;
@@ -21,7 +22,7 @@ const LINES_SHOWN: usize = 30;
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
-    pub(crate) nginx: Nginx,
+    pub(crate) nginx: Balancer,
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
 }
@@ -54,7 +55,7 @@ impl Cluster {
             server.start().await;
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-        Self { servers, nginx: Nginx::start(&addresses).await, redis, postgres }
+        Self { servers, nginx: Balancer::nginx(&addresses).await, redis, postgres }
     }
 
     /// A client that goes through nginx.
@@ -126,8 +127,12 @@ impl Drop for Server {
     }
 }
 
-/// The whole log as one server has it, checked to be without a hole.
-pub(crate) async fn whole_log(client: &Client) -> Vec<Event> {
+/// The whole log up to `end` as one server has it, checked to be without a hole.
+pub(crate) async fn whole_log(client: &Client, end: Seq) -> Vec<Event> {
+    // What another server wrote may be on its way.
+    let (after, wait) = (Some(After::Seq(Seq(end.0 - 1))), Some(Duration::from_secs(30)));
+    let query = EventQuery { after, wait, ..EventQuery::default() };
+    assert_eq!(soon("end of the log", client.events(&query)).await.unwrap().value.head, end);
     let (mut events, mut last) = (Vec::new(), Seq::ZERO);
     loop {
         let query = EventQuery { after: Some(After::Seq(last)), limit: Some(PAGE_EVENTS), ..EventQuery::default() };

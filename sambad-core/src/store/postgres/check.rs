@@ -149,7 +149,10 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
     sqlx::query(LOCK).execute(&mut *tx).await.map_err(failed)?;
     let servers: i64 = sqlx::query_scalar(SERVERS).fetch_one(&mut *tx).await.map_err(failed)?;
     if servers > 0 {
-        let what = format!("the database is in use by {servers} servers: stop all of them");
+        let what = match servers {
+            1 => "the database is in use by a server: stop it".into(),
+            _ => format!("the database is in use by {servers} servers: stop all of them"),
+        };
         return Err(Error::Internal { what, source: None });
     }
     let (extent, _) = extent(&mut tx).await.map_err(failed)?;

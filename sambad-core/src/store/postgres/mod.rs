@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod identity;
 mod notices;
+mod pool;
 mod read;
 mod rows;
 mod trim;

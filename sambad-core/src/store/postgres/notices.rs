@@ -17,12 +17,12 @@ impl Reader {
     /// Tells all servers, this one included, that the log reaches to `head`.
     pub(crate) async fn notify(&self, epoch: Epoch, head: Seq) -> Result<(), Error> {
         let query = sqlx::query(NOTIFY).bind(channel(epoch)).bind(head.to_string());
-        bounded(async { query.execute(self.pool()).await.map(drop).map_err(failed) }).await
+        self.fetch(query).await.map(drop)
     }
 
     /// Hears what servers tell, over a connection beside those that read.
     pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
-        let options = (*self.pool().connect_options()).clone().application_name("sambad notices");
+        let options = self.options().clone().application_name("sambad notices");
         let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options);
         let listening = async {
             let mut listener = PgListener::connect_with(&one).await?;

@@ -1,14 +1,12 @@
 //! Reads: each is one statement, and so of one snapshot, whose bounds of the log come with its rows: a body and its cursor belong
 //! together. A transaction would be three trips to PostgreSQL instead of one, and one that is given up would have to be ended.
 
-use std::time::Duration;
-
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, Postgres, Row as _, ValueRef as _};
-use tokio::time::timeout;
+use sqlx::{Postgres, Row as _, ValueRef as _};
 use uuid::Uuid;
 
+use super::pool::Pool;
 use super::{access, bounded, failed, rows};
 use crate::access::{Admin, AuditEntry, Revocation};
 use crate::command::UserRef;
@@ -24,15 +22,10 @@ use crate::store::analytics::{self, DayCounts, Totals};
 use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
 use crate::time::Timestamp;
 
-/// Longest wait of a read for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for what is left of an answer that nobody reads any more.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A small pool of connections that only read.
+/// Reads on a few connections that only read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// What a statement found, and the log's bounds in its snapshot.
@@ -166,30 +159,15 @@ const ANALYTICS: &str = "select d.day, d.users, d.contacts, d.messages, d.last_a
 
 impl Reader {
     pub(super) async fn open(options: PgConnectOptions, connections_max: u32) -> Result<Self, sqlx::Error> {
-        let options_of_pool = PgPoolOptions::new()
-            .max_connections(connections_max)
-            .min_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(None)
-            // A read that was given up has an answer on its way; from a host that vanished it never comes.
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    match timeout(RELEASE_TIMEOUT, connection.ping()).await {
-                        Ok(answered) => answered.map(|()| true),
-                        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())),
-                    }
-                })
-            });
-        Ok(Self { pool: options_of_pool.connect_with(options).await? })
+        Pool::open(options, connections_max).await.map(|pool| Self { pool })
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        self.pool.options()
     }
 
     pub(crate) fn readers(&self) -> Readers {
-        let (open, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
-        Readers { open, busy: open.saturating_sub(idle) }
+        self.pool.readers()
     }
 
     /// Runs a statement that gives the bounds in its last columns.
@@ -203,12 +181,19 @@ impl Reader {
         Ok(Found { bounds, rows })
     }
 
-    async fn fetch(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Error> {
-        bounded(async { statement.fetch_all(&self.pool).await.map_err(failed) }).await
+    /// Runs a statement, in bounded time.
+    pub(super) async fn fetch(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Error> {
+        let read = async {
+            let mut lease = self.pool.take().await?;
+            let rows = statement.fetch_all(lease.connection()).await.map_err(failed)?;
+            lease.done();
+            Ok(rows)
+        };
+        bounded(read).await
     }
 
     async fn fetch_one(&self, statement: Statement<'_>) -> Result<Option<PgRow>, Error> {
-        bounded(async { statement.fetch_optional(&self.pool).await.map_err(failed) }).await
+        self.fetch(statement).await.map(|mut rows| rows.pop())
     }
 
     pub(crate) async fn admin(&self, email: &str, network: &str) -> Result<Option<Admin>, Error> {
@@ -373,3 +358,7 @@ impl Reader {
 fn counts(row: &PgRow, at: usize) -> Result<Totals, sqlx::Error> {
     Ok(Totals { users: rows::unsigned(row, at)?, contacts: rows::unsigned(row, at + 1)?, messages: rows::unsigned(row, at + 2)? })
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ on_every_database!(
     names_fold_ascii_letters_alone,
     a_slice_of_the_log_is_bounded,
     a_slice_of_the_log_tells_how_far_it_goes,
+    reads_that_are_given_up_leave_nothing_behind,
 );
 
 /// Walks all pages of one row each and returns what they held.
@@ -192,4 +193,35 @@ async fn a_slice_of_the_log_tells_how_far_it_goes(database: TestDatabase) {
         let found: Vec<u64> = page.rows.iter().map(|row| row.seq.0).collect();
         assert_eq!((found, page.through), (seqs, Seq(through)), "{filter:?} after {after}, at most {limit}");
     }
+}
+
+/// Goal: whoever stops listening for an answer takes nothing from those who come after: no connection, and no snapshot that
+/// stays. Method: reads of every sort that are dropped after so many polls, more than there are connections; each followed by a
+/// write, which the next read must show.
+async fn reads_that_are_given_up_leave_nothing_behind(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
+    for number in 1..=60_u64 {
+        fixture.user(&format!("+1415555{number:04}")).await;
+        let store = &fixture.store;
+        for _ in 0..2 {
+            let page = Box::pin(async { store.log_page(Seq::ZERO, &Filter::default(), 1000).await.map(drop) });
+            let analytics = Box::pin(async { store.analytics(fixture.clock).await.map(drop) });
+            let mut both = Box::pin(futures_util::future::join(page, analytics));
+            for _ in 0..number % 7 {
+                if futures_util::FutureExt::now_or_never(both.as_mut()).is_some() {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_micros(number * 50)).await;
+            }
+        }
+        let bounds = store.bounds().await.unwrap();
+        let page = store.log_page(Seq(number - 1), &Filter::default(), 10).await.unwrap();
+        assert_eq!((bounds.head, page.bounds.head, page.rows.len()), (Seq(number), Seq(number), 1));
+    }
+    let idle = async {
+        while fixture.store.readers().busy > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), idle).await.expect("all connections are free again");
 }
