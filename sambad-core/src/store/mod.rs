@@ -305,6 +305,15 @@ impl Store {
         dispatch!(self, store => store.bounds())
     }
 
+    /// Reads the bounds of a log that others write to, which has another epoch than `before` if it is not the one that was
+    /// known, or lacks some of it.
+    pub(crate) async fn look(&self, before: LogBounds) -> Result<LogBounds, Error> {
+        match self {
+            Self::Postgres(store) => store.look(before).await,
+            _ => self.bounds().await,
+        }
+    }
+
     /// Reads up to `limit` events after `after`; looks at a bounded part of the log, so that rows may be fewer, even none.
     pub(crate) async fn log_page(&self, after: Seq, filter: &Filter, limit: u32) -> Result<LogPage, Error> {
         dispatch!(self, store => store.log_page(after, filter, limit))

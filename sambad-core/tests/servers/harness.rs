@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sambad_core::check::Severity;
 use sambad_core::{
-    After, Broker, Command, Config, Delivery, Filter, Outcome, Receipt, Sambad, Seq, Subscription, UserId, maintenance,
+    After, Broker, Command, Config, Delivery, Event, Filter, Outcome, Receipt, Sambad, Seq, Subscription, UserId, maintenance,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
@@ -157,17 +157,22 @@ pub(crate) fn user_id(receipt: &Receipt) -> UserId {
     }
 }
 
-/// The seqs of the next `count` events.
-pub(crate) async fn collect(subscription: &mut Subscription, count: u64) -> Vec<u64> {
-    let mut seqs = Vec::new();
-    while (seqs.len() as u64) < count {
+/// The next `count` events.
+pub(crate) async fn events(subscription: &mut Subscription, count: u64) -> Vec<Event> {
+    let mut all = Vec::new();
+    while (all.len() as u64) < count {
         match subscription.next().await.unwrap() {
-            Delivery::Events(events) => seqs.extend(events.iter().map(|event| event.seq.0)),
+            Delivery::Events(events) => all.extend(events),
             Delivery::Live(_) => {}
             resync @ Delivery::Resync { .. } => panic!("{resync:?}"),
         }
     }
-    seqs
+    all
+}
+
+/// Their seqs.
+pub(crate) async fn collect(subscription: &mut Subscription, count: u64) -> Vec<u64> {
+    events(subscription, count).await.iter().map(|event| event.seq.0).collect()
 }
 
 /// A TCP proxy that can be closed: connections end, and new ones are refused.

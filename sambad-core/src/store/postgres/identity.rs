@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use tokio::time::timeout;
 
-use super::{MIGRATIONS, failed, sqlstate};
+use super::{MIGRATIONS, bounded, failed, sqlstate};
 use crate::error::Error;
 
 /// Longest wait for a host that does not answer.
@@ -20,6 +20,7 @@ const TABLES: &str = "select count(*) filter (where tablename <> '_sqlx_migratio
         count(*) filter (where tablename in ('_sqlx_migrations', 'log', 'events', 'users'))
     from pg_catalog.pg_tables where schemaname = current_schema()";
 const OUR_TABLES: i64 = 4;
+const ENCODING: &str = "select current_setting('server_encoding')";
 const HAS_MIGRATIONS: &str = "select to_regclass('_sqlx_migrations') is not null";
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
 
@@ -49,7 +50,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 /// Connects to a database that is ours, and tells how its schema stands.
 pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
     let mut connection = connect(options).await?;
-    match look(&mut connection).await.map_err(failed)? {
+    match bounded(async { look(&mut connection).await.map_err(failed) }).await? {
         Look::Ours(schema) => Ok((connection, schema)),
         Look::Empty => Err(internal(format!("there is nothing in database {}", name(options)))),
         Look::Foreign => Err(foreign(options)),
@@ -70,6 +71,12 @@ pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
 /// Brings the schema up to date. Servers that start at once take turns, by an advisory lock; all but the first find it done.
 pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
     let schema = schema(connection, options).await?;
+    let encoding: String = sqlx::query_scalar(ENCODING).fetch_one(&mut *connection).await.map_err(failed)?;
+    if encoding != "UTF8" {
+        let what =
+            format!("database {} has encoding {encoding}, and names and messages are UTF-8: create it anew", name(options));
+        return Err(internal(what));
+    }
     if schema.stored < schema.known {
         let migrated = MIGRATIONS.run_direct(None, connection, false).await;
         migrated.map_err(|error| cannot_migrate(options, error))?;
@@ -79,7 +86,8 @@ pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOp
 
 /// Tells how the schema stands, and refuses one that is newer than this version knows, or not ours.
 pub(super) async fn schema(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
-    let schema = match look(connection).await.map_err(|error| cannot_open(options, error))? {
+    let looked = bounded(async { look(connection).await.map_err(|error| cannot_open(options, error)) });
+    let schema = match looked.await? {
         Look::Ours(schema) => schema,
         Look::Empty => Schema { stored: 0, known: known() },
         Look::Foreign => return Err(foreign(options)),

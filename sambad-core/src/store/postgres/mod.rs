@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod check;
 mod identity;
+mod life;
 mod notices;
 mod pool;
 mod read;
@@ -34,6 +35,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 const IDLE_IN_TRANSACTION_MS: &str = "2000";
 /// How long a transaction or a read may take, seen from here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server that starts waits for another one to make the schema.
+const MIGRATION_LOCK_MS: &str = "60000";
 /// How long a statement may take, seen from there: what nobody waits for any more ends as well.
 const STATEMENT_MS: &str = "10000";
 
@@ -59,8 +62,10 @@ async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 /// Opens the database at `url` and brings its schema up to date.
 pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer), Error> {
     let options = options(url)?;
-    let mut connection = identity::connect(&options).await?;
+    let migrating = options.clone().options([("lock_timeout", MIGRATION_LOCK_MS)]);
+    let mut connection = identity::connect(&migrating).await?;
     identity::migrate(&mut connection, &options).await?;
+    let cluster = bounded(life::begin(&mut connection)).await?;
     let serving = options
         .clone()
         .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
@@ -75,13 +80,13 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ]);
-    let reader = Reader::open(reading, limits.readers_max).await.map_err(|error| identity::cannot_open(&options, error))?;
+    let reader = bounded(Reader::open(reading, limits.readers_max, cluster)).await?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();
     let writing = serving.application_name(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
     let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
-    let writer = Writer::open(writing, id).await?;
+    let writer = bounded(Writer::open(writing, id)).await?;
     Ok((reader, writer))
 }
 
@@ -92,6 +97,8 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options.options([
         // What is acknowledged is on disk, whatever the server's own default is.
         ("synchronous_commit", "on"),
+        // Whatever the default of the database or of the user is: a batch is written on these terms.
+        ("default_transaction_isolation", "read committed"),
         ("jit", "off"),
     ]))
 }
