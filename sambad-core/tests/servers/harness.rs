@@ -64,6 +64,15 @@ impl Servers {
         (Self { url, name, all: vec![sambad] }, proxy)
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs a statement past all servers.
+    pub(crate) async fn run(&self, statement: &'static str) {
+        connect(&self.url).await.execute(statement).await.unwrap();
+    }
+
     pub(crate) fn get(&self, n: usize) -> &Sambad {
         &self.all[n]
     }

@@ -5,5 +5,6 @@
 mod brokers;
 mod committers;
 mod harness;
+mod lives;
 mod outcomes;
 mod proxy;
