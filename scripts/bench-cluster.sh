@@ -19,7 +19,7 @@ command -v jq >/dev/null || { printf 'jq is needed to read the reports (Debian: 
 # What every run has.
 common="--server-cores 1 --balancer none --warmup 2s"
 # Writers that wait for their answers: as fast as it goes.
-writes="--dashboards 0 --closed 256 --mix login=1"
+writes="--dashboards 0 --closed 512 --mix login=1"
 # A write every 5 ms, so that each is alone in its batch.
 alone="--dashboards 0 --rate 200 --mix login=1"
 # Few dashboards, so that what they wait for is the way and not each other.
@@ -131,12 +131,12 @@ tables() {
 
 # What the simulation takes for PostgreSQL and Redis, as far as these runs tell.
 costs() {
-    local many=200 http=9
+    local many=400 http=9
     local server_alone server_many db_alone db_many
     server_alone=$(figure alone-1 "$server") server_many=$(figure writes-1 "$server")
     db_alone=$(figure alone-1 "$postgres") db_many=$(figure writes-1 "$postgres")
     printf '\n### For sambad-bench simulate\n\n'
-    printf 'A write alone in its batch costs a batch and a write; one of about %d (256 writers wait for theirs) a write and %d-th of a batch.\n\n```\n' "$many" "$many"
+    printf 'A write alone in its batch costs a batch and a write; one of about %d (512 writers wait for theirs) a write and %d-th of a batch.\n\n```\n' "$many" "$many"
     jq -rn --argjson alone "${server_alone:-null}" --argjson many_ "${server_many:-null}" --argjson dalone "${db_alone:-null}" \
         --argjson dmany "${db_many:-null}" --argjson n "$many" --argjson http "$http" '
         def solve(a; m): if a == null or m == null then null else ((a - m) / (1 - 1 / $n)) as $batch | {batch: $batch, write: (a - $batch)} end;

@@ -157,7 +157,7 @@ impl<'t> Coordinator<'t> {
         while self.writers_running > 0 {
             let now_ns = self.shared.clock.now_ns();
             self.window.observe(now_ns, measure_from_ns, end_ns, &self.shared, self.target);
-            self.chaos.step(now_ns, end_ns, self.target)?;
+            self.chaos.step(now_ns, end_ns, self.target).map_err(gone)?;
             self.check_target()?;
             let next_ns = [measure_from_ns, end_ns].into_iter().filter(|at| *at > now_ns).min().unwrap_or(u64::MAX);
             let step = STEP.min(Duration::from_nanos(next_ns - now_ns)).min(self.chaos.next_in(now_ns));
@@ -165,7 +165,7 @@ impl<'t> Coordinator<'t> {
             self.poll(writers, Side::Writer, step)?;
             show(&self.snapshot(now_ns));
         }
-        self.chaos.end(self.target)?;
+        self.chaos.end(self.target).map_err(gone)?;
         let now_ns = self.shared.clock.now_ns();
         self.window.observe(now_ns.max(end_ns), measure_from_ns, end_ns, &self.shared, self.target);
         Ok(())
@@ -209,7 +209,7 @@ impl<'t> Coordinator<'t> {
 
     fn check_target(&mut self) -> anyhow::Result<()> {
         interrupt::check()?;
-        self.target.check().map_err(|error| Exit::Invalid.because(format!("{error:#}")))
+        self.target.check().map_err(gone)
     }
 
     /// Takes messages until there are none, waiting for the first for at most `wait`.
@@ -272,6 +272,11 @@ impl<'t> Coordinator<'t> {
         let elapsed = Duration::from_nanos(now_ns.saturating_sub(self.shared.begin_ns()));
         self.collector.snapshot(elapsed)
     }
+}
+
+/// What is said of a target that is gone, or does not come back.
+fn gone(error: anyhow::Error) -> anyhow::Error {
+    Exit::Invalid.because(format!("{error:#}"))
 }
 
 fn ended_early() -> anyhow::Error {

@@ -105,8 +105,13 @@ impl Context {
         if connected {
             tracing::info!(broker, "broker is connected");
         } else {
-            tracing::warn!(broker, error, "broker is away: events of other servers are found by polling");
+            Self::away(broker, error);
         }
+    }
+
+    /// Tells that no messages come in.
+    fn away(broker: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
+        tracing::warn!(broker, error, "broker is away: events of other servers are found by polling");
     }
 }
 
@@ -132,7 +137,7 @@ pub(crate) struct Running {
 /// Starts what connects this server with others.
 ///
 /// # Errors
-/// `Internal` when the broker cannot be reached or refuses, which is more likely a mistake in the settings than an outage.
+/// `Internal` when the broker refuses; one that is away is waited for meanwhile.
 pub(crate) async fn start(
     broker: &Broker,
     store: &Store,

@@ -73,19 +73,41 @@ fn channel(context: &Context) -> String {
     format!("sambad:{}", context.epoch)
 }
 
-/// Connects, and starts to send and to receive.
+/// Connects, and starts to send and to receive. While Redis is away it is tried again: a server that is started during an
+/// outage is as good as one that runs through it.
+///
+/// # Errors
+/// `Internal` when Redis answers that it will not be used so.
 pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher, Vec<JoinHandle<()>>), Error> {
     let client = (*url.0).clone();
-    let refused = |trouble: Trouble| Error::Internal { what: cannot_use(url, &trouble), source: None };
-    let connection = connect(&client).await.map_err(refused)?;
-    let messages = subscribe(&client, &channel(&context)).await.map_err(refused)?;
-    context.note(true, NAME, None);
+    let connected = async { Ok((connect(&client).await?, subscribe(&client, &channel(&context)).await?)) };
+    let (connection, messages) = match connected.await {
+        Ok((connection, messages)) => {
+            context.note(true, NAME, None);
+            (Some(connection), Some(messages))
+        }
+        Err(trouble) if is_outage(&trouble) => {
+            Context::away(NAME, Some(&trouble));
+            (None, None)
+        }
+        Err(trouble) => return Err(Error::Internal { what: cannot_use(url, &trouble), source: None }),
+    };
     let (queue, batches) = mpsc::channel(QUEUE_BATCHES_MAX);
     let server = Uuid::now_v7();
-    let sender = Sender { client: client.clone(), connection: Some(connection), server, context: context.clone() };
+    let sender = Sender { client: client.clone(), connection, server, context: context.clone() };
     let receiver = Receiver { client, server, context: context.clone() };
     let tasks = vec![tokio::spawn(sender.run(batches)), tokio::spawn(receiver.run(messages))];
     Ok((Publisher { queue, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)), context }, tasks))
+}
+
+/// Whether the same settings may do later.
+fn is_outage(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Silent | Trouble::Closed => true,
+        Trouble::Redis(error) => {
+            error.is_io_error() || matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN"))
+        }
+    }
 }
 
 /// Says what keeps Redis from being used, and what would help.
@@ -221,13 +243,12 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn run(self, messages: redis::aio::PubSubStream) {
+    async fn run(self, messages: Option<redis::aio::PubSubStream>) {
         let stop = self.context.stop.clone();
         let _ = stop.run_until_cancelled(self.receive(messages)).await;
     }
 
-    async fn receive(&self, messages: redis::aio::PubSubStream) {
-        let mut messages = Some(messages);
+    async fn receive(&self, mut messages: Option<redis::aio::PubSubStream>) {
         let mut backoff = Backoff::new();
         loop {
             let trouble = match messages.take() {
