@@ -81,7 +81,7 @@ redis_ready() {
 # their own. The password is there so that a wrong one is refused.
 start_postgres() {
     local bin password port
-    bin=$(find_postgres) || { need_package postgresql >&2 && bin=$(find_postgres); }
+    bin=$(find_postgres) || { need_package postgresql && bin=$(find_postgres); } || exit 1
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     mkdir "$work/postgres"
     printf '%s\n' "$password" >"$work/password"
@@ -103,7 +103,7 @@ start_postgres() {
 
 start_redis() {
     local port
-    need redis-server redis-server >&2
+    need redis-server redis-server || exit 1
     for _ in 1 2 3 4 5; do
         port=$(any_port)
         if start redis redis_ready redis-server --bind 127.0.0.1 --port "$port" --save '' --appendonly no --dir "$work"; then

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sambad_server::testing::Proxy;
 use serde_json::json;
 
 use crate::dashboards::Dashboards;
@@ -16,9 +17,14 @@ const STOPPED: Duration = Duration::from_secs(10);
 
 /// Everybody at work on a cluster that is well.
 async fn at_work() -> (Cluster, Writers, Dashboards) {
+    at_work_on(0).await
+}
+
+/// As `at_work`, but that nobody writes to the servers before the `first`: all that these know comes from the others.
+async fn at_work_on(first: usize) -> (Cluster, Writers, Dashboards) {
     let cluster = Cluster::start().await;
     let mut dashboards = Dashboards::open(&cluster).await;
-    let writers = Writers::start(&cluster.clients());
+    let writers = Writers::start(&cluster.clients()[first..]);
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
     (cluster, writers, dashboards)
@@ -44,40 +50,55 @@ async fn a_server_is_killed() {
 }
 
 /// Goal: without Redis everything is delivered, without a reconnect, and it is used again when it is back. Method: Redis stopped
-/// under load, and started again.
+/// under load on one server, and started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_restarted() {
-    let (mut cluster, writers, mut dashboards) = at_work().await;
+    let (mut cluster, writers, mut dashboards) = at_work_on(2).await;
     cluster.redis.stop().await;
+    for server in &cluster.servers {
+        hears(server, false).await;
+    }
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
     cluster.redis.start_again().await;
+    for server in &cluster.servers {
+        hears(server, true).await;
+    }
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
     assert_eq!((dashboards.cuts(), writers.retried()), (0, 0), "clients noticed");
     dashboards.finish(&cluster, writers).await;
 }
 
-/// Goal: a server that cannot reach Redis neither misses nor withholds anything. Method: its link cut, and frozen so that it
-/// hears nothing at all, while the others' are whole.
+/// Goal: a server that cannot reach Redis neither misses nor withholds anything. Method: the link of one that nobody writes to
+/// cut, and frozen so that it hears nothing at all; then the link of one that is written to.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_cut_off_from_a_server() {
-    let (cluster, writers, mut dashboards) = at_work().await;
-    let link = &cluster.servers[0].link;
-    for fault in ["cut", "freeze"] {
-        if fault == "cut" {
-            link.cut()
-        } else {
-            link.freeze()
-        }
+    let (cluster, writers, mut dashboards) = at_work_on(1).await;
+    for (server, fault) in [(0, Proxy::cut as fn(&Proxy)), (0, Proxy::freeze), (1, Proxy::cut), (1, Proxy::freeze)] {
+        let server = &cluster.servers[server];
+        fault(&server.link);
         writers.acknowledged(WRITES).await;
         dashboards.caught_up(&cluster.client()).await;
-        link.heal();
+        hears(server, false).await;
+        server.link.heal();
+        hears(server, true).await;
         writers.acknowledged(WRITES).await;
         dashboards.caught_up(&cluster.client()).await;
     }
     assert_eq!((dashboards.cuts(), writers.retried()), (0, 0), "clients noticed");
     dashboards.finish(&cluster, writers).await;
+}
+
+/// Waits until a server says that messages of others come in, or that they do not.
+async fn hears(server: &Server, whether: bool) {
+    let line = format!("sambad_broker_connected {}\n", u8::from(whether));
+    soon("word of the broker", async {
+        while !server.api.get("/metrics").await.text.contains(&line) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }
 
 /// Goal: without PostgreSQL reads and writes are answered 503, sessions stay open, and everything goes on when it is back.

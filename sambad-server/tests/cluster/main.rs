@@ -16,6 +16,7 @@ mod cursors;
 mod dashboards;
 mod faults;
 mod instances;
+mod keys;
 mod refusals;
 mod schema;
 mod world;
