@@ -4,6 +4,9 @@
 
 mod brokers;
 mod committers;
+mod copies;
+mod filled;
 mod harness;
 mod outcomes;
 mod proxy;
+mod upkeep;
