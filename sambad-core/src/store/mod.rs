@@ -2,6 +2,7 @@
 
 mod admission;
 mod analytics;
+mod copy;
 mod examine;
 #[cfg(feature = "simulation")]
 pub(crate) mod memory;
@@ -25,6 +26,7 @@ use crate::figures::Readers;
 use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::Filter;
 use crate::limits::Limits;
+use crate::maintenance::Schema;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
 use crate::retention::Retention;
@@ -227,6 +229,24 @@ pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
 
 fn no_notices() -> Error {
     Error::Internal { what: "only PostgreSQL carries notices between servers".into(), source: None }
+}
+
+pub(crate) async fn schema(url: &str) -> Result<Schema, Error> {
+    if postgres::is_url(url) { postgres::schema(url).await } else { sqlite::schema(&sqlite::path(url)?).await }
+}
+
+pub(crate) async fn migrate(url: &str) -> Result<Schema, Error> {
+    if postgres::is_url(url) { postgres::migrate(url).await } else { sqlite::migrate(&sqlite::path(url)?).await }
+}
+
+pub(crate) use self::copy::copy;
+
+pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
+    if postgres::is_url(url) { postgres::bounds(url).await } else { sqlite::bounds(&sqlite::path(url)?).await }
+}
+
+pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
+    if postgres::is_url(url) { postgres::renew_epoch(url).await } else { sqlite::renew_epoch(&sqlite::path(url)?).await }
 }
 
 impl Writer {

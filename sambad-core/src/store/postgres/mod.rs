@@ -3,12 +3,14 @@
 mod access;
 mod apply;
 mod check;
+mod copy;
 mod identity;
 mod life;
 mod notices;
 mod pool;
 mod read;
 mod rows;
+mod stopped;
 mod trim;
 mod types;
 mod write;
@@ -22,11 +24,14 @@ use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
 pub(super) use self::check::{check, repair};
+pub(super) use self::copy::Side;
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
+pub(super) use self::stopped::{bounds, renew_epoch};
 pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::maintenance::Schema;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -88,6 +93,20 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
     let writer = bounded(Writer::open(writing, id)).await?;
     Ok((reader, writer))
+}
+
+/// Tells how the schema of the database at `url` stands, and changes nothing.
+pub(super) async fn schema(url: &str) -> Result<Schema, Error> {
+    let options = options(url)?;
+    let mut connection = identity::connect(&options).await?;
+    identity::look_at_schema(&mut connection, &options).await
+}
+
+/// Brings the schema of the database at `url` up to date, and tells how it stood.
+pub(super) async fn migrate(url: &str) -> Result<Schema, Error> {
+    let options = options(url)?;
+    let mut connection = identity::connect(&options).await?;
+    identity::migrate(&mut connection, &options).await
 }
 
 /// Reads a URL; what cannot be read is not shown, since there may be a password in it.

@@ -77,8 +77,7 @@ impl Writer {
         let mut connection = identity::connect(&options).await?;
         sqlx::query(FORGET_WRITERS).execute(&mut connection).await.map_err(failed)?;
         let Some(row) = sqlx::query(LOG).fetch_optional(&mut connection).await.map_err(failed)? else {
-            let what = format!("a copy into database {} has not ended: run it again", identity::name(&options));
-            return Err(Error::Internal { what, source: None });
+            return Err(identity::half_copied(&options));
         };
         let epoch = rows::epoch(&row, 0).map_err(failed)?;
         Ok(Self {
