@@ -75,6 +75,14 @@ impl Postgres {
         psql(&self.url("postgres"), &format!("create database {database}")).await;
     }
 
+    /// Runs SQL on one of its databases and gives the rows, a line each, with `|` between columns.
+    ///
+    /// # Panics
+    /// When PostgreSQL refuses it.
+    pub async fn run(&self, database: &str, sql: &str) -> String {
+        psql(&self.url(database), sql).await
+    }
+
     /// Stops it as an operator does who does not wait for clients: their connections are closed.
     ///
     /// # Panics

@@ -17,6 +17,7 @@ mod dashboards;
 mod faults;
 mod instances;
 mod keys;
+mod lives;
 mod refusals;
 mod schema;
 mod world;

@@ -1,0 +1,52 @@
+//! PostgreSQL with a standby that does not answer, and PostgreSQL set back to an earlier moment.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use sambad_server::testing::{Database, Postgres};
+use serde_json::json;
+
+use crate::harness::process::Process;
+use crate::harness::soon;
+
+/// Goal: what a synchronous standby does not have is not acknowledged, though the primary has it, and is once the standby
+/// answers. Method: a standby that there is not; a write, its end, and the same again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_waits_for_the_standby() {
+    let postgres = Postgres::start().await;
+    postgres.create("sambad").await;
+    let server = Process::start_with(&["--listen", "127.0.0.1:0", "--database", &postgres.url("sambad")], &[]).await;
+    server.api.users(1).await;
+    let login = || server.api.post("/api/users/login", json!({ "phone": "+442071838750" }));
+
+    postgres.run("sambad", "alter system set synchronous_standby_names = 'nobody'").await;
+    postgres.run("sambad", "select pg_reload_conf()").await;
+    login().await.refused(503, "unavailable");
+
+    postgres.run("sambad", "alter system reset synchronous_standby_names").await;
+    postgres.run("sambad", "select pg_reload_conf()").await;
+    let answer = soon("answer to a write", login()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(postgres.run("sambad", "select count(*) from events").await, "2", "stored once");
+    server.terminate().await;
+    assert_eq!(server.end().await.code(), Some(0));
+}
+
+/// Goal: events that readers have seen and that are gone are never replaced by others under their eyes: the log gets a new
+/// epoch, and a cursor of before is refused. Method: the newest events taken out from under a server, as a disk that was put
+/// back does; the server's end, and what the next one says to the old cursor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_went_back_is_another_log() {
+    let database = Database::new().await;
+    let flags = ["--listen", "127.0.0.1:0", "--database", database.url()];
+    let mut server = Process::start_with(&flags, &[]).await;
+    server.api.users(5).await;
+    let cursor = server.api.cursor().await;
+    let epoch = database.run("select epoch from log").await;
+    database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
+    let status = soon("end of the server", server.ends()).await;
+    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_ne!(database.run("select epoch from log").await, epoch);
+
+    let server = Process::start_with(&flags, &[]).await;
+    server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
+}
