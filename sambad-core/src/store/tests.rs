@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use self::database::{TestDatabase, on_every_database};
 use super::*;
 use crate::command::Outcome;
+use crate::id::ContactId;
 use crate::kind::EventKind;
 use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::Contact;
