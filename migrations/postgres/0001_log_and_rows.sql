@@ -3,6 +3,8 @@
 create table log (
     id smallint constraint log_pkey primary key constraint log_is_one_row check (id = 1),
     epoch bigint not null,
+    -- The PostgreSQL, and its timeline, that the epoch is of.
+    cluster text,
     head bigint not null,
     first bigint not null,
     last_at timestamptz not null,

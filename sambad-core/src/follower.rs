@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cursor::LogBounds;
+use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event;
 use crate::kind::Filter;
@@ -40,6 +40,7 @@ impl Follower {
 
     async fn follow(&self) {
         let mut poll_due = Instant::now() + self.poll_interval;
+        let mut polled = self.merge.log().bounds().head;
         let mut fill_due = None;
         let mut away = false;
         loop {
@@ -54,7 +55,8 @@ impl Follower {
                 }
                 () = sleep_until(poll_due) => {
                     poll_due = Instant::now() + self.poll_interval;
-                    self.poll().await
+                    let before = std::mem::replace(&mut polled, self.merge.log().bounds().head);
+                    self.poll(before).await
                 }
             };
             match outcome {
@@ -71,22 +73,17 @@ impl Follower {
         }
     }
 
-    /// Looks at the head.
-    async fn poll(&self) -> Result<(), Error> {
+    /// Looks at the head, which was announced up to `last` an interval ago.
+    async fn poll(&self, last: Seq) -> Result<(), Error> {
         let before = self.merge.log().bounds();
-        let bounds = answer(self.store.bounds()).await?;
+        let bounds = answer(self.store.look(before)).await?;
         require_same_log(before, bounds);
         if bounds.first > before.first {
             self.merge.log().trimmed(bounds.first);
         }
         self.merge.offer(&[], bounds.head);
-        // A hole that a message did not fill within an interval, or a store that did not answer, is tried again.
-        self.fill_old(before).await
-    }
-
-    /// Fills a hole that was there an interval ago.
-    async fn fill_old(&self, before: LogBounds) -> Result<(), Error> {
-        if self.merge.log().bounds().head == before.head { self.fill().await } else { Ok(()) }
+        // Nothing moved for an interval: a hole was not filled, or the store did not answer when it was asked.
+        if before.head == last { self.fill().await } else { Ok(()) }
     }
 
     /// Reads what is missing, until nothing is.
@@ -105,7 +102,13 @@ impl Follower {
                 self.merge.correct(before.head);
             }
             self.stats.broker.filled.add(page.rows.len() as u64);
-            self.merge.offer(&event::encode(&page.rows), page.through);
+            for run in event::encode(&page.rows).chunk_by(|event, next| event.seq.next() == next.seq) {
+                self.merge.offer(run, page.through);
+            }
+            if self.merge.has_hole() && self.merge.log().bounds().head == before.head {
+                let what = format!("the log has no event {}: examine it with `sambad-server check`", before.head.next());
+                return Err(Error::Internal { what, source: None });
+            }
         }
         Ok(())
     }

@@ -6,6 +6,47 @@ use crate::cursor::LogBounds;
 use crate::error::Error;
 use crate::store;
 
+/// How a database's schema stands to the one that this version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The last migration that the database has; 0 when it is empty, or not there.
+    pub stored: i64,
+    /// The last one that this version knows.
+    pub known: i64,
+}
+
+impl Schema {
+    /// Whether it is this version's.
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        self.stored == self.known
+    }
+}
+
+/// How far a copy is with one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyStep {
+    /// The table.
+    pub table: &'static str,
+    /// Whether its rows are written, or read again and compared.
+    pub verifying: bool,
+    /// Rows so far; equal to `of` when this is done with.
+    pub rows: u64,
+    /// Rows there are.
+    pub of: u64,
+}
+
+/// What a copy came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The log's bounds, the same in both databases.
+    pub bounds: LogBounds,
+    /// Rows of each table, in the order in which they were copied.
+    pub tables: Vec<(&'static str, u64)>,
+    /// Rows that an earlier try had copied already.
+    pub found: u64,
+}
+
 /// Examines a database: the file, the schema, whether the log is dense, rows and events tell the same, counters are right.
 ///
 /// Servers may run on it meanwhile; SQLite's WAL grows until this ends, since all is read from one snapshot.
@@ -77,4 +118,57 @@ pub async fn change_access(database: &str, change: AccessChange, actor: Actor) -
 /// Reading changes nothing.
 pub async fn admins(database: &str) -> Result<Vec<Admin>, Error> {
     store::admins(database).await
+}
+
+/// Brings a database's schema up to date, creating an SQLite file if there is none, or only looks (`check_only`). Gives what was
+/// found: how the schema stood before.
+///
+/// Several may do so at once on PostgreSQL: they take turns.
+///
+/// # Errors
+/// As [`check`], and `Internal` when the schema is newer than this version knows (unless it only looks), or a server runs on
+/// the SQLite file.
+///
+/// # Cancel safety
+/// Each migration is done wholly or not at all.
+pub async fn migrate(database: &str, check_only: bool) -> Result<Schema, Error> {
+    if check_only { store::schema(database).await } else { store::migrate(database).await }
+}
+
+/// Moves everything from one database to another: rows, log, accounts, and the log's epoch, so that readers keep their cursors.
+/// What was written is read again and compared, table by table; only then a server can be started on it.
+///
+/// The source stays as it is, and no server may run on it. The target must be empty, or what a copy left that was cut short,
+/// which then goes on. `progress` is told of every few thousand rows.
+///
+/// # Errors
+/// As [`check`], and `Internal` when the target is in use, a server runs on either, or the two differ in the end.
+///
+/// # Cancel safety
+/// Another call goes on from there.
+pub async fn copy(from: &str, to: &str, progress: &mut (dyn FnMut(CopyStep) + Send)) -> Result<Copied, Error> {
+    store::copy(from, to, progress).await
+}
+
+/// Reads the log's bounds; a server may run.
+///
+/// # Errors
+/// As [`change_access`].
+///
+/// # Cancel safety
+/// Reading changes nothing.
+pub async fn bounds(database: &str) -> Result<LogBounds, Error> {
+    store::bounds(database).await
+}
+
+/// Gives the log another epoch, after events that readers may have seen were lost: they are told to resync. Gives the bounds
+/// in the new life.
+///
+/// # Errors
+/// As [`change_access`], and `Internal` when a server runs on the database.
+///
+/// # Cancel safety
+/// Done wholly or not at all.
+pub async fn renew_epoch(database: &str) -> Result<LogBounds, Error> {
+    store::renew_epoch(database).await
 }

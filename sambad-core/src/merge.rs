@@ -110,6 +110,9 @@ impl Merge {
     pub(crate) fn correct(&self, head: Seq) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.known = inner.known.min(head);
+        // What lies beyond is of strangers, or of a log that was replaced by a shorter one.
+        inner.ahead.clear();
+        inner.ahead_bytes = 0;
     }
 
     /// Whether the log is known to reach beyond what was announced.

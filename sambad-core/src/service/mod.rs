@@ -67,7 +67,7 @@ struct Tasks {
 }
 
 /// How long the last batches may take on their way to other servers, which find them without it as well.
-const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(3);
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An event with its parts at hand, for lists that people read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod admission;
 mod analytics;
+mod copy;
 mod examine;
 #[cfg(feature = "simulation")]
 pub(crate) mod memory;
@@ -25,6 +26,7 @@ use crate::figures::Readers;
 use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::Filter;
 use crate::limits::Limits;
+use crate::maintenance::Schema;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
 use crate::retention::Retention;
@@ -229,6 +231,24 @@ fn no_notices() -> Error {
     Error::Internal { what: "only PostgreSQL carries notices between servers".into(), source: None }
 }
 
+pub(crate) async fn schema(url: &str) -> Result<Schema, Error> {
+    if postgres::is_url(url) { postgres::schema(url).await } else { sqlite::schema(&sqlite::path(url)?).await }
+}
+
+pub(crate) async fn migrate(url: &str) -> Result<Schema, Error> {
+    if postgres::is_url(url) { postgres::migrate(url).await } else { sqlite::migrate(&sqlite::path(url)?).await }
+}
+
+pub(crate) use self::copy::copy;
+
+pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
+    if postgres::is_url(url) { postgres::bounds(url).await } else { sqlite::bounds(&sqlite::path(url)?).await }
+}
+
+pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
+    if postgres::is_url(url) { postgres::renew_epoch(url).await } else { sqlite::renew_epoch(&sqlite::path(url)?).await }
+}
+
 impl Writer {
     /// Carries out `requests` in one transaction.
     ///
@@ -303,6 +323,15 @@ impl Writer {
 impl Store {
     pub(crate) async fn bounds(&self) -> Result<LogBounds, Error> {
         dispatch!(self, store => store.bounds())
+    }
+
+    /// Reads the bounds of a log that others write to, which has another epoch than `before` if it is not the one that was
+    /// known, or lacks some of it.
+    pub(crate) async fn look(&self, before: LogBounds) -> Result<LogBounds, Error> {
+        match self {
+            Self::Postgres(store) => store.look(before).await,
+            _ => self.bounds().await,
+        }
     }
 
     /// Reads up to `limit` events after `after`; looks at a bounded part of the log, so that rows may be fewer, even none.

@@ -195,8 +195,8 @@ impl Plan {
     }
 
     /// Gives a batch that was planned from [`UNSETTLED`] its place in the log, after `head`; its events get the instant `at`.
-    /// Answers kept from before have theirs.
-    pub(super) fn settle(&mut self, head: Seq, at: Timestamp) {
+    /// Answers kept from before have theirs; those without an event are of what was read when the log reached to `seen`.
+    pub(super) fn settle(&mut self, head: Seq, seen: Seq, at: Timestamp) {
         let settled = |seq: &mut Seq| {
             if let Some(place) = seq.0.checked_sub(UNSETTLED.0) {
                 *seq = Seq(head.0 + place);
@@ -209,7 +209,7 @@ impl Plan {
         }
         for receipt in self.results.iter_mut().flatten() {
             receipt.seq.iter_mut().for_each(settled);
-            settled(&mut receipt.cursor.seq);
+            receipt.cursor.seq = receipt.seq.unwrap_or(seen);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sambad_core::check::Severity;
 use sambad_core::{
-    After, Broker, Command, Config, Delivery, Filter, Outcome, Receipt, Sambad, Seq, Subscription, UserId, maintenance,
+    After, Broker, Command, Config, Delivery, Event, Filter, Outcome, Receipt, Sambad, Seq, Subscription, UserId, maintenance,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
@@ -31,10 +31,30 @@ pub(crate) fn redis_client() -> redis::Client {
     redis::Client::open(redis_url()).unwrap()
 }
 
+/// A database of the test's own, empty at first.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    name: String,
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        let maintenance = environment("SAMBAD_TEST_POSTGRES_URL");
+        let name = format!("sambad_test_{}", uuid::Uuid::now_v7().simple());
+        connect(&maintenance).await.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+        let (server, _) = maintenance.rsplit_once('/').unwrap();
+        Self { url: format!("{server}/{name}"), name }
+    }
+
+    /// Runs SQL on it.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        connect(&self.url).await.execute(sql).await.unwrap();
+    }
+}
+
 /// Cores on one database, which is dropped with them.
 pub(crate) struct Servers {
-    url: String,
-    name: String,
+    database: Database,
     all: Vec<Sambad>,
 }
 
@@ -45,23 +65,34 @@ impl Servers {
     }
 
     pub(crate) async fn start_with(count: usize, broker: impl Fn(usize) -> Option<Broker>, poll_interval: Duration) -> Self {
-        let (url, name) = new_database().await;
+        let database = Database::new().await;
+        let url = &database.url;
         // At once, as a deployment does: they must agree on who makes the schema.
-        let opening = (0..count).map(|n| Sambad::open(Config { broker: broker(n), poll_interval, ..Config::new(&*url) }));
+        let opening = (0..count).map(|n| Sambad::open(Config { broker: broker(n), poll_interval, ..Config::new(url) }));
         let all = futures_util::future::join_all(opening).await.into_iter().map(Result::unwrap).collect();
-        Self { url, name, all }
+        Self { database, all }
     }
 
     /// Starts one core whose connections go through a proxy.
     pub(crate) async fn start_behind_proxy() -> (Self, Proxy) {
-        let (url, name) = new_database().await;
+        let database = Database::new().await;
+        let url = &database.url;
         let options: PgConnectOptions = url.parse().unwrap();
         let to = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
         let proxy = Proxy::start(to).await;
         let behind = url.replace(&format!("{}:{}", options.get_host(), options.get_port()), &proxy.address.to_string());
-        assert_ne!(behind, url);
+        assert_ne!(behind, *url);
         let sambad = Sambad::open(Config { poll_interval: POLL, ..Config::new(behind) }).await.unwrap();
-        (Self { url, name, all: vec![sambad] }, proxy)
+        (Self { database, all: vec![sambad] }, proxy)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.database.url
+    }
+
+    /// Runs a statement past all servers.
+    pub(crate) async fn run(&self, statement: &'static str) {
+        connect(self.url()).await.execute(statement).await.unwrap();
     }
 
     pub(crate) fn get(&self, n: usize) -> &Sambad {
@@ -91,17 +122,22 @@ impl Servers {
 
     /// Makes everybody's last activity an hour old, so that the next one is noted.
     pub(crate) async fn age_activity(&self) {
-        let mut connection = connect(&self.url).await;
+        let mut connection = connect(&self.database.url).await;
         connection.execute("update users set last_active_at = last_active_at - interval '50 minutes'").await.unwrap();
         maintenance_of_days(&mut connection).await;
     }
 
     /// Whatever `check` examines is as it should be.
     pub(crate) async fn assert_sound(&self) {
-        let findings = maintenance::check(&self.url).await.unwrap();
-        let faults: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Fault).collect();
-        assert!(faults.is_empty(), "{faults:#?}");
+        assert_sound(&self.database.url).await;
     }
+}
+
+/// Whatever `check` examines is as it should be.
+pub(crate) async fn assert_sound(url: &str) {
+    let findings = maintenance::check(url).await.unwrap();
+    let faults: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Fault).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 /// What went an hour back may have gone to another day.
@@ -117,7 +153,7 @@ async fn maintenance_of_days(connection: &mut PgConnection) {
         .unwrap();
 }
 
-impl Drop for Servers {
+impl Drop for Database {
     fn drop(&mut self) {
         let name = std::mem::take(&mut self.name);
         // Its cores may still be connected, and this may be a panic: a thread of its own, and a drop by force.
@@ -136,15 +172,6 @@ async fn connect(url: &str) -> PgConnection {
     url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
 
-/// Makes an empty database; gives its URL and its name.
-async fn new_database() -> (String, String) {
-    let maintenance = environment("SAMBAD_TEST_POSTGRES_URL");
-    let name = format!("sambad_test_{}", uuid::Uuid::now_v7().simple());
-    connect(&maintenance).await.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    let (server, _) = maintenance.rsplit_once('/').unwrap();
-    (format!("{server}/{name}"), name)
-}
-
 /// A login of user number `number`.
 pub(crate) fn login(number: u64) -> Command {
     Command::Login { phone: format!("+91{:010}", 9_000_000_000 + number).parse().unwrap(), name: None }
@@ -157,17 +184,22 @@ pub(crate) fn user_id(receipt: &Receipt) -> UserId {
     }
 }
 
-/// The seqs of the next `count` events.
-pub(crate) async fn collect(subscription: &mut Subscription, count: u64) -> Vec<u64> {
-    let mut seqs = Vec::new();
-    while (seqs.len() as u64) < count {
+/// The next `count` events.
+pub(crate) async fn events(subscription: &mut Subscription, count: u64) -> Vec<Event> {
+    let mut all = Vec::new();
+    while (all.len() as u64) < count {
         match subscription.next().await.unwrap() {
-            Delivery::Events(events) => seqs.extend(events.iter().map(|event| event.seq.0)),
+            Delivery::Events(events) => all.extend(events),
             Delivery::Live(_) => {}
             resync @ Delivery::Resync { .. } => panic!("{resync:?}"),
         }
     }
-    seqs
+    all
+}
+
+/// Their seqs.
+pub(crate) async fn collect(subscription: &mut Subscription, count: u64) -> Vec<u64> {
+    events(subscription, count).await.iter().map(|event| event.seq.0).collect()
 }
 
 /// A TCP proxy that can be closed: connections end, and new ones are refused.

@@ -4,6 +4,10 @@
 
 mod brokers;
 mod committers;
+mod copies;
+mod filled;
 mod harness;
+mod lives;
 mod outcomes;
 mod proxy;
+mod upkeep;

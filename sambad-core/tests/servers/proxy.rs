@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+/// How late a COMMIT may be: long enough to be looked up before it arrives.
+const LATE: Duration = Duration::from_millis(500);
 
 /// What becomes of a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub(crate) enum Loss {
     Request,
     /// It arrives, and the connection ends before the answer does.
     Answer,
+    /// The connection ends, and it arrives a while later.
+    Late,
     /// It arrives, and neither an answer nor an end of the connection ever comes back.
     Silence,
 }
@@ -78,11 +84,16 @@ async fn pass(mut client: TcpStream, to: SocketAddr, plan: Arc<Plan>) -> std::io
                 if chunk.is_empty() || loss == Loss::Request {
                     return Ok(());
                 }
+                if loss == Loss::Late {
+                    drop(client);
+                    tokio::time::sleep(LATE).await;
+                    return server.write_all(chunk).await;
+                }
                 server.write_all(chunk).await?;
                 match loss {
                     Loss::None => {}
                     // The answer is there before the connection ends, so that the COMMIT has taken effect.
-                    Loss::Request | Loss::Answer => return server.read(&mut back).await.map(drop),
+                    Loss::Request | Loss::Late | Loss::Answer => return server.read(&mut back).await.map(drop),
                     Loss::Silence => std::future::pending().await,
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use sambad_core::{CountryCode, Phone, Timestamp, UserId};
@@ -119,7 +120,10 @@ impl Issuer {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
-        Some(decode::<Claims>(token, &key, &validation).map(|decoded| decoded.claims.into_principal(token)))
+        let claims = decode::<Claims>(token, &key, &validation).map(|decoded| decoded.claims);
+        Some(claims.and_then(|claims| {
+            if claims.are_text() { Ok(claims.into_principal(token)) } else { Err(ErrorKind::InvalidToken.into()) }
+        }))
     }
 
     fn key(&self, kid: &str) -> Option<(Algorithm, DecodingKey)> {
@@ -146,6 +150,12 @@ impl Issuer {
 }
 
 impl Claims {
+    /// Whether what is stored and logged of them is plain text.
+    fn are_text(&self) -> bool {
+        let mut stored = self.sub.chars().chain(self.jti.iter().flat_map(|jti| jti.chars()));
+        !stored.any(char::is_control)
+    }
+
     fn into_principal(self, token: &str) -> Principal {
         let by_phone = self.firebase.and_then(|firebase| firebase.sign_in_provider).is_some_and(|provider| provider == "phone");
         let verified = self.phone_number_verified.unwrap_or(by_phone);

@@ -3,9 +3,12 @@
 mod admin;
 mod backup;
 mod check;
+mod copy;
+mod epoch;
 mod health;
 mod key;
 mod machine;
+mod migrate;
 mod restore;
 mod token;
 
@@ -24,6 +27,9 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
         Command::Health { url } => health::run(cli, url.as_deref()).await,
         Command::Backup { file } => backup::run(cli, file).await,
         Command::Restore { file } => restore::run(cli, file).await,
+        Command::Migrate { check } => migrate::run(cli, *check).await,
+        Command::Copy { from, to } => copy::run(from, to).await,
+        Command::Epoch { renew } => epoch::run(cli, *renew).await,
         Command::Key(command) => key::run(command),
         Command::Token(command) => token::run(cli, command).await,
         Command::Admin(command) => admin::run(cli, command).await,

@@ -143,6 +143,34 @@ pub enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Bring the database's schema up to date, as the start of a server does
+    ///
+    /// Several may do so at once on PostgreSQL. No server may run on an SQLite file.
+    Migrate {
+        /// Only look, also while servers run; exits 1 unless the schema is this version's
+        #[arg(long)]
+        check: bool,
+    },
+    /// Move a database into an empty one; dashboards and apps go on by their cursors
+    ///
+    /// One of the two is PostgreSQL, and no server runs on either. All rows are compared in the end. A copy that was cut short
+    /// goes on when it is run again.
+    Copy {
+        /// The database to be read
+        #[arg(long, value_name = "URL")]
+        from: SecretUrl,
+        /// The database to be written: an empty one, or what an earlier try left
+        #[arg(long, value_name = "URL")]
+        to: SecretUrl,
+    },
+    /// Tell which life of the log this is; --renew begins another
+    ///
+    /// After PostgreSQL was restored, or a replica that had lost commits took over: readers may have seen events that are gone.
+    Epoch {
+        /// Give the log a new epoch, so that dashboards and apps are told to reload; no server may run
+        #[arg(long)]
+        renew: bool,
+    },
     /// Make the keys that tokens are signed with
     #[command(subcommand)]
     Key(KeyCommand),

@@ -73,11 +73,11 @@ pub(super) fn said(arg: &Arg, given: &ArgMatches) -> Option<String> {
 
 /// A value without what is secret in it: all of it where the help hides it too, unless it is a URL.
 fn shown(arg: &Arg, value: &str) -> String {
-    if arg.is_hide_env_values_set() && !is_url(value) { REDACTED.into() } else { redacted(value) }
-}
-
-fn is_url(value: &str) -> bool {
-    value.contains("://") || value.starts_with("sqlite:")
+    match (arg.is_hide_env_values_set(), value.contains("://") || value.starts_with("sqlite:")) {
+        (_, true) => redacted(value),
+        (true, false) => REDACTED.into(),
+        (false, false) => value.into(),
+    }
 }
 
 impl Value {

@@ -43,7 +43,11 @@ impl Debug for SecretUrl {
 
 /// A URL without its password, wherever that may stand. Where a password holds what it should not, more is hidden than need be.
 pub(super) fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // What is no URL may be anything, a password among it.
+        let plain = url.starts_with("sqlite:") || !url.contains(['@', ':', '=']);
+        return if plain { url.into() } else { REDACTED.into() };
+    };
     let host = rest.rfind('@').unwrap_or(0);
     let (place, query) = match rest[host..].split_once('?') {
         Some((_, query)) => (&rest[..rest.len() - query.len() - 1], Some(query)),
@@ -76,6 +80,9 @@ mod tests {
             ("postgres://me@db/x", "postgres://me@db/x"),
             ("sqlite:sambad.db", "sqlite:sambad.db"),
             ("/etc/sambad/keys", "/etc/sambad/keys"),
+            ("host=db user=me password=hunter2", "(redacted)"),
+            ("postgres:/me:hunter2@db/x", "(redacted)"),
+            (":hunter2@cache:6379", "(redacted)"),
         ] {
             assert_eq!(redacted(url), shown);
             let secret: SecretUrl = url.parse().unwrap();

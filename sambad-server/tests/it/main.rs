@@ -21,6 +21,7 @@ mod long_poll;
 mod messages;
 mod metric_names;
 mod metrics;
+mod moving;
 mod patience;
 mod promises;
 mod retention;

@@ -8,8 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use tokio::time::timeout;
 
-use super::{MIGRATIONS, failed, sqlstate};
+use super::{MIGRATIONS, bounded, failed, sqlstate};
 use crate::error::Error;
+use crate::maintenance::Schema;
 
 /// Longest wait for a host that does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,23 +21,10 @@ const TABLES: &str = "select count(*) filter (where tablename <> '_sqlx_migratio
         count(*) filter (where tablename in ('_sqlx_migrations', 'log', 'events', 'users'))
     from pg_catalog.pg_tables where schemaname = current_schema()";
 const OUR_TABLES: i64 = 4;
+const ENCODING: &str = "select current_setting('server_encoding')";
 const HAS_MIGRATIONS: &str = "select to_regclass('_sqlx_migrations') is not null";
+const HAS_LOG: &str = "select exists (select 1 from log)";
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
-
-/// How a schema stands to the one that this version writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Schema {
-    /// The last migration that the database has; 0 without any.
-    pub(super) stored: i64,
-    /// The last one that this version knows.
-    pub(super) known: i64,
-}
-
-impl Schema {
-    pub(super) fn is_current(self) -> bool {
-        self.stored == self.known
-    }
-}
 
 /// Connects within a bounded time.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
@@ -46,30 +34,49 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     }
 }
 
-/// Connects to a database that is ours, and tells how its schema stands.
+/// Connects to a database that is ours and whole, and tells how its schema stands.
 pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
     let mut connection = connect(options).await?;
-    match look(&mut connection).await.map_err(failed)? {
-        Look::Ours(schema) => Ok((connection, schema)),
-        Look::Empty => Err(internal(format!("there is nothing in database {}", name(options)))),
-        Look::Foreign => Err(foreign(options)),
+    let schema = match bounded(async { look(&mut connection).await.map_err(failed) }).await? {
+        Look::Ours(schema) => schema,
+        Look::Empty => return Err(internal(format!("there is nothing in database {}", name(options)))),
+        Look::Foreign => return Err(foreign(options)),
+    };
+    if sqlx::query_scalar(HAS_LOG).fetch_one(&mut connection).await.map_err(failed)? {
+        return Ok((connection, schema));
     }
+    Err(half_copied(options))
 }
 
-/// Connects to a database that is ours and has this version's schema.
+/// Connects to a database that is ours and whole, and has this version's schema.
 pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
-    let options = super::options(url)?;
-    let (connection, schema) = connect_ours(&options).await?;
+    connect_current_with(&super::options(url)?).await
+}
+
+/// As [`connect_current`], with options of the caller's.
+pub(super) async fn connect_current_with(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let (connection, schema) = connect_ours(options).await?;
     if schema.is_current() {
         return Ok(connection);
     }
-    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(&options));
+    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(options));
     Err(internal(what))
+}
+
+/// A copy takes the log's row away first, and writes it back last.
+pub(super) fn half_copied(options: &PgConnectOptions) -> Error {
+    internal(format!("a copy into database {} has not ended: run it again", name(options)))
 }
 
 /// Brings the schema up to date. Servers that start at once take turns, by an advisory lock; all but the first find it done.
 pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
     let schema = schema(connection, options).await?;
+    let encoding: String = sqlx::query_scalar(ENCODING).fetch_one(&mut *connection).await.map_err(failed)?;
+    if encoding != "UTF8" {
+        let what =
+            format!("database {} has encoding {encoding}, and names and messages are UTF-8: create it anew", name(options));
+        return Err(internal(what));
+    }
     if schema.stored < schema.known {
         let migrated = MIGRATIONS.run_direct(None, connection, false).await;
         migrated.map_err(|error| cannot_migrate(options, error))?;
@@ -77,13 +84,19 @@ pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOp
     Ok(schema)
 }
 
+/// Tells how the schema stands, and refuses a database that is not ours.
+pub(super) async fn look_at_schema(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
+    let looked = bounded(async { look(connection).await.map_err(|error| cannot_open(options, error)) });
+    match looked.await? {
+        Look::Ours(schema) => Ok(schema),
+        Look::Empty => Ok(Schema { stored: 0, known: known() }),
+        Look::Foreign => Err(foreign(options)),
+    }
+}
+
 /// Tells how the schema stands, and refuses one that is newer than this version knows, or not ours.
 pub(super) async fn schema(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Schema, Error> {
-    let schema = match look(connection).await.map_err(|error| cannot_open(options, error))? {
-        Look::Ours(schema) => schema,
-        Look::Empty => Schema { stored: 0, known: known() },
-        Look::Foreign => return Err(foreign(options)),
-    };
+    let schema = look_at_schema(connection, options).await?;
     if schema.stored > schema.known {
         let Schema { stored, known } = schema;
         let what = format!(

@@ -3,11 +3,14 @@
 mod access;
 mod apply;
 mod check;
+mod copy;
 mod identity;
+mod life;
 mod notices;
 mod pool;
 mod read;
 mod rows;
+mod stopped;
 mod trim;
 mod types;
 mod write;
@@ -21,11 +24,14 @@ use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
 pub(super) use self::check::{check, repair};
+pub(super) use self::copy::Side;
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
+pub(super) use self::stopped::{bounds, renew_epoch};
 pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::maintenance::Schema;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -34,6 +40,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 const IDLE_IN_TRANSACTION_MS: &str = "2000";
 /// How long a transaction or a read may take, seen from here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server that starts waits for another one to make the schema.
+const MIGRATION_LOCK_MS: &str = "60000";
 /// How long a statement may take, seen from there: what nobody waits for any more ends as well.
 const STATEMENT_MS: &str = "10000";
 
@@ -59,8 +67,10 @@ async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 /// Opens the database at `url` and brings its schema up to date.
 pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer), Error> {
     let options = options(url)?;
-    let mut connection = identity::connect(&options).await?;
+    let migrating = options.clone().options([("lock_timeout", MIGRATION_LOCK_MS)]);
+    let mut connection = identity::connect(&migrating).await?;
     identity::migrate(&mut connection, &options).await?;
+    let cluster = bounded(life::begin(&mut connection)).await?;
     let serving = options
         .clone()
         .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
@@ -75,14 +85,28 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ]);
-    let reader = Reader::open(reading, limits.readers_max).await.map_err(|error| identity::cannot_open(&options, error))?;
+    let reader = bounded(Reader::open(reading, limits.readers_max, cluster)).await?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();
     let writing = serving.application_name(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
     let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
-    let writer = Writer::open(writing, id).await?;
+    let writer = bounded(Writer::open(writing, id)).await?;
     Ok((reader, writer))
+}
+
+/// Tells how the schema of the database at `url` stands, and changes nothing.
+pub(super) async fn schema(url: &str) -> Result<Schema, Error> {
+    let options = options(url)?;
+    let mut connection = identity::connect(&options).await?;
+    identity::look_at_schema(&mut connection, &options).await
+}
+
+/// Brings the schema of the database at `url` up to date, and tells how it stood.
+pub(super) async fn migrate(url: &str) -> Result<Schema, Error> {
+    let options = options(url)?;
+    let mut connection = identity::connect(&options).await?;
+    identity::migrate(&mut connection, &options).await
 }
 
 /// Reads a URL; what cannot be read is not shown, since there may be a password in it.
@@ -92,6 +116,8 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options.options([
         // What is acknowledged is on disk, whatever the server's own default is.
         ("synchronous_commit", "on"),
+        // Whatever the default of the database or of the user is: a batch is written on these terms.
+        ("default_transaction_isolation", "read committed"),
         ("jit", "off"),
     ]))
 }

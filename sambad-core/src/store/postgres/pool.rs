@@ -27,7 +27,6 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     options: PgConnectOptions,
     connections_max: u32,
@@ -35,6 +34,13 @@ struct Shared {
     places: Arc<Semaphore>,
     /// The one used last is used next, so that the others can be idle. A std lock: no section awaits.
     idle: Mutex<Vec<Idle>>,
+}
+
+impl std::fmt::Debug for Shared {
+    /// Leaves out where they connect to, which has the password in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("connections_max", &self.connections_max).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

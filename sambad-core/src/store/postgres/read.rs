@@ -7,7 +7,7 @@ use sqlx::{Postgres, Row as _, ValueRef as _};
 use uuid::Uuid;
 
 use super::pool::Pool;
-use super::{access, bounded, failed, rows};
+use super::{access, bounded, failed, identity, rows};
 use crate::access::{Admin, AuditEntry, Revocation};
 use crate::command::UserRef;
 use crate::cursor::{LogBounds, Seq};
@@ -26,6 +26,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     pool: Pool,
+    /// The life of PostgreSQL that was met at the start, if it could be told.
+    cluster: Option<std::sync::Arc<str>>,
 }
 
 /// What a statement found, and the log's bounds in its snapshot.
@@ -158,8 +160,14 @@ const ANALYTICS: &str = "select d.day, d.users, d.contacts, d.messages, d.last_a
     from log l left join daily d on d.day > $1 order by d.day";
 
 impl Reader {
-    pub(super) async fn open(options: PgConnectOptions, connections_max: u32) -> Result<Self, sqlx::Error> {
-        Pool::open(options, connections_max).await.map(|pool| Self { pool })
+    pub(super) async fn open(options: PgConnectOptions, connections_max: u32, cluster: Option<String>) -> Result<Self, Error> {
+        let named = options.clone();
+        let pool = Pool::open(options, connections_max).await.map_err(|error| identity::cannot_open(&named, error))?;
+        Ok(Self { pool, cluster: cluster.map(Into::into) })
+    }
+
+    pub(super) fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
     }
 
     pub(super) fn options(&self) -> &PgConnectOptions {

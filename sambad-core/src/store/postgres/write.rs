@@ -37,7 +37,6 @@ const OUTCOME_PAUSE: Duration = Duration::from_millis(50);
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// The one connection that writes.
-#[derive(Debug)]
 pub(crate) struct Writer {
     options: PgConnectOptions,
     /// With when it was last used; `None` after a failure: the next batch opens a new one, so that no half-done transaction is
@@ -49,8 +48,16 @@ pub(crate) struct Writer {
     /// Transactions begun, by which one is found again.
     transaction: i64,
     ids: ContextV7,
-    /// The instant of the last batch: ours are not older, should the clock go back.
+    /// The instant of the last batch: ours are not older, should the clock go back. Those of other servers are left to the
+    /// events alone: one bad clock is not to become everybody's.
     last_at: Timestamp,
+}
+
+impl std::fmt::Debug for Writer {
+    /// Leaves out where it connects to, which has the password in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("id", &self.id).field("transaction", &self.transaction).finish_non_exhaustive()
+    }
 }
 
 /// How a batch came out that did not fail.
@@ -60,7 +67,7 @@ enum Attempt {
     Conflict,
 }
 
-const LOG: &str = "select epoch, last_at from log";
+const LOG: &str = "select epoch from log";
 /// Rows of servers that have ended, or have had nothing to write for long, which upserts theirs.
 const FORGET_WRITERS: &str = "delete from writers where seen_at < now() - interval '1 day'";
 const PROBE: &str = "update log set head = head";
@@ -70,11 +77,9 @@ impl Writer {
         let mut connection = identity::connect(&options).await?;
         sqlx::query(FORGET_WRITERS).execute(&mut connection).await.map_err(failed)?;
         let Some(row) = sqlx::query(LOG).fetch_optional(&mut connection).await.map_err(failed)? else {
-            let what = format!("a copy into database {} has not ended: run it again", identity::name(&options));
-            return Err(Error::Internal { what, source: None });
+            return Err(identity::half_copied(&options));
         };
         let epoch = rows::epoch(&row, 0).map_err(failed)?;
-        let last_at = row.try_get(1).map_err(failed)?;
         Ok(Self {
             options,
             connection: Some((connection, Instant::now())),
@@ -82,7 +87,7 @@ impl Writer {
             epoch,
             transaction: 0,
             ids: ContextV7::new(),
-            last_at,
+            last_at: Timestamp::from_micros(0),
         })
     }
 
@@ -116,9 +121,7 @@ impl Writer {
             return Ok(Attempt::Conflict);
         }
         let written = !plan.is_empty();
-        if let Some(last) = plan.events.last() {
-            self.last_at = last.created_at;
-        }
+        self.last_at = clock;
         let (events, head) = (event::encode(&plan.events), plan.head());
         Ok(Attempt::Committed(Committed { events, head, written, results: plan.results }))
     }
@@ -156,8 +159,14 @@ impl Writer {
             sleep(OUTCOME_PAUSE).await;
         }
         let last: Option<i64> = sqlx::query_scalar(LAST_TRANSACTION).bind(self.id).fetch_optional(&mut connection).await?;
+        let stored = last == Some(self.transaction);
+        if stored {
+            // Ended while it waited for a synchronous standby, it is stored here alone. Whatever the standby has of a later
+            // COMMIT, it has of this one.
+            sqlx::query(PROBE).execute(&mut connection).await?;
+        }
         self.keep_connection(connection);
-        Ok(last == Some(self.transaction))
+        Ok(stored)
     }
 
     /// Changes who may come in, with the entries in the audit log.
@@ -228,12 +237,14 @@ async fn prepare(
     clock: Timestamp,
 ) -> Result<Option<Plan>, Error> {
     let prepared = async move {
-        connection.execute("begin").await?;
+        // The head first: what is read after it may hold more than an answer's cursor says, and never less.
+        let begun = sqlx::raw_sql(BEGIN).fetch_all(&mut *connection).await?;
+        let seen = Seq(rows::unsigned(begun.first().ok_or(sqlx::Error::RowNotFound)?, 0)?);
         let loaded = load(connection, requests, clock).await?;
         let start = Start { epoch, head: UNSETTLED, now: clock };
         let mut plan = Plan::make(requests, loaded, start, ids);
         if plan.is_empty() {
-            plan.settle(Seq(sqlx::query_scalar::<_, i64>(HEAD).fetch_one(connection).await?.unsigned_abs()), clock);
+            plan.settle(seen, seen, clock);
             return Ok(Some(plan));
         }
         if !write_rows(connection, &plan).await? {
@@ -243,7 +254,7 @@ async fn prepare(
         if rows::epoch(&row, 0)? != epoch {
             return Err(sqlx::Error::Decode("the log was replaced by another: this server must be started anew".into()));
         }
-        plan.settle(Seq(rows::unsigned(&row, 1)?), row.try_get(2)?);
+        plan.settle(Seq(rows::unsigned(&row, 1)?), seen, row.try_get(2)?);
         Ok(Some(plan))
     };
     prepared.await.map_err(failed_batch)
@@ -260,7 +271,7 @@ fn failed_batch(error: sqlx::Error) -> Error {
     }
 }
 
-const HEAD: &str = "select head from log";
+const BEGIN: &str = "begin; select head from log";
 /// Ends connections of this writer but the one that asks, and tells whether there are any still.
 const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = $1 and pid <> pg_backend_pid() limit 1";

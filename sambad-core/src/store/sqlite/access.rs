@@ -100,7 +100,7 @@ pub(crate) async fn admins(path: &Path) -> Result<Vec<Admin>, Error> {
 }
 
 /// Opens a database whose schema is this version's.
-async fn open_current(path: &Path) -> Result<SqliteConnection, Error> {
+pub(super) async fn open_current(path: &Path) -> Result<SqliteConnection, Error> {
     let mut connection = identity::open_existing(path).await?;
     if check::has_current_schema(&mut connection).await.map_err(failed)? {
         return Ok(connection);

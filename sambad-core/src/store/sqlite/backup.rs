@@ -16,9 +16,9 @@ use crate::error::Error;
 
 const COPY: &str = "vacuum into ?1";
 const QUICK_CHECK: &str = "pragma quick_check(1)";
-const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
+pub(super) const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
 /// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
-const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + (random() & 2147483647)) & 4294967295";
+pub(super) const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + (random() & 2147483647)) & 4294967295";
 
 /// Copies the database at `path` into the new file `to`, while a server may run on it. Gives the copy's bounds.
 pub(crate) async fn backup(path: &Path, to: &Path) -> Result<LogBounds, Error> {

@@ -30,18 +30,33 @@ const PRAGMAS: &str = "select journal_mode, page_size, freelist_count
     from pragma_journal_mode, pragma_page_size, pragma_freelist_count";
 const INTEGRITY: &str = "pragma integrity_check(20)";
 
+/// The instant of an event's row, which is in its data. The event may have a later one where it was written by PostgreSQL.
+macro_rules! row_at {
+    () => {
+        "unixepoch(substr(data->>'created_at', 1, 19)) * 1000000 + cast(substr(data->>'created_at', 21, 6) as integer)"
+    };
+}
+
 /// What an event says, and no row shows; each with how many there are.
 const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
     (
         "user_created without its user",
-        "select count(*) from events where kind = 'user_created'
-            and (user_id, created_at) not in (select id, created_at from users)",
+        concat!(
+            "select count(*) from events where kind = 'user_created'
+            and (user_id, ",
+            row_at!(),
+            ") not in (select id, created_at from users)"
+        ),
     ),
     (
         "contact_added without its contact or its removal",
-        "select count(*) from events where kind = 'contact_added'
-            and (data->>'id', created_at) not in (select id, created_at from contacts)
-            and data->>'id' not in (select data->>'id' from events where kind = 'contact_removed')",
+        concat!(
+            "select count(*) from events where kind = 'contact_added'
+            and data->>'id' not in (select data->>'id' from events where kind = 'contact_removed')
+            and (data->>'id', ",
+            row_at!(),
+            ") not in (select id, created_at from contacts)"
+        ),
     ),
     (
         "contact_removed whose contact is still there",
@@ -49,8 +64,12 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
     ),
     (
         "message_sent without its message",
-        "select count(*) from events where kind = 'message_sent'
-            and (data->>'id', created_at) not in (select id, created_at from messages)",
+        concat!(
+            "select count(*) from events where kind = 'message_sent'
+            and (data->>'id', ",
+            row_at!(),
+            ") not in (select id, created_at from messages)"
+        ),
     ),
 ];
 
@@ -79,20 +98,24 @@ const TOTALS: &str = "select 'users', users, (select count(*) from users) from l
     union all select 'event_bytes', event_bytes, (select coalesce(sum(octet_length(data)), 0) from events) from log";
 /// Each day's counters, each beside the truth. Contacts that were removed are known from the events alone, as far as those are
 /// stored: of a trimmed log (`?1`) the counter itself is the best that is known, unless there are more rows.
-const DAYS: &str = "with counted as (
+const DAYS: &str = concat!(
+    "with counted as (
         select day, sum(user) as users, sum(message) as messages, sum(active) as active, sum(contact) as contacts, sum(added) as added
         from (
             select created_at / 86400000000 as day, 1 as user, 0 as message, 0 as active, 0 as contact, 0 as added from users
             union all select created_at / 86400000000, 0, 1, 0, 0, 0 from messages
             union all select last_active_at / 86400000000, 0, 0, 1, 0, 0 from users
             union all select created_at / 86400000000, 0, 0, 0, 1, 0 from contacts
-            union all select created_at / 86400000000, 0, 0, 0, 0, 1 from events where kind = 'contact_added'
+            union all select (",
+    row_at!(),
+    ") / 86400000000, 0, 0, 0, 0, 1 from events where kind = 'contact_added'
             union all select day, 0, 0, 0, 0, 0 from daily)
         group by day)
     select c.day, coalesce(d.users, 0), c.users,
         coalesce(d.contacts, 0), case when ?1 then max(c.contacts, coalesce(d.contacts, 0)) else c.added end,
         coalesce(d.messages, 0), c.messages, coalesce(d.last_active, 0), c.active
-    from counted c left join daily d on d.day = c.day order by c.day";
+    from counted c left join daily d on d.day = c.day order by c.day"
+);
 const REPAIR_TOTALS: &str = "update log set users = (select count(*) from users), contacts = (select count(*) from contacts),
         messages = (select count(*) from messages),
         event_bytes = (select coalesce(sum(octet_length(data)), 0) from events)";

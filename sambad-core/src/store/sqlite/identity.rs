@@ -13,6 +13,7 @@ const TABLES: &str = "select count(*) filter (where name <> '_sqlx_migrations'),
         count(*) filter (where name in ('_sqlx_migrations', 'log', 'events', 'users'))
     from sqlite_master where type = 'table'";
 const OUR_TABLES: i64 = 4;
+const HAS_LOG: &str = "select exists (select 1 from log)";
 
 /// Refuses a file that another program keeps its data in. A file that is not there, or is empty, is nobody's.
 pub(super) async fn require_ours_or_new(path: &Path) -> Result<(), Error> {
@@ -59,13 +60,30 @@ async fn open(path: &Path, read_only: bool) -> Result<SqliteConnection, Error> {
         Ok((is_ours(&mut connection).await?, connection))
     };
     match opened.await.map_err(|error| cannot_open(path, error))? {
-        (Some(true), connection) => Ok(connection),
+        (Some(true), mut connection) => {
+            require_whole(&mut connection, path).await?;
+            Ok(connection)
+        }
         _ => Err(foreign(path)),
     }
 }
 
-async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
-    SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT).connect().await
+/// Refuses a database that a copy is not done with: it takes the log's row away first, and writes it back last.
+pub(super) async fn require_whole(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    // Where it cannot be asked, the file is damaged, of which whoever goes on says more.
+    match sqlx::query_scalar(HAS_LOG).fetch_one(connection).await {
+        Ok(false) => {
+            let what = format!("a copy into database {} has not ended: run it again", path.display());
+            Err(Error::Internal { what, source: None })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT);
+    // As the server's: a table that is read from end to end must not be handed over row by row.
+    options.row_buffer_size(1024).connect().await
 }
 
 /// Whether the tables are ours; `None` when there are none.

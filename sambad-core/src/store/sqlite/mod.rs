@@ -3,10 +3,13 @@
 mod access;
 mod backup;
 mod check;
+mod copy;
 mod identity;
 mod read;
 mod recovery;
 mod rows;
+mod schema;
+mod stopped;
 mod trim;
 mod write;
 mod write_back;
@@ -18,13 +21,16 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub(super) use self::access::{admins, change};
 pub(super) use self::backup::{backup, restore};
 pub(super) use self::check::{check, repair};
+pub(super) use self::copy::Side;
 use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};
 pub(crate) use self::read::Reader;
+pub(super) use self::schema::{migrate, schema};
+pub(super) use self::stopped::{bounds, renew_epoch};
 pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -50,23 +56,15 @@ pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
 pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writer), Error> {
     identity::require_ours_or_new(&path).await?;
     let lock = Arc::new(lock(&path)?);
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        // Rows that SQLite's thread may be ahead of us: with fewer, a page is read in as many switches of thread.
-        .row_buffer_size(1024)
+    let options = writing(&path)
         // Written back by the writer: see there why not by SQLite.
         .pragma("wal_autocheckpoint", "0")
         // What is left of a WAL that grew beyond it, as soon as it is empty.
         .pragma("journal_size_limit", limits.wal_bytes_max.to_string())
         // The writer's working set is the upper levels of every index; 64 MiB.
         .pragma("cache_size", "-65536");
-    let mut connection = options.connect().await.map_err(|error| cannot_open(&path, error))?;
-    MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(&path, error))?;
+    let mut connection = connect_migrated(&options, &path).await?;
+    identity::require_whole(&mut connection, &path).await?;
     recovery::make_durable(&mut connection, &path).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(limits.readers_max)
@@ -81,6 +79,26 @@ pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writ
         .map_err(|error| cannot_open(&path, error))?;
     let writer = Writer::new(options, connection, limits.wal_bytes_max, Arc::clone(&lock));
     Ok((Reader::new(readers, path, lock), writer))
+}
+
+/// How a file is opened by whoever writes to it and has its lock.
+fn writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // Rows that SQLite's thread may be ahead of us: with fewer, a page is read in as many switches of thread.
+        .row_buffer_size(1024)
+}
+
+/// Opens the file, creating it if there is none, and brings its schema up to date.
+async fn connect_migrated(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, Error> {
+    let mut connection = options.connect().await.map_err(|error| cannot_open(path, error))?;
+    MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(path, error))?;
+    Ok(connection)
 }
 
 /// Takes the file for this process: seq is dense because there is one committer.

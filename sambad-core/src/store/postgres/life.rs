@@ -1,0 +1,65 @@
+//! Which life of PostgreSQL the log is in: a restored dump, a standby that took over and a return to an earlier moment may lack
+//! events that readers have seen, under numbers that will come again. The epoch tells readers, who then reload; here is found
+//! out when it has to change.
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnection;
+
+use super::{Reader, bounded, failed, rows, sqlstate};
+use crate::cursor::LogBounds;
+use crate::error::Error;
+
+/// The cluster, and its timeline: another one after each failover and each return to an earlier moment.
+const CLUSTER: &str = "select (select system_identifier from pg_control_system()) || '/'
+    || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+/// As [`CLUSTER`], beside the log's bounds.
+const LOOK: &str = "select epoch, head, first, $1 = (select system_identifier from pg_control_system()) || '/'
+    || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from log";
+/// Gives the log of another life a new epoch; one server does, the others find it done.
+const BEGIN_LIFE: &str = "update log set cluster = $1,
+        epoch = case when cluster is null then epoch else (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295 end
+    where cluster is distinct from $1 returning epoch";
+/// As that, for a log that went back within its life: a disk was restored.
+const END_LIFE: &str = "update log set epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
+    where epoch = $1 and head < $2 returning epoch";
+
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Notes the life that the log is in, and gives it a new epoch if that is another than the last; `None` where this user may not
+/// ask, and whoever restores or fails over has to renew the epoch.
+pub(super) async fn begin(connection: &mut PgConnection) -> Result<Option<String>, Error> {
+    let cluster: String = match sqlx::query_scalar(CLUSTER).fetch_one(&mut *connection).await {
+        Ok(cluster) => cluster,
+        Err(error) if sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(row) = sqlx::query(BEGIN_LIFE).bind(&cluster).fetch_optional(connection).await.map_err(failed)? {
+        let epoch = rows::epoch(&row, 0).map_err(failed)?.to_string();
+        tracing::info!(cluster, epoch, "the log begins a life on this PostgreSQL");
+    }
+    Ok(Some(cluster))
+}
+
+impl Reader {
+    /// Reads the bounds, and sees to it that a log of another life, or one that has become shorter than `before`, has another
+    /// epoch than `before` when this returns.
+    pub(crate) async fn look(&self, before: LogBounds) -> Result<LogBounds, Error> {
+        let Some(cluster) = self.cluster() else { return self.bounds().await };
+        let found = self.fetch(sqlx::query(LOOK).bind(cluster)).await?;
+        let row = found.first().ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
+        let bounds = rows::bounds(row, 0).map_err(failed)?;
+        let same_life: bool = sqlx::Row::try_get(row, 3).map_err(failed)?;
+        if same_life && (bounds.epoch != before.epoch || bounds.head >= before.head) {
+            return Ok(bounds);
+        }
+        let renewed = async {
+            let options = self.options().clone().options([("default_transaction_read_only", "off")]);
+            let mut connection = options.connect().await.map_err(failed)?;
+            begin(&mut connection).await?;
+            let end = sqlx::query(END_LIFE).bind(i64::from(before.epoch.0)).bind(before.head.0.cast_signed());
+            end.execute(&mut connection).await.map(drop).map_err(failed)
+        };
+        bounded(renewed).await?;
+        self.bounds().await
+    }
+}

@@ -1,0 +1,41 @@
+//! What is done with a database while no server runs on it.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use super::{failed, identity, rows};
+use crate::cursor::LogBounds;
+use crate::error::Error;
+
+/// Sessions of servers, by the names they have here.
+const SERVERS: &str = "select count(*) from pg_stat_activity where datname = current_database()
+    and (application_name like 'sambad writer %' or application_name = 'sambad reader')";
+const BOUNDS: &str = "select epoch, head, first from log";
+/// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
+const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
+    returning epoch, head, first";
+
+/// Reads the log's bounds, also while servers run.
+pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
+    let mut connection = identity::connect_current(url).await?;
+    let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;
+    rows::bounds(&row, 0).map_err(failed)
+}
+
+/// Gives the log another epoch. A server that starts meanwhile meets it with its first batch, and stores nothing.
+pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
+    let options = super::options(url)?;
+    let mut connection = identity::connect_current_with(&options).await?;
+    refuse_servers(&mut connection, &options).await?;
+    let row = sqlx::query(NEW_EPOCH).fetch_one(&mut connection).await.map_err(failed)?;
+    rows::bounds(&row, 0).map_err(failed)
+}
+
+/// Refuses a database that servers are connected to.
+pub(super) async fn refuse_servers(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), Error> {
+    let sessions: i64 = sqlx::query_scalar(SERVERS).fetch_one(connection).await.map_err(failed)?;
+    if sessions == 0 {
+        return Ok(());
+    }
+    let what = format!("database {} is in use by servers, with {sessions} connections: stop them", identity::name(options));
+    Err(Error::Internal { what, source: None })
+}
