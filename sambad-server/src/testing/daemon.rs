@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
@@ -16,9 +16,11 @@ use tokio::time::timeout;
 
 /// How long a program may take to be ready or to end: far beyond what a loaded machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long whoever drops a program waits for its end.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often another port is tried where the one was taken.
 const PORTS_TRIED: usize = 10;
-/// Between two attempts to connect to a program that does not say when it is ready.
+/// Between two looks at a program that does not say when it is ready, or has ended.
 const DIAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A running program; killed when dropped, and, where there is `setpriv`, when the thread that started it ends.
@@ -92,6 +94,15 @@ impl Daemon {
         match timeout(PATIENCE, self.child.wait()).await {
             Ok(ended) => drop(ended.expect("a child can be waited for")),
             Err(_) => panic!("{} does not end: {}", self.name, self.log.text()),
+        }
+    }
+
+    /// As [`Daemon::end`], for those who cannot await; one that has not ended by [`DROP_PATIENCE`] is left to be killed.
+    pub(super) fn end_blocking(&mut self, signal: Signal) {
+        self.signal(signal);
+        let deadline = Instant::now() + DROP_PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(DIAL_PAUSE);
         }
     }
 

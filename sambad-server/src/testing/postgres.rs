@@ -128,9 +128,9 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Its processes end by themselves when the first of them does; the directory must not go before they have.
-        if let Some(daemon) = self.daemon.take() {
-            daemon.signal(Signal::QUIT);
+        // The directory must not go before the processes that write into it.
+        if let Some(daemon) = &mut self.daemon {
+            daemon.end_blocking(Signal::QUIT);
         }
     }
 }
