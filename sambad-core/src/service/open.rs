@@ -80,8 +80,11 @@ impl Sambad {
     pub async fn open(config: Config) -> Result<Self, Error> {
         let Config { database, broker, poll_interval, limits, retention } = config;
         let shared = store::is_shared(&database);
-        if matches!(broker, Some(Broker::Postgres | Broker::Redis(_))) && !shared {
-            return Err(Error::field("broker", "needs a PostgreSQL database: an SQLite database has one server"));
+        if let Some(name) = broker.as_ref().filter(|broker| !matches!(broker, Broker::Local)).map(Broker::name)
+            && !shared
+        {
+            let what = format!("{name} between servers needs a PostgreSQL database: an SQLite database has one server");
+            return Err(Error::Internal { what, source: None });
         }
         let (store, writer) = store::open(&database, &limits).await?;
         let log = Arc::new(Log::new(store.clone(), store.bounds().await?, &limits));
