@@ -71,20 +71,20 @@ pub(crate) struct Costs {
 #[command(next_help_heading = "Costs of PostgreSQL and Redis")]
 pub(crate) struct SharedCosts {
     /// CPU of the server for a batch on PostgreSQL [µs]
-    // Source: assumed; scripts/bench-cluster.sh measures it.
-    #[arg(long, value_name = "US", default_value_t = 400.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: a write alone.
+    #[arg(long, value_name = "US", default_value_t = 340.0)]
     pub(crate) pg_batch_us: f64,
     /// CPU of the server for a write of it [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 25.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: the default mix, less HTTP and its part of a batch.
+    #[arg(long, value_name = "US", default_value_t = 18.0)]
     pub(crate) pg_write_us: f64,
     /// CPU of PostgreSQL for a batch [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 400.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: a write alone.
+    #[arg(long, value_name = "US", default_value_t = 660.0)]
     pub(crate) db_batch_us: f64,
     /// CPU of PostgreSQL for a write of it [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 25.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: the default mix, less its part of a batch.
+    #[arg(long, value_name = "US", default_value_t = 31.0)]
     pub(crate) db_write_us: f64,
     /// Time for which a batch holds the row with the head: its update, COMMIT and the disk [µs]
     // Source: assumed: the disk's 300 µs and a turn over loopback.
@@ -95,11 +95,11 @@ pub(crate) struct SharedCosts {
     #[arg(long, value_name = "US", default_value_t = 10.0)]
     pub(crate) head_event_us: f64,
     /// Bytes that PostgreSQL writes to its disk for a write, WAL and tables [bytes]
-    // Source: assumed: a row, an event, their index entries, twice.
-    #[arg(long, value_name = "BYTES", default_value_t = 2500.0)]
+    // Source: docs/performance.md, More than one server: 1,250 of WAL and 790 of tables, with the default mix.
+    #[arg(long, value_name = "BYTES", default_value_t = 2050.0)]
     pub(crate) db_bytes: f64,
     /// CPU of a server to publish a batch [µs]
-    // Source: assumed; scripts/bench-cluster.sh measures it.
+    // Source: assumed: too little to be told apart in scripts/bench-cluster.sh.
     #[arg(long, value_name = "US", default_value_t = 20.0)]
     pub(crate) publish_us: f64,
     /// CPU of a server for a message of the broker [µs]
@@ -111,20 +111,20 @@ pub(crate) struct SharedCosts {
     #[arg(long, value_name = "US", default_value_t = 1.0)]
     pub(crate) receive_event_us: f64,
     /// CPU of the broker, Redis or PostgreSQL, for a message [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 10.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: Redis' CPU of a batch with three servers is both together.
+    #[arg(long, value_name = "US", default_value_t = 20.0)]
     pub(crate) broker_us: f64,
     /// CPU of the broker for each server that a message goes to [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 5.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server, likewise.
+    #[arg(long, value_name = "US", default_value_t = 8.0)]
     pub(crate) broker_server_us: f64,
     /// Time that a message is on its way, beyond what it waits for [µs]
-    // Source: assumed: two turns of loopback; a network adds its own.
-    #[arg(long, value_name = "US", default_value_t = 100.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: half of what Redis adds on loopback; a network adds its own.
+    #[arg(long, value_name = "US", default_value_t = 40.0)]
     pub(crate) hop_us: f64,
     /// CPU of PostgreSQL for a server's read of new events, where messages carry the head alone [µs]
-    // Source: assumed, likewise.
-    #[arg(long, value_name = "US", default_value_t = 100.0)]
+    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: what PostgreSQL does more with NOTIFY than with Redis, by two servers that read.
+    #[arg(long, value_name = "US", default_value_t = 160.0)]
     pub(crate) read_us: f64,
 }
 
