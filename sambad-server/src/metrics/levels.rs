@@ -26,6 +26,9 @@ struct FileLabels {
     file: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
 /// Every gauge.
 #[derive(Debug)]
 pub(super) struct Levels {
@@ -44,7 +47,8 @@ pub(super) struct Levels {
     draining: Level,
     broker_connected: Level,
     database_bytes: Family<FileLabels, Level>,
-    disk_free_bytes: Level,
+    /// Without a value where there is no file.
+    disk_free_bytes: Family<NoLabels, Level>,
     sessions: Family<SessionLabels, Level>,
     sessions_max: Level,
     session_lag_events_max: Level,
@@ -101,14 +105,15 @@ impl Levels {
             writable: level("writable", "1 if the last attempt to write reached the disk"),
             draining: level("draining", "1 once the server is about to end"),
             broker_connected: level("broker_connected", "1 if messages of other servers come in, or none are expected"),
-            disk_free_bytes: level("disk_free_bytes", "Free space of the database's file system"),
             sessions_max: level("sessions_max", "Sessions that may be open"),
             session_lag_events_max: level("session_lag_events_max", "Events between the head and the session furthest behind"),
             session_lag_events: level("session_lag_events", "Events between the head and each session, added up"),
             database_bytes: Family::default(),
+            disk_free_bytes: Family::default(),
             sessions: Family::default(),
         };
         registry.register("database_bytes", "Size of the database's files", this.database_bytes.clone());
+        registry.register("disk_free_bytes", "Free space of the database's file system", this.disk_free_bytes.clone());
         registry.register("sessions", "Open sessions", this.sessions.clone());
         this
     }
@@ -161,7 +166,7 @@ impl Levels {
             self.database_bytes.get_or_create(&FileLabels { file }).set(bytes);
         }
         if let Ok(disk) = rustix::fs::statvfs(database) {
-            self.disk_free_bytes.set(disk.f_bavail.saturating_mul(disk.f_frsize));
+            self.disk_free_bytes.get_or_create(&NoLabels {}).set(disk.f_bavail.saturating_mul(disk.f_frsize));
         }
     }
 }

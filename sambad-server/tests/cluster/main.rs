@@ -15,6 +15,7 @@ mod balancers;
 mod cursors;
 mod dashboards;
 mod faults;
+mod figures;
 mod instances;
 mod keys;
 mod lives;

@@ -55,6 +55,10 @@ async fn a_url_that_cannot_be_read_is_not_shown() {
         format!("postgres://sambad:{SECRET}@127.0.0.1:notaport/sambad"),
         format!("postgres://sambad:{SECRET}@[::1/sambad"),
         format!("postgres://sambad:{SECRET}@127.0.0.1/sambad?sslmode=perhaps"),
+        format!("postgres://sambad:1/{SECRET}@127.0.0.1/sambad"),
+        format!("postgres:sambad:{SECRET}@127.0.0.1/sambad"),
+        format!("postgres:/sambad:{SECRET}@127.0.0.1/sambad"),
+        format!("host=127.0.0.1 user=sambad password={SECRET}"),
     ] {
         refused(&["--database", &url], &["database"]).await;
     }

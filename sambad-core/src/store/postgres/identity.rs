@@ -37,7 +37,8 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 /// Connects to a database that is ours and whole, and tells how its schema stands.
 pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
     let mut connection = connect(options).await?;
-    let schema = match bounded(async { look(&mut connection).await.map_err(failed) }).await? {
+    let looked = bounded(async { look(&mut connection).await.map_err(|error| cannot_open(options, error)) });
+    let schema = match looked.await? {
         Look::Ours(schema) => schema,
         Look::Empty => return Err(internal(format!("there is nothing in database {}", name(options)))),
         Look::Foreign => return Err(foreign(options)),
@@ -140,6 +141,12 @@ fn foreign(options: &PgConnectOptions) -> Error {
 }
 
 fn cannot_migrate(options: &PgConnectOptions, error: MigrateError) -> Error {
+    let error = match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) if sqlstate(&error).is_some() => {
+            return cannot_open(options, error);
+        }
+        other => other,
+    };
     let what = match &error {
         MigrateError::VersionMismatch(version) => {
             format!("migration {version} of database {} is not the one that this version of Sambad knows", name(options))
@@ -165,8 +172,9 @@ pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Err
         Some("28P01") => Some(format!("database {name} refuses user {user}: the password is wrong")),
         Some("28000") => Some(format!("database {name} refuses user {user}: look at its pg_hba.conf")),
         Some("3D000") => Some(format!("there is no database {name}: create it with `createdb`")),
-        Some("42501") => Some(format!("user {user} may not use database {name}: grant it the rights")),
-        Some("53300") => Some(format!("database {name} has no connection left: raise its max_connections")),
+        Some("42501") => Some(format!("user {user} may not use database {name}: make it the owner, or grant it the rights")),
+        Some("53300") => Some(format!("database {name} has no connection left: raise its max_connections, or the user's limit")),
+        Some("25006" | "55000") => Some(format!("database {name} is a standby: name the primary")),
         Some("57P03") => Some(format!("database {name} is starting up or shutting down: try again")),
         _ => None,
     };

@@ -2,10 +2,10 @@
 //! events that readers have seen, under numbers that will come again. The epoch tells readers, who then reload; here is found
 //! out when it has to change.
 
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
 
-use super::{Reader, bounded, failed, rows, sqlstate};
+use super::{Reader, bounded, failed, identity, rows, sqlstate};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 
@@ -27,11 +27,16 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// Notes the life that the log is in, and gives it a new epoch if that is another than the last; `None` where this user may not
 /// ask, and whoever restores or fails over has to renew the epoch.
-pub(super) async fn begin(connection: &mut PgConnection) -> Result<Option<String>, Error> {
+pub(super) async fn begin(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<Option<String>, Error> {
     let cluster: String = match sqlx::query_scalar(CLUSTER).fetch_one(&mut *connection).await {
         Ok(cluster) => cluster,
-        Err(error) if sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Err(error) if sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
+            tracing::warn!(
+                "this user may not call pg_control_system(): after a failover or a restore the epoch is yours to renew"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(identity::cannot_open(options, error)),
     };
     if let Some(row) = sqlx::query(BEGIN_LIFE).bind(&cluster).fetch_optional(connection).await.map_err(failed)? {
         let epoch = rows::epoch(&row, 0).map_err(failed)?.to_string();
@@ -44,18 +49,23 @@ impl Reader {
     /// Reads the bounds, and sees to it that a log of another life, or one that has become shorter than `before`, has another
     /// epoch than `before` when this returns.
     pub(crate) async fn look(&self, before: LogBounds) -> Result<LogBounds, Error> {
-        let Some(cluster) = self.cluster() else { return self.bounds().await };
-        let found = self.fetch(sqlx::query(LOOK).bind(cluster)).await?;
-        let row = found.first().ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
-        let bounds = rows::bounds(row, 0).map_err(failed)?;
-        let same_life: bool = sqlx::Row::try_get(row, 3).map_err(failed)?;
+        let (bounds, same_life) = match self.cluster() {
+            Some(cluster) => {
+                let found = self.fetch(sqlx::query(LOOK).bind(cluster)).await?;
+                let row = found.first().ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
+                (rows::bounds(row, 0).map_err(failed)?, row.try_get(3).map_err(failed)?)
+            }
+            None => (self.bounds().await?, true),
+        };
         if same_life && (bounds.epoch != before.epoch || bounds.head >= before.head) {
             return Ok(bounds);
         }
         let renewed = async {
             let options = self.options().clone().options([("default_transaction_read_only", "off")]);
             let mut connection = options.connect().await.map_err(failed)?;
-            begin(&mut connection).await?;
+            if !same_life {
+                begin(&mut connection, self.options()).await?;
+            }
             let end = sqlx::query(END_LIFE).bind(i64::from(before.epoch.0)).bind(before.head.0.cast_signed());
             end.execute(&mut connection).await.map(drop).map_err(failed)
         };

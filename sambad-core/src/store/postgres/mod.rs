@@ -47,7 +47,7 @@ const STATEMENT_MS: &str = "10000";
 
 /// Whether `url` names a PostgreSQL database.
 pub(super) fn is_url(url: &str) -> bool {
-    url.starts_with("postgres:") || url.starts_with("postgresql:")
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 /// Says what is used in place of our own copies of a file.
@@ -70,7 +70,7 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let migrating = options.clone().options([("lock_timeout", MIGRATION_LOCK_MS)]);
     let mut connection = identity::connect(&migrating).await?;
     identity::migrate(&mut connection, &options).await?;
-    let cluster = bounded(life::begin(&mut connection)).await?;
+    let cluster = bounded(life::begin(&mut connection, &options)).await?;
     let serving = options
         .clone()
         .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
@@ -111,8 +111,12 @@ pub(super) async fn migrate(url: &str) -> Result<Schema, Error> {
 
 /// Reads a URL; what cannot be read is not shown, since there may be a password in it.
 fn options(url: &str) -> Result<PgConnectOptions, Error> {
-    let options: PgConnectOptions =
-        url.parse().map_err(|_| Error::field("database", "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"))?;
+    let expected = || Error::field("database", "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+    let options: PgConnectOptions = url.parse().map_err(|_| expected())?;
+    // A password that was not escaped ends where it should not, and the rest of it is taken for a name.
+    if options.get_database().is_some_and(|name| name.contains(['@', ':', '/'])) {
+        return Err(expected());
+    }
     Ok(options.options([
         // What is acknowledged is on disk, whatever the server's own default is.
         ("synchronous_commit", "on"),

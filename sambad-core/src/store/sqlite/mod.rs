@@ -44,7 +44,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the path out of a database's name.
 pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
-    let path = url.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH"))?;
+    let path = url.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH or postgres://…"))?;
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.starts_with(":memory:") {
         return Err(Error::field("database", "expected sqlite:PATH: what was acknowledged must be on disk"));
