@@ -9,10 +9,10 @@ use super::{Broker, Scene, Store, ns};
 #[derive(Debug, Clone, Copy, PartialEq, clap::Args, Serialize)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// What a network card sends [Gbit/s]
+    /// What a network card sends (Gbit/s)
     #[arg(long, value_name = "GBIT", default_value_t = 10.0)]
     pub(crate) nic_gbit: f64,
-    /// What PostgreSQL's disk takes [MB/s]
+    /// What PostgreSQL's disk takes (MB/s)
     #[arg(long, value_name = "MB", default_value_t = 250.0)]
     pub(crate) disk_mb: f64,
     /// Sessions that a server may hold: descriptors and memory
