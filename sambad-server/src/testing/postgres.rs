@@ -1,6 +1,6 @@
 //! PostgreSQL for tests: an instance of a test's own that may be stopped, and a fresh database on one that all share.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -119,6 +119,36 @@ impl Postgres {
         self.start_again().await;
     }
 
+    /// Takes a base backup of it, which can take over as a standby does.
+    ///
+    /// # Panics
+    /// When it does not run, or refuses.
+    pub async fn base_backup(&self) -> TempDir {
+        let directory = tempfile::tempdir().expect("tests need a temporary directory");
+        let data = directory.path().join("data");
+        std::fs::DirBuilder::new().mode(0o700).create(&data).expect("the directory is writable");
+        give_to_user(directory.path(), &[&data]);
+        let mut backup = command(find("pg_basebackup", &installed()).expect("pg_basebackup is not installed"), user());
+        backup.arg("--pgdata").arg(&data).args(["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"]);
+        backup.args(["--dbname", &self.url("postgres")]);
+        let made = backup.stdin(Stdio::null()).output().await.expect("pg_basebackup runs");
+        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        directory
+    }
+
+    /// Crashes it, and has a standby that is as old as `backup` take over on the same port.
+    ///
+    /// # Panics
+    /// When it does not run, or the standby does not take over.
+    pub async fn fail_over_to(&mut self, backup: TempDir) {
+        self.crash().await;
+        self.directory = backup;
+        let standby = postgres(&self.binaries, self.directory.path(), self.port);
+        let daemon = Daemon::start("postgres", standby, Ready::Says("ready to accept read-only connections")).await;
+        self.daemon = Some(daemon.unwrap_or_else(|log| panic!("the standby does not start: {log}")));
+        assert_eq!(self.run("postgres", "select pg_promote()").await, "t");
+    }
+
     /// What it printed since it was started.
     #[must_use]
     pub fn log(&self) -> String {
@@ -226,16 +256,21 @@ async fn initialize(mut initdb: Command, directory: &Path, password: &str) {
     let (data, secret) = (directory.join("data"), directory.join("password"));
     std::fs::create_dir(&data).expect("the directory is writable");
     std::fs::write(&secret, password).expect("the directory is writable");
-    if let Some(user) = user() {
-        let passable = std::fs::Permissions::from_mode(0o711);
-        std::fs::set_permissions(directory, passable).expect("the directory is the test's own");
-        give(&data, user);
-        give(&secret, user);
-    }
+    give_to_user(directory, &[&data, &secret]);
     initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&secret);
     initdb.args(["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"]);
     let made = initdb.stdin(Stdio::null()).output().await.expect("initdb runs");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// Lets PostgreSQL's user have `files` in `directory`.
+fn give_to_user(directory: &Path, files: &[&Path]) {
+    let Some(user) = user() else { return };
+    let passable = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(directory, passable).expect("the directory is the test's own");
+    for file in files {
+        give(file, user);
+    }
 }
 
 fn postgres(binaries: &Path, directory: &Path, port: u16) -> Command {

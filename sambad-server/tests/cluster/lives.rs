@@ -50,3 +50,26 @@ async fn a_log_that_went_back_is_another_log() {
     let server = Process::start_with(&flags, &[]).await;
     server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
 }
+
+/// Goal: a standby that took over is another life of the log to readers, whether or not it lacks anything: nobody can tell.
+/// Method: a base backup that takes over with every event in it; the server's end, and what the next one says to the old cursor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_takes_over_has_another_log() {
+    let mut postgres = Postgres::start().await;
+    postgres.create("sambad").await;
+    let url = postgres.url("sambad");
+    let flags = ["--listen", "127.0.0.1:0", "--database", &url];
+    let mut server = Process::start_with(&flags, &[]).await;
+    server.api.users(3).await;
+    let cursor = server.api.cursor().await;
+    let backup = postgres.base_backup().await;
+    postgres.fail_over_to(backup).await;
+    let status = soon("end of the server", server.ends()).await;
+    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+
+    let server = Process::start_with(&flags, &[]).await;
+    server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
+    assert_eq!(server.api.get("/api/events?after=0").await.json()["head"], 3, "nothing was lost");
+    server.terminate().await;
+    assert_eq!(server.end().await.code(), Some(0));
+}
