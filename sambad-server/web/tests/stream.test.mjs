@@ -165,6 +165,7 @@ for (const transport of TRANSPORTS) {
     await watcher.live();
     await server.users(3);
     await watcher.event(3);
+    await server.listened();
     await server.terminate();
     await watcher.until(({ names }) => names.includes("reconnecting"));
     assert.equal(watcher.states.find(({ name }) => name === "reconnecting").error.code, "drain");

@@ -148,6 +148,15 @@ class Server {
     return user;
   }
 
+  /** Waits until somebody listens: between two polls nobody does. */
+  async listened() {
+    for (;;) {
+      const { sessions } = await (await fetch(`${this.url}/api/health`)).json();
+      if (sessions > 0) return;
+      await new Promise((resume) => setTimeout(resume, 5));
+    }
+  }
+
   async cursor() {
     const response = await fetch(`${this.url}/api/admin/analytics`);
     await response.text();
