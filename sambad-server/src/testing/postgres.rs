@@ -146,7 +146,10 @@ impl Postgres {
         let standby = postgres(&self.binaries, self.directory.path(), self.port);
         let daemon = Daemon::start("postgres", standby, Ready::Says("ready to accept read-only connections")).await;
         self.daemon = Some(daemon.unwrap_or_else(|log| panic!("the standby does not start: {log}")));
-        assert_eq!(self.run("postgres", "select pg_promote()").await, "t");
+        let mut promote = command(self.binaries.join("pg_ctl"), user());
+        promote.args(["promote", "--wait", "--silent", "--pgdata"]).arg(self.directory.path().join("data"));
+        let promoted = promote.stdin(Stdio::null()).output().await.expect("pg_ctl runs");
+        assert!(promoted.status.success(), "pg_ctl: {}", String::from_utf8_lossy(&promoted.stderr));
     }
 
     /// What it printed since it was started.
