@@ -77,7 +77,9 @@ impl Follower {
     async fn poll(&self, last: Seq) -> Result<(), Error> {
         let before = self.merge.log().bounds();
         let bounds = answer(self.store.look(before)).await?;
-        require_same_log(before, bounds);
+        if !is_same_log(before, bounds) {
+            end(before, bounds);
+        }
         if bounds.first > before.first {
             self.merge.log().trimmed(bounds.first);
         }
@@ -91,7 +93,10 @@ impl Follower {
         while self.merge.has_hole() {
             let before = self.merge.log().bounds();
             let page = answer(self.store.log_page(before.head, &Filter::default(), PAGE_EVENTS_MAX)).await?;
-            require_same_log(before, page.bounds);
+            if !is_same_log(before, page.bounds) {
+                // Not before it has another epoch: whoever starts next must not take it for the one that was known.
+                end(before, answer(self.store.look(before)).await?);
+            }
             if page.bounds.first > before.head.next() {
                 // This server was away for long, and what it missed was trimmed meanwhile: readers are told to resync.
                 self.merge.log().trimmed(page.bounds.first);
@@ -121,12 +126,15 @@ async fn answer<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     }
 }
 
-/// Ends the process if the log is not the one that was announced, or has become shorter: the database was replaced by another
-/// or by an older state of itself. Started anew, this server knows the log that there is, and its readers resync.
-fn require_same_log(before: LogBounds, now: LogBounds) {
-    if now.epoch != before.epoch || now.head < before.head {
-        let (epoch, head) = (now.epoch.to_string(), now.head.0);
-        tracing::error!(epoch, head, announced = before.head.0, "the log was replaced by another: the process ends");
-        std::process::abort();
-    }
+/// Whether the log is the one that was announced, and not shorter.
+fn is_same_log(before: LogBounds, now: LogBounds) -> bool {
+    now.epoch == before.epoch && now.head >= before.head
+}
+
+/// Ends the process: the database was replaced by another, or by an older state of itself. Started anew, this server knows the
+/// log that there is, and its readers resync.
+fn end(before: LogBounds, now: LogBounds) -> ! {
+    let (epoch, head) = (now.epoch.to_string(), now.head.0);
+    tracing::error!(epoch, head, announced = before.head.0, "the log was replaced by another: the process ends");
+    std::process::abort();
 }

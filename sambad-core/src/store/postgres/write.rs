@@ -45,6 +45,8 @@ pub(crate) struct Writer {
     /// This writer among those of all servers.
     id: Uuid,
     epoch: Epoch,
+    /// Where the log stood after the last batch: it is never shorter than that.
+    head: Seq,
     /// Transactions begun, by which one is found again.
     transaction: i64,
     ids: ContextV7,
@@ -85,6 +87,7 @@ impl Writer {
             connection: Some((connection, Instant::now())),
             id,
             epoch,
+            head: Seq::ZERO,
             transaction: 0,
             ids: ContextV7::new(),
             last_at: Timestamp::from_micros(0),
@@ -106,7 +109,8 @@ impl Writer {
         let mut connection = self.take_connection().await?;
         self.transaction += 1;
         let me = (self.id, self.transaction);
-        let prepared = match bounded(prepare(&mut connection, me, &mut self.ids, self.epoch, requests, clock)).await {
+        let prepared = match bounded(prepare(&mut connection, me, &mut self.ids, (self.epoch, self.head), requests, clock)).await
+        {
             Ok(prepared) => prepared,
             // Nothing was committed, and the connection is dropped: what PostgreSQL ends for a conflict is begun anew.
             Err(Error::Unavailable(Some(source))) if is_conflict(source.as_ref()) => return Ok(Attempt::Conflict),
@@ -122,6 +126,7 @@ impl Writer {
         }
         let written = !plan.is_empty();
         self.last_at = clock;
+        self.head = plan.head();
         let (events, head) = (event::encode(&plan.events), plan.head());
         Ok(Attempt::Committed(Committed { events, head, written, results: plan.results }))
     }
@@ -232,7 +237,7 @@ async fn prepare(
     connection: &mut PgConnection,
     me: (Uuid, i64),
     ids: &mut ContextV7,
-    epoch: Epoch,
+    (epoch, last): (Epoch, Seq),
     requests: &[Request],
     clock: Timestamp,
 ) -> Result<Option<Plan>, Error> {
@@ -251,10 +256,11 @@ async fn prepare(
             return Ok(None);
         }
         let row = take_place(connection, &plan, me).await?;
-        if rows::epoch(&row, 0)? != epoch {
+        let head = Seq(rows::unsigned(&row, 1)?);
+        if rows::epoch(&row, 0)? != epoch || head < last {
             return Err(sqlx::Error::Decode("the log was replaced by another: this server must be started anew".into()));
         }
-        plan.settle(Seq(rows::unsigned(&row, 1)?), seen, row.try_get(2)?);
+        plan.settle(head, seen, row.try_get(2)?);
         Ok(Some(plan))
     };
     prepared.await.map_err(failed_batch)
