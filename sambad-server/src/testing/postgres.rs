@@ -33,11 +33,26 @@ impl Postgres {
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Makes and starts an instance that lets nobody in but by TLS; `certificate` and its key are PEM.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn start_with_tls(certificate: &str, key: &str) -> Self {
+        Self::start_with(Some((certificate, key))).await
+    }
+
+    async fn start_with(certificate: Option<(&str, &str)>) -> Self {
         let binaries = binaries().expect("PostgreSQL is not installed: initdb is neither on the PATH nor in /usr/lib/postgresql");
         let directory = tempfile::tempdir().expect("tests need a temporary directory");
         let password = format!("{:016x}", random());
         let initdb = command(binaries.join("initdb"), user());
         initialize(initdb, directory.path(), &password).await;
+        if let Some((certificate, key)) = certificate {
+            require_tls(&directory.path().join("data"), certificate, key);
+        }
         let start = |port| (postgres(&binaries, directory.path(), port), READY);
         let (daemon, port) = Daemon::start_on_a_port("postgres", start).await;
         Self { daemon: Some(daemon), binaries, port, password, directory }
@@ -264,6 +279,24 @@ async fn initialize(mut initdb: Command, directory: &Path, password: &str) {
     initdb.args(["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"]);
     let made = initdb.stdin(Stdio::null()).output().await.expect("initdb runs");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// Has the instance whose files are in `data` refuse connections over TCP that are not encrypted.
+fn require_tls(data: &Path, certificate: &str, key: &str) {
+    for (file, text) in [("server.crt", certificate), ("server.key", key)] {
+        let file = data.join(file);
+        std::fs::write(&file, text).expect("the directory is writable");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("the file is the test's own");
+        if let Some(user) = user() {
+            give(&file, user);
+        }
+    }
+    let prepend = |file: &str, text: &str| {
+        let old = std::fs::read_to_string(data.join(file)).expect("initdb made the file");
+        std::fs::write(data.join(file), format!("{text}{old}")).expect("the directory is writable");
+    };
+    prepend("pg_hba.conf", "hostnossl all all all reject\n");
+    prepend("postgresql.conf", "ssl = on\n");
 }
 
 /// Lets PostgreSQL's user have `files` in `directory`.

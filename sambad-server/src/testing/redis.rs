@@ -1,6 +1,9 @@
 //! Redis for tests: an instance of a test's own that may be stopped, and one that all share.
 
+use std::path::{Path, PathBuf};
+
 use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::daemon::{Daemon, Ready, command, find};
@@ -15,7 +18,14 @@ const READY: Ready = Ready::Says("Ready to accept connections");
 pub struct Redis {
     daemon: Option<Daemon>,
     port: u16,
+    settings: Settings,
+}
+
+#[derive(Debug, Default)]
+struct Settings {
     password: Option<String>,
+    /// Where a certificate and its key are.
+    tls: Option<TempDir>,
 }
 
 impl Redis {
@@ -24,16 +34,31 @@ impl Redis {
     /// # Panics
     /// When Redis is not installed, or does not start.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_as(Settings::default()).await
     }
 
     /// Starts an instance that asks for `password`.
     ///
     /// # Panics
     /// As [`Redis::start`].
-    pub async fn start_with(password: Option<&str>) -> Self {
-        let (daemon, port) = Daemon::start_on_a_port("redis", |port| (redis(port, password), READY)).await;
-        Self { daemon: Some(daemon), port, password: password.map(Into::into) }
+    pub async fn start_with(password: &str) -> Self {
+        Self::start_as(Settings { password: Some(password.to_owned()), ..Settings::default() }).await
+    }
+
+    /// Starts an instance that speaks nothing but TLS; `certificate` and its key are PEM.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub async fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let directory = tempfile::tempdir().expect("tests need a temporary directory");
+        std::fs::write(certificate_in(directory.path()), certificate).expect("the directory is writable");
+        std::fs::write(key_in(directory.path()), key).expect("the directory is writable");
+        Self::start_as(Settings { tls: Some(directory), ..Settings::default() }).await
+    }
+
+    async fn start_as(settings: Settings) -> Self {
+        let (daemon, port) = Daemon::start_on_a_port("redis", |port| (redis(port, &settings), READY)).await;
+        Self { daemon: Some(daemon), port, settings }
     }
 
     /// The URL of the instance that SAMBAD_TEST_REDIS_URL names.
@@ -61,8 +86,9 @@ impl Redis {
     /// As [`Redis::url`], by way of another port: that of a proxy.
     #[must_use]
     pub fn url_at(&self, port: u16) -> String {
-        let secret = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{secret}127.0.0.1:{port}")
+        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
+        let secret = self.settings.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        format!("{scheme}://{secret}127.0.0.1:{port}")
     }
 
     /// Stops it as a crash does.
@@ -79,7 +105,7 @@ impl Redis {
     /// When it runs, or does not start.
     pub async fn start_again(&mut self) {
         assert!(self.daemon.is_none(), "the instance runs");
-        let daemon = Daemon::start("redis", redis(self.port, self.password.as_deref()), READY).await;
+        let daemon = Daemon::start("redis", redis(self.port, &self.settings), READY).await;
         self.daemon = Some(daemon.unwrap_or_else(|log| panic!("redis does not start again: {log}")));
     }
 
@@ -109,10 +135,27 @@ impl Redis {
     }
 }
 
-fn redis(port: u16, password: Option<&str>) -> Command {
+fn certificate_in(directory: &Path) -> PathBuf {
+    directory.join("cert.pem")
+}
+
+fn key_in(directory: &Path) -> PathBuf {
+    directory.join("key.pem")
+}
+
+fn redis(port: u16, settings: &Settings) -> Command {
     let mut command = command(find("redis-server", &[]).expect("Redis is not installed: no redis-server on the PATH"), None);
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
-    if let Some(password) = password {
+    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    let port = port.to_string();
+    match &settings.tls {
+        Some(directory) => {
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(certificate_in(directory.path()));
+            command.arg("--tls-key-file").arg(key_in(directory.path()));
+        }
+        None => drop(command.args(["--port", &port])),
+    }
+    if let Some(password) = &settings.password {
         command.args(["--requirepass", password]);
     }
     command

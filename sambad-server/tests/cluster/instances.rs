@@ -53,7 +53,7 @@ async fn a_database_is_a_tests_own_and_goes() {
 /// over a socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_comes_back_at_its_port() {
-    let mut redis = Redis::start_with(Some("opensesame")).await;
+    let mut redis = Redis::start_with("opensesame").await;
     assert!(redis.url().contains(":opensesame@"), "{}", redis.url());
     let ask = |port: u16| async move {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

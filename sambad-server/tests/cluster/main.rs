@@ -14,6 +14,7 @@ mod backups;
 mod balancers;
 mod cursors;
 mod dashboards;
+mod encrypted;
 mod faults;
 mod figures;
 mod instances;

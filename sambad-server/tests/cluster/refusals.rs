@@ -8,7 +8,7 @@ use crate::harness::process::{Process, run};
 const SECRET: &str = "hunter2-Zq7p";
 
 /// Runs a server that must not start, and checks what it says: one line for people, with all of `words`, and the secret nowhere.
-async fn refused(flags: &[&str], words: &[&str]) {
+pub(crate) async fn refused(flags: &[&str], words: &[&str]) {
     let flags = [&["--listen", "127.0.0.1:0", "--log", "trace"], flags].concat();
     let output = run(&flags, &[]).await;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -74,7 +74,7 @@ async fn a_url_that_cannot_be_read_is_not_shown() {
 /// Method: a real Redis that asks for a password: none, a wrong one, and an embedded database beside it.
 #[tokio::test]
 async fn a_redis_that_cannot_be_used_is_named() {
-    let (database, redis) = tokio::join!(Database::new(), Redis::start_with(Some("opensesame")));
+    let (database, redis) = tokio::join!(Database::new(), Redis::start_with("opensesame"));
     let at = format!("redis://127.0.0.1:{}", redis.port());
     refused(&["--database", database.url(), "--redis", &at], &["Redis", "password"]).await;
     let wrong = format!("redis://:{SECRET}@127.0.0.1:{}", redis.port());
@@ -90,7 +90,7 @@ async fn a_redis_that_cannot_be_used_is_named() {
 /// asked for, and its output searched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_runs_tells_no_secret() {
-    let (database, redis) = tokio::join!(Database::new(), Redis::start_with(Some(SECRET)));
+    let (database, redis) = tokio::join!(Database::new(), Redis::start_with(SECRET));
     let (_, rest) = database.url().split_once("://").unwrap();
     let (user, _) = rest.rsplit_once('@').unwrap();
     let password = user.split_once(':').unwrap().1;

@@ -170,7 +170,7 @@ pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Err
     let (name, user) = (name(options), options.get_username());
     let known = match sqlstate(&error).as_deref() {
         Some("28P01") => Some(format!("database {name} refuses user {user}: the password is wrong")),
-        Some("28000") => Some(format!("database {name} refuses user {user}: look at its pg_hba.conf")),
+        Some("28000") => Some(format!("database {name} refuses user {user}: look at its pg_hba.conf, and at the URL's sslmode")),
         Some("3D000") => Some(format!("there is no database {name}: create it with `createdb`")),
         Some("42501") => Some(format!("user {user} may not use database {name}: make it the owner, or grant it the rights")),
         Some("53300") => Some(format!("database {name} has no connection left: raise its max_connections, or the user's limit")),

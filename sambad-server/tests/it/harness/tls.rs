@@ -24,7 +24,7 @@ use super::soon;
 pub(crate) struct Certificate {
     pub(crate) pem: String,
     der: CertificateDer<'static>,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Certificate {
