@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use sambad_server::testing::{Database, Postgres};
+use sambad_server::testing::{Database, Postgres, Proxy, Redis};
 use serde_json::json;
 
 use crate::harness::process::Process;
@@ -49,6 +49,48 @@ async fn a_log_that_went_back_is_another_log() {
 
     let server = Process::start_with(&flags, &[]).await;
     server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
+}
+
+/// Goal: nothing is stored under numbers that readers have seen, also while nobody has noticed yet that the log went back.
+/// Method: a server that looks at the head seldom, the newest events taken out, and a write before it looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_after_a_log_that_went_back() {
+    let database = Database::new().await;
+    let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "5s", "--database", database.url()];
+    let mut server = Process::start_with(&flags, &[]).await;
+    server.api.users(5).await;
+    let epoch = database.run("select epoch from log").await;
+    database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
+    server.api.post("/api/users/login", json!({ "phone": "+442071838750" })).await.refused(503, "unavailable");
+    assert_eq!(database.run("select count(*) from events").await, "3", "nothing is stored");
+    let status = soon("end of the server", server.ends()).await;
+    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_ne!(database.run("select epoch from log").await, epoch);
+    assert_eq!(database.run("select count(*) from events").await, "3", "nothing is stored");
+}
+
+/// Goal: whoever finds while it fills a hole that the log went back sees to a new epoch before it ends. Method: a server that
+/// never looks at the head in this test's time; events that Redis does not bring it, taken out again before the next heartbeat
+/// tells it of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_a_log_that_went_back_is_not_filled() {
+    let (database, redis) = tokio::join!(Database::new(), Redis::start());
+    let link = Proxy::to_port(redis.port()).await;
+    let through_link = redis.url_at(link.address().port());
+    let direct = redis.url();
+    let flags = |redis| ["--listen", "127.0.0.1:0", "--poll-interval", "60s", "--database", database.url(), "--redis", redis];
+    let mut server = Process::start_with(&flags(&through_link), &[]).await;
+    let other = Process::start_with(&flags(&direct), &[]).await;
+    server.api.users(5).await;
+    assert_eq!(other.api.get("/api/events?after=4&wait=20").await.json()["head"], 5, "Redis brings events");
+    link.cut();
+    other.api.users(8).await;
+    let epoch = database.run("select epoch from log").await;
+    database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
+    link.heal();
+    let status = soon("end of the server", server.ends()).await;
+    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_ne!(database.run("select epoch from log").await, epoch);
 }
 
 /// Goal: a standby that took over is another life of the log to readers, whether or not it lacks anything: nobody can tell.

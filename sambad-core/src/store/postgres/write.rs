@@ -258,7 +258,8 @@ async fn prepare(
         let row = take_place(connection, &plan, me).await?;
         let head = Seq(rows::unsigned(&row, 1)?);
         if rows::epoch(&row, 0)? != epoch || head < last {
-            return Err(sqlx::Error::Decode("the log was replaced by another: this server must be started anew".into()));
+            // This server ends as soon as it has looked at the log: whoever asks again is served by the next.
+            return Err(sqlx::Error::Protocol("the log was replaced by another: this server must be started anew".into()));
         }
         plan.settle(head, seen, row.try_get(2)?);
         Ok(Some(plan))
