@@ -8,13 +8,14 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 use sambad_core::Cursor;
 use sambad_core::limits::IDEMPOTENCY_KEY_CHARS_MAX;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::answer::{Answer, PageToken};
+use crate::call::{Call, refusal, text};
 use crate::credentials::Credentials;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::rest::access::UserTokens;
 use crate::stream::{EventStream, EventStreamOptions};
 use crate::tls::{self, Duplex};
@@ -22,8 +23,6 @@ use crate::token::Token;
 
 /// How long to wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a complete answer.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer, at most: room for 1,000 events with the longest messages, escaped.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
@@ -56,47 +55,6 @@ pub struct Client {
     tls: Option<Arc<ClientConfig>>,
     credentials: Option<Arc<Credentials>>,
     idempotency_key: Option<HeaderValue>,
-}
-
-/// A request to be made: everything but the address of the server, and who asks.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    method: Method,
-    path: String,
-    query: Vec<(&'static str, String)>,
-    body: Option<Vec<u8>>,
-    timeout: Duration,
-    anonymous: bool,
-}
-
-impl Call {
-    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, timeout: ANSWER_TIMEOUT, anonymous: false }
-    }
-
-    /// Asks as nobody in particular: what anyone is answered needs no token, and must not wait for one.
-    pub(crate) fn anonymous(self) -> Self {
-        Self { anonymous: true, ..self }
-    }
-
-    pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::GET, path)
-    }
-
-    pub(crate) fn post(path: &str, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("request types have string keys only");
-        Self { body: Some(body), ..Self::new(Method::POST, path) }
-    }
-
-    /// Adds a query parameter, if there is one.
-    pub(crate) fn query(mut self, key: &'static str, value: Option<impl ToString>) -> Self {
-        self.query.extend(value.map(|value| (key, value.to_string())));
-        self
-    }
-
-    pub(crate) fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
-    }
 }
 
 impl Client {
@@ -380,33 +338,6 @@ fn server_url(base_url: &str) -> Result<Url, Error> {
     Ok(base)
 }
 
-/// A header's value, if it is there and is text.
-pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Reads a refusal in the contract's form; a proxy's, which has another, keeps its status.
-pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    #[derive(Deserialize)]
-    struct Body {
-        error: String,
-        code: String,
-        request_id: Option<String>,
-    }
-    let retry_after = text(headers, "retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs);
-    let header_id = text(headers, "x-request-id").map(Into::into);
-    match serde_json::from_slice::<Body>(body) {
-        Ok(Body { error, code, request_id }) => {
-            Refusal { status: status.as_u16(), code, message: error, request_id: request_id.or(header_id), retry_after }
-        }
-        Err(_) => {
-            let message = status.canonical_reason().unwrap_or("refused").to_lowercase();
-            Refusal { status: status.as_u16(), code: String::new(), message, request_id: header_id, retry_after }
-        }
-    }
-    .into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,18 +378,5 @@ mod tests {
             assert!(matches!(client.with_idempotency_key(bad), Err(Error::InvalidIdempotencyKey)), "{bad:?}");
         }
         assert!(client.with_idempotency_key(&"x".repeat(255)).is_ok());
-    }
-
-    /// Goal: refusals of the server and of a proxy in front of it are both told. Method: one of each.
-    #[test]
-    fn reads_refusals() {
-        let headers = HeaderMap::from_iter([("retry-after".parse().unwrap(), HeaderValue::from_static("3"))]);
-        let body = br#"{"error":"Too much","code":"overloaded","request_id":"r1"}"#;
-        let error = refusal(StatusCode::SERVICE_UNAVAILABLE, &headers, body);
-        assert_eq!(error.to_string(), "Too much (503 overloaded)");
-        let Error::Api { retry_after, .. } = error else { panic!("{error:?}") };
-        assert_eq!(retry_after, Some(Duration::from_secs(3)));
-        let error = refusal(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>");
-        assert_eq!(error.to_string(), "bad gateway (502)");
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod backoff;
+mod call;
 mod client;
 mod close;
 mod credentials;

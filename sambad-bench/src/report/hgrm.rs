@@ -7,7 +7,8 @@ use std::fmt::{self, Write};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 
-use super::model::{LatencyKind, Report};
+use super::latency_kind::LatencyKind;
+use super::model::Report;
 use super::words::headline;
 
 /// Steps from one halving of the distance to 100 % to the next, as HdrHistogram's own tools take.

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 
-use super::model::{Latency, LatencyKind, Summary};
+use super::latency_kind::LatencyKind;
+use super::model::{Latency, Summary};
 
 /// Bytes before the counts: cookie, length, normalisation, digits, lowest, highest, ratio.
 const HEADER_BYTES: usize = 40;

@@ -7,6 +7,7 @@ pub(crate) mod fmt;
 pub(crate) mod hgrm;
 pub(crate) mod html;
 mod latency;
+mod latency_kind;
 mod model;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -14,7 +15,8 @@ mod svg;
 pub(crate) mod table;
 pub(crate) mod words;
 
+pub(crate) use latency_kind::LatencyKind;
 pub(crate) use model::{
-    Audit, ChaosSummary, Counts, FloorComparison, Generator, Interval, Judgement, Latency, LatencyKind, Machine, Mode, Objective,
-    Ratio, Report, Scenario, ServerUsage, ServiceUsage, Summary, Target, TargetKind, Tool,
+    Audit, ChaosSummary, Counts, FloorComparison, Generator, Interval, Judgement, Latency, Machine, Mode, Objective, Ratio,
+    Report, Scenario, ServerUsage, ServiceUsage, Summary, Target, TargetKind, Tool,
 };

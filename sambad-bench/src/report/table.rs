@@ -6,7 +6,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::facts::groups;
 use super::fmt::{NONE, count, duration, harmless};
-use super::model::{Latency, LatencyKind, Report};
+use super::latency_kind::LatencyKind;
+use super::model::{Latency, Report};
 use super::words::{self, Tone};
 
 /// Columns that everything fits into, other than single words that are longer.

@@ -1,7 +1,8 @@
 //! What a report says in words: shared by the terminal's table and the page.
 
 use super::fmt::{count, harmless, many, rate, seconds, size};
-use super::model::{Latency, LatencyKind, Mode, Report, TargetKind};
+use super::latency_kind::LatencyKind;
+use super::model::{Latency, Mode, Report, TargetKind};
 
 /// Whether something is as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

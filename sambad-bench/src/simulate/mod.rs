@@ -7,6 +7,7 @@ pub(crate) mod capacity;
 pub(crate) mod cluster;
 pub(crate) mod costs;
 pub(crate) mod measured;
+mod queue;
 
 use std::fmt;
 

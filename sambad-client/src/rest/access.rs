@@ -5,7 +5,8 @@ use sambad_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
-use crate::client::{Call, Client};
+use crate::call::Call;
+use crate::client::Client;
 use crate::error::Error;
 use crate::token::{RefreshToken, Token};
 

@@ -6,7 +6,8 @@ use sambad_core::{ContactId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, PageToken};
-use crate::client::{Call, Client};
+use crate::call::Call;
+use crate::client::Client;
 use crate::error::Error;
 use crate::rest::write;
 use crate::user_ref::UserRef;

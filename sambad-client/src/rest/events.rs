@@ -6,7 +6,8 @@ use sambad_core::{After, Cursor, Filter, KindSet, Seq};
 use serde::Deserialize;
 
 use crate::answer::Answer;
-use crate::client::{ANSWER_TIMEOUT, Call, Client};
+use crate::call::{ANSWER_TIMEOUT, Call};
+use crate::client::Client;
 use crate::error::Error;
 use crate::event::Event;
 

@@ -4,7 +4,8 @@ use sambad_core::Seq;
 use serde::Deserialize;
 
 use crate::answer::Answer;
-use crate::client::{Call, Client, refusal};
+use crate::call::{Call, refusal};
+use crate::client::Client;
 use crate::error::Error;
 
 /// What the server says about itself.

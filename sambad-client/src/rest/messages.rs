@@ -5,7 +5,8 @@ use sambad_core::model::Message;
 use serde::Serialize;
 
 use crate::answer::{Answer, PageToken};
-use crate::client::{Call, Client};
+use crate::call::Call;
+use crate::client::Client;
 use crate::error::Error;
 use crate::rest::write;
 use crate::user_ref::UserRef;

@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::frame::{Connected, Frame, Position, Resync};
 use super::wire::{End, Target};
-use crate::client::{Call, Client, refusal, text};
+use crate::call::{Call, refusal, text};
+use crate::client::Client;
 use crate::error::Error;
 use crate::rest::events::{EventPage, types};
 

@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::frame::Frame;
 use super::machine::address;
 use super::wire::{End, Target};
-use crate::client::refusal;
+use crate::call::refusal;
 use crate::error::Error;
 use crate::tls::Duplex;
 use crate::token::Token;

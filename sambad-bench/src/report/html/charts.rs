@@ -3,7 +3,8 @@
 use hdrhistogram::Histogram;
 
 use super::super::fmt::{count, duration, exact, rate, whole};
-use super::super::model::{Interval, LatencyKind, Report};
+use super::super::latency_kind::LatencyKind;
+use super::super::model::{Interval, Report};
 use super::super::svg::{Axis, Chart, Series};
 use super::super::words::alone;
 

@@ -182,7 +182,8 @@ const fn tone_class(tone: Tone) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{LatencyKind, Mode};
+    use super::super::latency_kind::LatencyKind;
+    use super::super::model::Mode;
     use super::super::sample;
     use super::*;
 
