@@ -29,6 +29,8 @@ fi
 # start OPTION...: starts the server with a new database and waits for the line that says where it listens.
 start() {
     rm -f "$work"/sambad.db*
+    # Nothing of the server before is read.
+    : >"$work/stdout"
     "$binary" --listen 127.0.0.1:0 --database "sqlite:$work/sambad.db" --log error "$@" >"$work/stdout" 2>"$work/stderr" &
     server=$!
     for _ in $(seq 300); do

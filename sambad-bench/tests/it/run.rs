@@ -188,7 +188,7 @@ async fn the_same_seed_plans_the_same() {
 async fn others_are_borne_where_they_are_announced() {
     for (flag, foreign) in [("", 0), ("--shared-target", 1)] {
         let server = TestServer::start().await;
-        let options = "--users 20 --dashboards 2 --app-sessions 2 --mix message=1 --rate 50 --duration 1s";
+        let options = "--users 20 --dashboards 2 --app-sessions 2 --mix message=1 --rate 50 --duration 3s";
         let bench = Bench::start(&format!("--target {} {options} {flag}", server.url()));
         Log::of(server.url()).has(10).await;
         Client::new(server.url()).unwrap().login(&NewUser::new("+919876543210")).await.unwrap();

@@ -179,10 +179,10 @@ async fn programs_share_a_login() {
     assert!(matches!(again, Err(sambad_client::Error::Unauthorized(_))), "logout ends it at the server: {again:?}");
 }
 
-/// Goal: a watch outlives the tokens of its user. Method: tokens of two seconds; the file changes twice; then an event.
+/// Goal: a watch outlives the tokens of its user. Method: tokens of four seconds; the file changes twice; then an event.
 #[tokio::test]
 async fn a_watch_goes_on() {
-    let world = World::start(Duration::from_secs(2)).await;
+    let world = World::start(Duration::from_secs(4)).await;
     world.log_in(ASHA).await;
     let mut child = world.command(&["watch", "--count", "1", "--type", "contact_added"]);
     let mut watch = Watch::of(&mut child);

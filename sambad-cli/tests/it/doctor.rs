@@ -124,7 +124,8 @@ async fn something_else_is_there() {
                 }
             }
         });
-        let ran = run(&url, &["doctor", "--timeout", "300ms"]).await;
+        // Whom nobody answers waits to the end.
+        let ran = run(&url, &["doctor", "--timeout", if answer.is_empty() { "300ms" } else { "10s" }]).await;
         complaints(&ran, 1, &[("server", detail)]);
         serve.abort();
     }
@@ -150,12 +151,12 @@ async fn upgrades_do_not_pass() {
     complaints(&cut, 1, &[("WebSocket", "the upgrade was cut without an answer")]);
 }
 
-/// Goal: a proxy's idle timeout shows, with when it struck, also while others write. Method: 300 ms, far below the heartbeat, and
+/// Goal: a proxy's idle timeout shows, with when it struck, also while others write. Method: 1 s, far below the heartbeat, and
 /// a user who joins again and again; told to people, and as JSON.
 #[tokio::test]
 async fn quiet_connections_are_cut() {
     let server = TestServer::start().await;
-    let url = middlebox(server.url(), Habit::CutsQuiet(Duration::from_millis(300))).await;
+    let url = middlebox(server.url(), Habit::CutsQuiet(Duration::from_secs(1))).await;
     let others = async {
         for number in 0.. {
             user(server.url(), &format!("+91{}", 9_000_000_000_u64 + number)).await;
@@ -178,14 +179,14 @@ async fn quiet_connections_are_cut() {
     let lasted = json.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["lasted_ms"].as_f64());
     let lasted: Vec<f64> = lasted.collect();
     // The proxy's clock starts with the last byte it passed, a little before ours.
-    assert!(lasted.len() == 2 && lasted.iter().all(|ms| (200.0..10_000.0).contains(ms)), "{json:?}");
+    assert!(lasted.len() == 2 && lasted.iter().all(|ms| (700.0..10_000.0).contains(ms)), "{json:?}");
 }
 
-/// Goal: a connection that something forgot is no good one, though nobody ended it. Method: a proxy that forgets after 300 ms.
+/// Goal: a connection that something forgot is no good one, though nobody ended it. Method: a proxy that forgets after 1 s.
 #[tokio::test]
 async fn quiet_connections_are_forgotten() {
-    let habit = Habit::ForgetsQuiet(Duration::from_millis(300));
-    let ran = through(habit, &["--hold", "1s", "--timeout", "2s"]).await;
+    let habit = Habit::ForgetsQuiet(Duration::from_secs(1));
+    let ran = through(habit, &["--hold", "2s", "--timeout", "2s"]).await;
     let told = complaints(&ran, 1, &[("long poll", "no answer within 4.0 s"), ("quiet WebSocket", "no answer to a ping after ")]);
     assert!(told.contains("told neither end"), "{told}");
 }
@@ -205,14 +206,14 @@ async fn streams_are_held_back() {
     assert!(whole.stdout.contains("ok    quiet WebSocket") && !whole.stdout.contains("quiet event stream"), "{whole:?}");
     complaints(&messages, 1, &[("event stream", "its first message not within 1.0 s: held back")]);
     let told = complaints(&late, 0, &[("event stream", "held back on the way")]);
-    assert!(told.contains("first message after 1.") && told.contains("flush_interval -1"), "{told}");
+    assert!(told.contains("first message after ") && told.contains("flush_interval -1"), "{told}");
 }
 
 /// Goal: frames that do not reach the server are noticed although the upgrade passed. Method: a proxy that swallows them.
 #[tokio::test]
 async fn frames_are_swallowed() {
-    let ran = through(Habit::SwallowsFrames, &["--hold", "100ms", "--timeout", "500ms"]).await;
-    complaints(&ran, 1, &[("pings", "ping 1 of 10: silent for 5")]);
+    let ran = through(Habit::SwallowsFrames, &["--hold", "100ms", "--timeout", "2s"]).await;
+    complaints(&ran, 1, &[("pings", "ping 1 of 10: silent for ")]);
     assert!(ran.stdout.contains("ok    quiet event stream") && !ran.stdout.contains("quiet WebSocket"), "{ran:?}");
 }
 

@@ -4,19 +4,16 @@ use sambad_core::Limits;
 use sambad_server::{config::ServerConfig, testing::TestServer};
 
 use crate::faulty::Faulty;
-use crate::harness::{ASHA, RAVI, Watch, contact, run, user};
+use crate::harness::{ASHA, RAVI, SOON, Watch, contact, run, user};
 
 /// Goal: each limit ends the watch with success. Method: count, time and idle time.
 #[tokio::test]
 async fn limits_end_it() {
     let server = TestServer::start().await;
     contact(server.url()).await;
-    for (args, lines) in [
-        (&["-n", "2"][..], 2),
-        (&["--for", "0.3s"], 3),
-        (&["--idle", "0.3s"], 3),
-        (&["-n", "3", "--for", "1h", "--idle", "1h"], 3),
-    ] {
+    for (args, lines) in
+        [(&["-n", "2"][..], 2), (&["--for", "2s"], 3), (&["--idle", "1s"], 3), (&["-n", "3", "--for", "1h", "--idle", "1h"], 3)]
+    {
         let ran = run(server.url(), &[&["watch", "--after", "0"], args].concat()).await;
         assert_eq!(ran.ok().lines().count(), lines, "{args:?}");
     }
@@ -50,14 +47,25 @@ async fn a_closed_pipe_is_success() {
     assert_eq!(watch.end().await, (0, String::new()));
 }
 
+/// Waits until a watch has written down where it begins: a moment after it says that it is live.
+async fn exists(file: &std::path::Path) {
+    let there = async {
+        while !file.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, there).await.expect("where it begins is kept");
+}
+
 /// Goal: an event that nobody got is not remembered as shown. Method: closed pipe, then the file.
 #[tokio::test]
 async fn what_was_not_shown_comes_again() {
     let server = TestServer::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cursor");
-    let resume = ["--resume", file.to_str().unwrap(), "--format", "{seq}", "--idle", "0.3s"];
+    let resume = ["--resume", file.to_str().unwrap(), "--format", "{seq}", "--idle", "1s"];
     let watch = Watch::start(server.url(), &resume[..4]).await.close_stdout();
+    exists(&file).await;
     user(server.url(), ASHA).await;
     watch.end().await;
     assert_eq!(run(server.url(), &[&["watch"], &resume[..]].concat()).await.ok(), "1\n");
@@ -69,7 +77,7 @@ async fn resumes_across_a_restart() {
     let server = TestServer::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cursor");
-    let args = ["watch", "--resume", file.to_str().unwrap(), "--format", "{seq}", "--idle", "0.3s", "--verify"];
+    let args = ["watch", "--resume", file.to_str().unwrap(), "--format", "{seq}", "--idle", "1s", "--verify"];
     assert_eq!(run(server.url(), &args).await.ok(), "");
     user(server.url(), ASHA).await;
     let database = server.stop().await;
@@ -87,11 +95,12 @@ async fn survives_being_killed() {
     let file = directory.path().join("cursor");
     let args = ["--resume", file.to_str().unwrap(), "--format", "{seq}"];
     let mut watch = Watch::start(server.url(), &args).await;
+    exists(&file).await;
     user(server.url(), ASHA).await;
     assert_eq!(watch.line().await, "1");
     watch.kill().await;
     user(server.url(), RAVI).await;
-    let shown = run(server.url(), &[&["watch", "--idle", "0.3s"], &args[..]].concat()).await.ok();
+    let shown = run(server.url(), &[&["watch", "--idle", "1s"], &args[..]].concat()).await.ok();
     assert!(["1\n2\n", "2\n"].contains(&shown.as_str()), "{shown:?}");
 }
 
@@ -117,7 +126,7 @@ async fn expectations() {
     let who = format!("type=contact_added,data.user_username={ASHA}");
     let met = ["watch", "--after", "0", "--for", "1h", "--format", "{seq}", "--expect", &who, "--expect", "type=user_created"];
     assert_eq!(run(server.url(), &met).await.ok(), "1\n2\n3\n");
-    for ending in [&["--for", "0.3s"][..], &["--idle", "0.3s"], &["-n", "3"]] {
+    for ending in [&["--for", "2s"][..], &["--idle", "1s"], &["-n", "3"]] {
         let unmet = ["watch", "--after", "0", "--expect", "type=user_created", "--expect", "type=message_sent"];
         let ran = run(server.url(), &[&unmet, ending].concat()).await;
         assert_eq!((ran.code, ran.stdout.lines().count()), (1, 3), "{ending:?}: {ran:?}");

@@ -82,11 +82,11 @@ async fn end(stream: &mut EventStream) -> (Option<Error>, Error) {
     }
 }
 
-/// Goal: a WebSocket outlives its tokens without a reconnect, and REST with it. Method: tokens of two seconds, three renewals,
+/// Goal: a WebSocket outlives its tokens without a reconnect, and REST with it. Method: tokens of four seconds, three renewals,
 /// then an event.
 #[tokio::test]
 async fn a_socket_goes_on_by_renewed_tokens() {
-    let world = World::start(Duration::from_secs(2)).await;
+    let world = World::start(Duration::from_secs(4)).await;
     let (asha, tokens) = world.log_in(ASHA).await;
     let (ravi, _) = world.log_in(RAVI).await;
     let (client, kept) = counting(&world.anyone(), tokens);

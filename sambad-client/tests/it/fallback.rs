@@ -10,7 +10,7 @@ use crate::scripted::{SOON, quick, told};
 
 /// From the beginning of the log; patience is short, and long enough for a loaded machine.
 fn whole_log(transport: Transport) -> EventStreamOptions {
-    let connect_timeout = Duration::from_secs(2);
+    let connect_timeout = Duration::from_secs(6);
     EventStreamOptions { after: Some(After::Seq(Seq::ZERO)), transport, connect_timeout, ..quick() }
 }
 

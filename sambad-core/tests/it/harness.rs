@@ -1,8 +1,13 @@
 //! A core on a database of its own.
 
+use std::time::Duration;
+
 use sambad_core::{Command, Config, Limits, Outcome, Receipt, Retention, Sambad, Seq};
 
 use crate::database::TestDatabase;
+
+/// Between two looks at what changes without a word.
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) struct Core {
     pub(crate) sambad: Sambad,

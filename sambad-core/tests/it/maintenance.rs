@@ -40,7 +40,7 @@ async fn lived_in(database: TestDatabase, retention: Retention) -> TestDatabase 
     }
     if retention != Retention::Forever {
         while core.sambad.bounds().first == Seq(1) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(crate::harness::PAUSE).await;
         }
     }
     core.stop().await
@@ -179,7 +179,7 @@ async fn repair_counts_anew(database: TestDatabase) {
     let trimmed = whole.copy().await;
     let core = Core::start_keeping(trimmed, Limits::default(), Retention::Events(25)).await;
     while core.sambad.bounds().first == Seq(1) {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(crate::harness::PAUSE).await;
     }
     for sound in [core.stop().await, whole] {
         let spoilt = sound.copy().await;

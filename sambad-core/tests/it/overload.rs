@@ -47,7 +47,7 @@ async fn a_locked_store_is_unavailable_and_recovers(database: TestDatabase) {
     other.execute("rollback").await;
     let noticed = async {
         while !core.sambad.is_writable() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(crate::harness::PAUSE).await;
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), noticed).await.expect("it is noticed without a write");

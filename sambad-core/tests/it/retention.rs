@@ -31,7 +31,7 @@ async fn trimmed_to(core: &Core, first: u64) {
 async fn trimmed_beyond(core: &Core, seq: Seq) {
     let trimmed = async {
         while core.sambad.bounds().first <= seq || core.sambad.stored_bounds().await.unwrap().first <= seq {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(crate::harness::PAUSE).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), trimmed).await.expect("the log is trimmed");

@@ -79,7 +79,7 @@ impl Filled {
             sambad.change_access(change, actor()).await.unwrap();
         }
         while sambad.bounds().first == Seq(1) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let bounds = sambad.bounds();
         let cursor = Cursor { epoch: bounds.epoch, seq: Seq(bounds.head.0 - 10) };

@@ -175,7 +175,7 @@ async fn an_admin_closes_sessions() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let poll = world.get("/api/events?wait=30", &admin);
     let close = async {
-        let mut closed = Vec::new();
+        let mut closed = std::collections::BTreeMap::new();
         while closed.len() < 3 {
             let list = world.get("/api/admin/sessions", &admin).await.json();
             for session in list["sessions"].as_array().unwrap() {
@@ -183,13 +183,13 @@ async fn an_admin_closes_sessions() {
                 let path = format!("/api/admin/sessions/{}", session["session"].as_str().unwrap());
                 let answer = world.send("DELETE", &path, &[(name, &value)], None).await;
                 if answer.status == 200 {
-                    closed.push(session["transport"].clone());
+                    closed.insert(session["session"].to_string(), session["transport"].to_string());
                     let again = soon("second answer", world.send("DELETE", &path, &[(name, &value)], None)).await;
                     assert!([200, 404].contains(&again.status), "{again:?}");
                 }
             }
         }
-        let kinds: std::collections::BTreeSet<String> = closed.iter().map(Value::to_string).collect();
+        let kinds: std::collections::BTreeSet<&String> = closed.values().collect();
         assert_eq!(kinds.len(), 3, "{closed:?}");
     };
     let (poll, ()) = tokio::join!(poll, close);

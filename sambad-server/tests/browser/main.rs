@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where what it needs is missing, in helpers as well")]
 
 #[path = "../it/harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "what the other tests of this crate need of it")]
+#[expect(dead_code, reason = "what the other tests of this crate need of it")]
 mod harness;
 
 mod accessible;

@@ -2,6 +2,7 @@
 
 use sambad_server::testing::{Database, Postgres, Redis};
 
+use crate::faults::hears;
 use crate::harness::process::Process;
 use crate::harness::tls::Certificate;
 use crate::refusals::refused;
@@ -44,6 +45,7 @@ async fn redis_is_reached_over_tls() {
     let url = redis.url();
     let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "10s", "--database", database.url(), "--redis", &url];
     let (one, other) = tokio::join!(Process::start_with(&flags, &trusting), Process::start_with(&flags, &trusting));
+    tokio::join!(hears(&one.api, true), hears(&other.api, true));
     one.api.users(3).await;
     assert_eq!(other.api.get("/api/events?after=2&wait=5").await.json()["head"], 3, "polling alone takes 10 s");
     let metrics = other.api.get("/metrics").await.text;

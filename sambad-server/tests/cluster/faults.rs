@@ -6,7 +6,7 @@ use sambad_server::testing::Proxy;
 use serde_json::json;
 
 use crate::dashboards::Dashboards;
-use crate::harness::soon;
+use crate::harness::{Api, soon};
 use crate::world::{Cluster, Server};
 use crate::writers::Writers;
 
@@ -14,17 +14,20 @@ use crate::writers::Writers;
 const WRITES: u64 = 150;
 /// How long a server is stopped for: longer than writers wait for it.
 const STOPPED: Duration = Duration::from_secs(10);
+/// How long writers wait for a server that may not answer, and for one that has to.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(25));
 
 /// Everybody at work on a cluster that is well.
 async fn at_work() -> (Cluster, Writers, Dashboards) {
-    at_work_on(0).await
+    at_work_on(0, PATIENCE.0).await
 }
 
-/// As `at_work`, but that nobody writes to the servers before the `first`: all that these know comes from the others.
-async fn at_work_on(first: usize) -> (Cluster, Writers, Dashboards) {
+/// As `at_work`, but that nobody writes to the servers before the `first`, all that these know comes from the others, and that
+/// writers wait for so long.
+async fn at_work_on(first: usize, patience: Duration) -> (Cluster, Writers, Dashboards) {
     let cluster = Cluster::start().await;
     let mut dashboards = Dashboards::open(&cluster).await;
-    let writers = Writers::start(&cluster.clients()[first..]);
+    let writers = Writers::start(&cluster.clients()[first..], patience);
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
     (cluster, writers, dashboards)
@@ -53,16 +56,16 @@ async fn a_server_is_killed() {
 /// under load on one server, and started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_restarted() {
-    let (mut cluster, writers, mut dashboards) = at_work_on(2).await;
+    let (mut cluster, writers, mut dashboards) = at_work_on(2, PATIENCE.1).await;
     cluster.redis.stop().await;
     for server in &cluster.servers {
-        hears(server, false).await;
+        hears(&server.api, false).await;
     }
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
     cluster.redis.start_again().await;
     for server in &cluster.servers {
-        hears(server, true).await;
+        hears(&server.api, true).await;
     }
     writers.acknowledged(WRITES).await;
     dashboards.caught_up(&cluster.client()).await;
@@ -74,15 +77,15 @@ async fn redis_is_restarted() {
 /// cut, and frozen so that it hears nothing at all; then the link of one that is written to.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_cut_off_from_a_server() {
-    let (cluster, writers, mut dashboards) = at_work_on(1).await;
+    let (cluster, writers, mut dashboards) = at_work_on(1, PATIENCE.1).await;
     for (server, fault) in [(0, Proxy::cut as fn(&Proxy)), (0, Proxy::freeze), (1, Proxy::cut), (1, Proxy::freeze)] {
         let server = &cluster.servers[server];
         fault(&server.link);
         writers.acknowledged(WRITES).await;
         dashboards.caught_up(&cluster.client()).await;
-        hears(server, false).await;
+        hears(&server.api, false).await;
         server.link.heal();
-        hears(server, true).await;
+        hears(&server.api, true).await;
         writers.acknowledged(WRITES).await;
         dashboards.caught_up(&cluster.client()).await;
     }
@@ -91,10 +94,10 @@ async fn redis_is_cut_off_from_a_server() {
 }
 
 /// Waits until a server says that messages of others come in, or that they do not.
-async fn hears(server: &Server, whether: bool) {
+pub(crate) async fn hears(server: &Api, whether: bool) {
     let line = format!("sambad_broker_connected {}\n", u8::from(whether));
     soon("word of the broker", async {
-        while !server.api.get("/metrics").await.text.contains(&line) {
+        while !server.get("/metrics").await.text.contains(&line) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -1,10 +1,12 @@
 //! PostgreSQL with a standby that does not answer, and PostgreSQL set back to an earlier moment.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
 
 use sambad_server::testing::{Database, Postgres, Proxy, Redis};
 use serde_json::json;
 
+use crate::faults::hears;
 use crate::harness::process::Process;
 use crate::harness::soon;
 
@@ -20,6 +22,12 @@ async fn a_write_waits_for_the_standby() {
 
     postgres.run("sambad", "alter system set synchronous_standby_names = 'nobody'").await;
     postgres.run("sambad", "select pg_reload_conf()").await;
+    // A COMMIT waits only from when PostgreSQL's checkpointer has read the setting. The one that waits ends with the setting.
+    soon("a COMMIT that waits", async {
+        let commit = || postgres.run("postgres", "create temporary table t ()");
+        while tokio::time::timeout(Duration::from_secs(1), commit()).await.is_ok() {}
+    })
+    .await;
     login().await.refused(503, "unavailable");
 
     postgres.run("sambad", "alter system reset synchronous_standby_names").await;
@@ -56,7 +64,7 @@ async fn a_log_that_went_back_is_another_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_after_a_log_that_went_back() {
     let database = Database::new().await;
-    let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "5s", "--database", database.url()];
+    let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "15s", "--database", database.url()];
     let mut server = Process::start_with(&flags, &[]).await;
     server.api.users(5).await;
     let epoch = database.run("select epoch from log").await;
@@ -81,6 +89,7 @@ async fn a_hole_in_a_log_that_went_back_is_not_filled() {
     let flags = |redis| ["--listen", "127.0.0.1:0", "--poll-interval", "60s", "--database", database.url(), "--redis", redis];
     let mut server = Process::start_with(&flags(&through_link), &[]).await;
     let other = Process::start_with(&flags(&direct), &[]).await;
+    tokio::join!(hears(&server.api, true), hears(&other.api, true));
     server.api.users(5).await;
     assert_eq!(other.api.get("/api/events?after=4&wait=20").await.json()["head"], 5, "Redis brings events");
     link.cut();

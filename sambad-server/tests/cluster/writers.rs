@@ -17,8 +17,6 @@ use crate::harness::soon;
 const WRITERS_EACH: usize = 2;
 /// Phones that all writers log in, and add to each other's contacts: whoever comes second finds the first one's.
 const SHARED_PHONES: usize = 200;
-/// How long a writer waits for one server before it tries the next: shorter than a server is stopped for.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause before another attempt.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -42,6 +40,8 @@ struct Shared {
 struct Writer {
     name: String,
     count: u64,
+    /// How long it waits for one server before it tries the next.
+    patience: Duration,
     /// The one that it asks, then those that it asks when that one does not answer.
     servers: Vec<Client>,
     shared: Arc<Shared>,
@@ -49,15 +49,16 @@ struct Writer {
 }
 
 impl Writers {
-    /// Starts writers on each of `servers`.
-    pub(crate) fn start(servers: &[Client]) -> Self {
+    /// Starts writers on each of `servers`, who wait for one so long before they try the next.
+    pub(crate) fn start(servers: &[Client], patience: Duration) -> Self {
         let (shared, stop, mut tasks) = (Arc::new(Shared::default()), CancellationToken::new(), JoinSet::new());
         for number in 0..servers.len() * WRITERS_EACH {
             let mut servers = servers.to_vec();
             let first = number % servers.len();
             servers.rotate_left(first);
             let name = format!("writer {number}");
-            tasks.spawn(Writer { name, count: 0, servers, shared: Arc::clone(&shared), stop: stop.clone() }.run(number));
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            tasks.spawn(Writer { name, count: 0, patience, servers, shared, stop }.run(number));
         }
         Self { shared, tasks, stop }
     }
@@ -142,7 +143,7 @@ impl Writer {
         let key = format!("{}-{}-{}", self.name.replace(' ', "-"), self.count, fastrand::u64(..));
         loop {
             let client = self.servers[0].with_idempotency_key(&key).unwrap();
-            match timeout(PATIENCE, send(client)).await {
+            match timeout(self.patience, send(client)).await {
                 Ok(Ok(answer)) => {
                     self.shared.acknowledged.send_modify(|n| *n += 1);
                     return answer;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::task::{JoinError, JoinSet};
 
+use crate::harness::process::Process;
 use crate::layer::{Action, EIO, FOR_EVER, Op, Rule, file, op, read_log};
 use crate::load::{self, Load};
 use crate::platter::{Platter, Survives};
@@ -40,10 +41,10 @@ enum FirstEnd {
 async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<World>) {
     let world = Arc::new(World::new(true));
     world.layer.arm_all(rules);
-    let server = world.start().await;
+    let mut server = world.start().await;
     let readers = Readers::start(&world).await;
     let load = Load::start(&world, WRITERS, seed);
-    load.acknowledged(ANSWERS).await;
+    acknowledged(&world, &mut server, &load, rules).await;
     if let FirstEnd::KilledAt(last) | FirstEnd::OfItself(last) = end {
         world.layer.arm_all(&[last]);
         world.layer.until_hit(0, 1).await;
@@ -54,9 +55,9 @@ async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<Wor
     }
     // Recovery itself is to succeed: a server whose disk fails then does not start.
     world.layer.arm_all(&[]);
-    let server = world.start().await;
+    let mut server = world.start().await;
     world.layer.arm_all(rules);
-    load.acknowledged(ANSWERS).await;
+    acknowledged(&world, &mut server, &load, rules).await;
     server.terminate().await;
     assert_eq!(server.end().await.code(), Some(0));
     let server = world.start().await;
@@ -67,6 +68,24 @@ async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<Wor
     kill(server).await;
     let ops = read_log(world.layer.log().unwrap());
     (Recording::new(ops, &writes, log), world)
+}
+
+/// Waits for acknowledgements. An fsync of the log that fails may be that of a write-back, which the server does not survive: it is
+/// started again on a disk that works, and the rules begin anew.
+async fn acknowledged(world: &World, server: &mut Process, load: &Load, rules: &[Rule]) {
+    let mut answered = std::pin::pin!(load.acknowledged(ANSWERS));
+    loop {
+        tokio::select! {
+            () = &mut answered => return,
+            status = server.ends() => {
+                assert!(rules.iter().any(|rule| matches!(rule.action, Action::Fail(_))), "the server ended");
+                assert_eq!(status.signal(), Some(SIGABRT));
+                world.layer.arm_all(&[]);
+                *server = world.start().await;
+                world.layer.arm_all(rules);
+            }
+        }
+    }
 }
 
 impl Recording {

@@ -8,7 +8,7 @@ use sambad_server::ServerConfig;
 use serde_json::Value;
 
 use crate::harness::scrape::Scrape;
-use crate::harness::{Dashboard, EventSource, World};
+use crate::harness::{Dashboard, World};
 use crate::metrics::scrape_until;
 
 /// Labels that Prometheus adds, and that of buckets.
@@ -29,7 +29,7 @@ async fn seen_everything() -> Scrape {
     world.api.get("/api/events?after=7").await;
     socket.close(1000).await;
     world.sessions(0).await;
-    let mut source = EventSource::open(world.server.address(), "after=0").await;
+    let mut source = world.source_once_there_is_a_place("after=0").await;
     source.skip(2).await;
     drop(source);
     let ended = |scrape: &Scrape| scrape.value("sambad_sessions_ended_total", &[]) >= 2.0;

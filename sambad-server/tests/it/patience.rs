@@ -51,10 +51,10 @@ async fn a_head_has_its_time() {
 
     let idle = world(LONG, SHORT).await;
     let mut quiet = idle.raw().await;
-    assert_eq!(quiet.ask(LIVEZ).await.status, 200);
     let begun = Instant::now();
+    assert_eq!(quiet.ask(LIVEZ).await.status, 200);
     assert_eq!(quiet.end().await, b"");
-    assert!(begun.elapsed() >= SHORT - Duration::from_millis(50), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
     let mut slow = idle.raw().await;
     assert_eq!(slow.ask(LIVEZ).await.status, 200);
     slow.write(&LIVEZ[..20]).await;
@@ -70,14 +70,21 @@ async fn a_long_answer_is_not_idle() {
     let world = world(Duration::from_millis(100), Duration::from_millis(100)).await;
     let mut source = EventSource::open(world.server.address(), "").await;
     source.skip(2).await;
-    let mut poll = world.raw().await;
     let head = world.api.cursor().await;
+    // Its head is due from here on.
+    let mut poll = world.raw().await;
     assert_eq!(poll.ask(format!("GET /api/events?after={head}&wait=1 HTTP/1.1\r\nhost: x\r\n\r\n")).await.status, 200);
     for _ in 0..3 {
         source.expect(": heartbeat\n\n").await;
     }
     world.api.user("+919876543210").await;
-    assert_eq!(source.seq().await, 1);
+    let event = loop {
+        let message = source.message().await.expect("the stream is open");
+        if !message.starts_with(": heartbeat") {
+            break message;
+        }
+    };
+    assert_eq!(crate::harness::source::seq(&event), Some(1));
     drop(source);
     world.finish().await;
 }

@@ -1,5 +1,7 @@
 //! `/api/admin/sessions`: who is connected, by which transport, how far behind.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Dashboard, EventSource, World, soon};
@@ -58,7 +60,8 @@ async fn every_transport_is_listed() {
 /// holds; the list is asked for a single row.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_furthest_behind_comes_first() {
-    let world = World::start_with(ServerConfig::default(), short_tail()).await;
+    let config = ServerConfig { stall_timeout: Duration::from_secs(600), ..ServerConfig::default() };
+    let world = World::start_with(config, short_tail()).await;
     let user = world.api.user("+919876543210").await;
     let mut healthy = world.dashboard("after=1").await;
     let slow = Dashboard::with_small_buffer(world.server.address(), "after=1").await;

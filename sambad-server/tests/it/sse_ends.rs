@@ -35,7 +35,7 @@ async fn a_slow_reader_gets_everything_and_delays_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_socket_is_given_up_and_resumed() {
     const N: u64 = 15_000;
-    let config = ServerConfig { stall_timeout: Duration::from_millis(200), ..ServerConfig::default() };
+    let config = ServerConfig { stall_timeout: Duration::from_secs(1), ..ServerConfig::default() };
     let world = World::start_with(config, short_tail()).await;
     let user = world.api.user("+919876543210").await;
     let mut stalled = EventSource::with_small_buffer(world.server.address(), "after=1").await;
@@ -60,17 +60,17 @@ async fn a_stalled_socket_is_given_up_and_resumed() {
 /// Goal: a reader that takes its time, but takes, is no stalled one. Method: a patience far shorter than the whole reading.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_takes_its_time_is_not_given_up() {
-    let config = ServerConfig { stall_timeout: Duration::from_millis(1500), ..ServerConfig::default() };
+    let config = ServerConfig { stall_timeout: Duration::from_secs(3), ..ServerConfig::default() };
     let world = World::start_with(config, short_tail()).await;
     let user = world.api.user("+919876543210").await;
     flood(&world, &user, 10_000, 500).await;
     let mut slow = EventSource::with_small_buffer(world.server.address(), "after=0").await;
     slow.message().await;
-    for wave in 0..10 {
-        // The pace of the reader is what is tested: ten rests, together twice as long as the patience.
+    for wave in 0..20 {
+        // The pace of the reader is what is tested: twenty rests, together twice as long as the patience.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let first = wave * 1000 + 1;
-        assert_eq!(slow.seqs(1000).await, (first..first + 1000).collect::<Vec<u64>>());
+        let first = wave * 500 + 1;
+        assert_eq!(slow.seqs(500).await, (first..first + 500).collect::<Vec<u64>>());
     }
     world.finish().await;
 }
@@ -80,7 +80,7 @@ async fn a_reader_that_takes_its_time_is_not_given_up() {
 async fn places_are_shared_with_the_websocket() {
     let world = World::start_with(ServerConfig { sessions_max: 2, ..ServerConfig::default() }, Limits::default()).await;
     for _ in 0..2 {
-        let (mut source, dashboard) = (EventSource::open(world.server.address(), "").await, world.dashboard("").await);
+        let (mut source, dashboard) = (world.source_once_there_is_a_place("").await, world.dashboard("").await);
         source.message().await;
         world.sessions(2).await;
         world.api.get("/api/events/stream").await.refused(503, "overloaded");

@@ -61,7 +61,8 @@ async fn a_lone_ping_is_answered() {
 /// Goal: who says goodbye and reads nothing is let go. Method: a socket that is full, a close frame, the server's own count.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_goodbye_on_a_full_socket_ends_the_session() {
-    let world = World::start_with(ServerConfig::default(), short_tail()).await;
+    let config = ServerConfig { stall_timeout: Duration::from_secs(600), ..ServerConfig::default() };
+    let world = World::start_with(config, short_tail()).await;
     let user = world.api.user("+919876543210").await;
     let mut client = Dashboard::with_small_buffer(world.server.address(), "").await;
     flood(&world, &user, 15_000, 500).await;
@@ -88,14 +89,14 @@ async fn a_hang_up_is_no_bad_frame() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_not_idle() {
     const N: u64 = 15_000;
-    let heartbeat = Duration::from_millis(500);
-    let config = ServerConfig { heartbeat, pong_grace: heartbeat / 2, ..ServerConfig::default() };
+    let (heartbeat, pong_grace) = (Duration::from_millis(250), Duration::from_secs(1));
+    let config = ServerConfig { heartbeat, pong_grace, ..ServerConfig::default() };
     let world = World::start_with(config, short_tail()).await;
     let user = world.api.user("+919876543210").await;
     flood(&world, &user, 15_000, 500).await;
     let mut slow = Dashboard::with_small_buffer(world.server.address(), "after=1").await;
     let begun = Instant::now();
-    while begun.elapsed() < 5 * heartbeat {
+    while begun.elapsed() < heartbeat + 3 * pong_grace {
         world.api.get("/api/health").await;
     }
     for seq in 2..N + 2 {

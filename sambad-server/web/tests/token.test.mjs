@@ -54,13 +54,13 @@ for (const transport of ["auto", ...TRANSPORTS]) {
   });
 
   // Goal: a stream outlives its tokens and loses nothing: a WebSocket without a cut, the others by a new request.
-  // Method: tokens of three seconds, events past the end of the first two.
+  // Method: tokens of six seconds, events past the end of the first two.
   test(`${transport}: goes on by new tokens`, async (t) => {
     const server = await startGuardedServer(t);
-    const { reasons, token } = asked(() => server.token("admin", "3s"));
+    const { reasons, token } = asked(() => server.token("admin", "6s"));
     const watcher = watch(t, { url: server.url, after: 0, transport, token });
     await watcher.live();
-    const until = Date.now() + 7_000;
+    const until = Date.now() + 13_000;
     let last;
     while (Date.now() < until) {
       last = await server.users(1);
@@ -114,10 +114,10 @@ for (const transport of ["auto", ...TRANSPORTS]) {
     assert.deepEqual(watcher.seqs, [1, 2]);
   });
 
-  // Goal: the end of a token that is no function is told, and closes the stream. Method: one of two seconds.
+  // Goal: the end of a token that is no function is told, and closes the stream. Method: one of four seconds.
   test(`${transport}: tells that its token ends`, async (t) => {
     const server = await startGuardedServer(t);
-    const watcher = watch(t, { url: server.url, transport, token: await server.token("admin", "2s") });
+    const watcher = watch(t, { url: server.url, transport, token: await server.token("admin", "4s") });
     await watcher.until(closed);
     assert.ok(watcher.names.includes("live"));
     assert.equal(watcher.stream.state.reason, "unauthorized");

@@ -6,6 +6,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 
+use super::stopped::refuse_servers;
 use super::{access, failed, identity, rows};
 use crate::check::Finding;
 use crate::error::Error;
@@ -113,8 +114,6 @@ const DAYS: &str = "with counted as (
         coalesce(d.messages, 0), c.messages, coalesce(d.last_active, 0), c.active
     from counted c left join daily d on d.day = c.day order by c.day";
 
-const SERVERS: &str = "select count(*) from pg_stat_activity
-    where datname = current_database() and application_name like 'sambad writer %'";
 /// Of a server that starts meanwhile, the first batch waits for the repair.
 const LOCK: &str = "lock table log in share row exclusive mode";
 const REPAIR_TOTALS: &str = "update log set users = (select count(*) from users), contacts = (select count(*) from contacts),
@@ -143,18 +142,12 @@ pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
 
 /// Counts the rows anew; no server may run on the database.
 pub(crate) async fn repair(url: &str) -> Result<(), Error> {
-    let mut connection = identity::connect_current(url).await?;
+    let options = super::options(url)?;
+    let mut connection = identity::connect_current_with(&options).await?;
+    refuse_servers(&mut connection, &options).await?;
     let mut tx = connection.begin().await.map_err(failed)?;
     access::take_turn(&mut tx).await.map_err(failed)?;
     sqlx::query(LOCK).execute(&mut *tx).await.map_err(failed)?;
-    let servers: i64 = sqlx::query_scalar(SERVERS).fetch_one(&mut *tx).await.map_err(failed)?;
-    if servers > 0 {
-        let what = match servers {
-            1 => "the database is in use by a server: stop it".into(),
-            _ => format!("the database is in use by {servers} servers: stop all of them"),
-        };
-        return Err(Error::Internal { what, source: None });
-    }
     let (extent, _) = extent(&mut tx).await.map_err(failed)?;
     sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
     let days = wrong_days(&mut tx, &extent).await.map_err(failed)?;

@@ -1,6 +1,9 @@
 //! What is done with a database while no server runs on it.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::{Instant, sleep};
 
 use super::{failed, identity, rows};
 use crate::cursor::LogBounds;
@@ -9,6 +12,10 @@ use crate::error::Error;
 /// Sessions of servers, by the names they have here.
 const SERVERS: &str = "select count(*) from pg_stat_activity where datname = current_database()
     and (application_name like 'sambad writer %' or application_name = 'sambad reader')";
+/// How long the sessions of a server that has just ended may take to end: PostgreSQL notices it a moment later.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+/// Between two looks at them.
+const PAUSE: Duration = Duration::from_millis(20);
 const BOUNDS: &str = "select epoch, head, first from log";
 /// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
 const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
@@ -30,12 +37,18 @@ pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
     rows::bounds(&row, 0).map_err(failed)
 }
 
-/// Refuses a database that servers are connected to.
+/// Refuses a database that servers are connected to, and stay so.
+///
+/// Not in a transaction: there PostgreSQL shows the sessions of its first look for as long as it lasts.
 pub(super) async fn refuse_servers(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), Error> {
-    let sessions: i64 = sqlx::query_scalar(SERVERS).fetch_one(connection).await.map_err(failed)?;
-    if sessions == 0 {
-        return Ok(());
-    }
+    let deadline = Instant::now() + ENDING_MAX;
+    let sessions = loop {
+        match sqlx::query_scalar::<_, i64>(SERVERS).fetch_one(&mut *connection).await.map_err(failed)? {
+            0 => return Ok(()),
+            sessions if Instant::now() >= deadline => break sessions,
+            _ => sleep(PAUSE).await,
+        }
+    };
     let what = format!("database {} is in use by servers, with {sessions} connections: stop them", identity::name(options));
     Err(Error::Internal { what, source: None })
 }

@@ -74,6 +74,19 @@ impl World {
         Dashboard::connect(self.server.address(), query).await
     }
 
+    /// An event stream, asked for until it is let in: the place of a session that has ended is free a moment later.
+    pub(crate) async fn source_once_there_is_a_place(&self, query: &str) -> EventSource {
+        soon("a place", async {
+            loop {
+                let source = EventSource::open(self.server.address(), query).await;
+                if source.status == 200 {
+                    return source;
+                }
+            }
+        })
+        .await
+    }
+
     /// A connection on which the test writes what it likes.
     pub(crate) async fn raw(&self) -> Raw {
         Raw::connect(self.server.address()).await
