@@ -327,21 +327,39 @@ async function readText(response, bytesMax, heard) {
 /** The headers of a request. A token never stands in an address, which ends up in logs. */
 const headersOf = (accept, token) => ({ accept, ...(token && { authorization: `Bearer ${token}` }) });
 
-/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. Bears silence for `timeoutMs`. */
-async function askPage(url, signal, timeoutMs, token) {
+/**
+ * A signal that follows `signal`, and aborts by itself once nothing was `heard` for `timeoutMs`; whoever took it says `end`.
+ *
+ * Not `AbortSignal.any` with `AbortSignal.timeout`: Node loses their time when it collects garbage.
+ */
+function patience(signal, timeoutMs) {
   const abort = new AbortController();
   const give = () => abort.abort();
   signal.addEventListener("abort", give);
   let timer = setTimeout(give, timeoutMs);
-  // A page that takes long is none that does not come: the network may be slow.
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(give, timeoutMs);
+  return {
+    signal: abort.signal,
+    heard: () => {
+      clearTimeout(timer);
+      timer = setTimeout(give, timeoutMs);
+    },
+    end: () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", give);
+    },
   };
+}
+
+/** Asks for a page of the log; gives `{ page }`, `{ resync }` or `{ end }`, a verdict. Bears silence for `timeoutMs`. */
+async function askPage(url, signal, timeoutMs, token) {
+  const wait = patience(signal, timeoutMs);
   try {
     const headers = headersOf("application/json", token);
-    const response = await fetch(url, { signal: abort.signal, cache: "no-store", headers });
-    if (response.status === 200) return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, heard)));
+    const response = await fetch(url, { signal: wait.signal, cache: "no-store", headers });
+    // A page that takes long is none that does not come: the network may be slow.
+    if (response.status === 200) {
+      return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, wait.heard)));
+    }
     const cursor = parseCursor(response.headers.get("sambad-cursor"));
     if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
     const { reason } = JSON.parse(await readText(response, 1 << 16));
@@ -350,24 +368,25 @@ async function askPage(url, signal, timeoutMs, token) {
     if (error instanceof SambadError) return { end: broken(error) };
     // What says 200 and is no page is not the server: a portal that wants a login.
     if (error instanceof SyntaxError) return { end: broken(new SambadError("protocol", "an answer that is no page of events")) };
-    return { end: abort.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
+    return { end: wait.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", give);
+    wait.end();
   }
 }
 
 /** Asks a server that was full whether it still is: by the event stream's head, which takes no place and reads no log. */
 async function askPlace(url, signal, timeoutMs, token, full) {
+  const wait = patience(signal, timeoutMs);
   try {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    const request = { method: "HEAD", signal: patience, cache: "no-store", headers: headersOf("text/event-stream", token) };
+    const request = { method: "HEAD", signal: wait.signal, cache: "no-store", headers: headersOf("text/event-stream", token) };
     const { status, headers } = await fetch(url, request);
     if (status === 401) return { end: verdict("unauthorized", new SambadError("unauthorized", "HTTP status 401", { status })) };
     const isFull = status === 503 || status === 429;
     return isFull ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
   } catch (error) {
-    return { end: error.name === "TimeoutError" ? late(timeoutMs) : unanswered(error.cause ?? error) };
+    return { end: wait.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
+  } finally {
+    wait.end();
   }
 }
 
@@ -641,7 +660,8 @@ class EventStream {
   /** The cursor before a hole that made the stream reconnect once. */
   #hole = null;
   #state;
-  #listening = new AbortController();
+  /** What ends each listening to the page. */
+  #listening = [];
 
   constructor(options) {
     const { url, after, onEvent, onState, onResync, transport, timing, token } = options;
@@ -923,7 +943,7 @@ class EventStream {
   #finish(reason, error) {
     if (this.#state.name === "closed") return;
     this.#drop();
-    this.#listening.abort();
+    for (const end of this.#listening.splice(0)) end();
     this.#tell("closed", { reason, error });
   }
 
@@ -1135,8 +1155,11 @@ class EventStream {
 
   /** Looks at once when the page or the network comes back. */
   #listen() {
-    const { signal } = this.#listening;
-    const add = (target, type, listener) => target?.addEventListener?.(type, listener, { signal });
+    // Not by a signal: Node loses those of a target but for the last one, as soon as it collects garbage.
+    const add = (target, type, listener) => {
+      target?.addEventListener?.(type, listener);
+      this.#listening.push(() => target?.removeEventListener?.(type, listener));
+    };
     const { document } = globalThis;
     add(document, "visibilitychange", () => document.visibilityState === "visible" && this.#back(false));
     add(document, "resume", () => this.#back(false));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FIRST, TRANSPORTS, range, startProxy, startServer, watch } from "./support.mjs";
+import { FIRST, TRANSPORTS, collectGarbage, range, startProxy, startServer, watch } from "./support.mjs";
 
 const withWebSocket = { skip: FIRST !== "websocket" && "this Node has no WebSocket" };
 
@@ -132,6 +132,24 @@ test("a server that is full is asked again when it said", async (t) => {
   const again = watcher.states.find((state) => state.at > at && state.name === "connecting");
   assert.ok(again.at - at >= retryInMs - 5, `${again.at - at} < ${retryInMs}`);
   assert.equal(watcher.stream.state.transport, FIRST);
+});
+
+// Goal: a server that was full and falls silent is not waited for without end. Method: a full server behind a proxy that stops
+// passing bytes before it is asked again; garbage is collected all the time, as Node forgets some kinds of timers with it.
+test("a server that was full and is silent is asked again", async (t) => {
+  const server = await startServer(t, "--sessions-max", "1");
+  const other = watch(t, { url: server.url });
+  await other.live();
+  const proxy = await startProxy(t, server);
+  const watcher = watch(t, { url: proxy.url, after: 0, timing: { connectTimeoutMs: 500 } });
+  await watcher.until(({ names }) => names.includes("reconnecting"));
+  proxy.stall();
+  const garbage = setInterval(collectGarbage, 20);
+  t.after(() => clearInterval(garbage));
+  await watcher.until(({ states }) => states.at(-1).name === "reconnecting" && states.at(-1).error.code === "timeout");
+  proxy.recover();
+  other.stream.close();
+  await watcher.live();
 });
 
 for (const transport of TRANSPORTS) {

@@ -7,7 +7,7 @@ import { test } from "node:test";
 
 import { connect, SambadError } from "../sambad.js";
 import { connected, event, live, startHostile } from "./hostile.mjs";
-import { FIRST, TRANSPORTS, range, startProxy, startServer, watch } from "./support.mjs";
+import { FIRST, TRANSPORTS, collectGarbage, range, startProxy, startServer, watch } from "./support.mjs";
 
 // Goal: an option that cannot be meant is said at once. Method: one of each, and what is spelled differently but can be meant.
 test("refuses options that cannot be meant", () => {
@@ -211,9 +211,10 @@ test("reconnects when told to", async (t) => {
 function lendPage(t) {
   const page = { window: new EventTarget(), document: new EventTarget() };
   page.document.visibilityState = "visible";
-  globalThis.addEventListener = page.window.addEventListener.bind(page.window);
+  const lent = ["addEventListener", "removeEventListener"];
+  for (const name of lent) globalThis[name] = page.window[name].bind(page.window);
   globalThis.document = page.document;
-  t.after(() => ["addEventListener", "document"].forEach((name) => delete globalThis[name]));
+  t.after(() => [...lent, "document"].forEach((name) => delete globalThis[name]));
   return page;
 }
 
@@ -248,6 +249,8 @@ test("looks at once when the page comes back", async (t) => {
   assert.equal(watcher.states.length, told, "a connection that is well stays");
   const listeners = () => ["online", "offline", "pageshow"].flatMap((type) => getEventListeners(page.window, type)).length;
   assert.equal(listeners(), 3);
+  collectGarbage();
+  await new Promise(setImmediate);
   watcher.stream.close();
   assert.equal(listeners() + getEventListeners(page.document, "visibilitychange").length, 0);
 });

@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { connect } from "../sambad.js";
 
@@ -21,6 +23,10 @@ const REFUSAL = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-le
 export const QUICK = { backoffMs: 20, backoffMaxMs: 200, connectTimeoutMs: 5_000 };
 export const TRANSPORTS = typeof WebSocket === "function" ? ["websocket", "sse", "poll"] : ["sse", "poll"];
 export const FIRST = TRANSPORTS[0];
+
+setFlagsFromString("--expose-gc");
+/** Has the garbage collected now that would be some time later. */
+export const collectGarbage = runInNewContext("gc");
 
 /** Starts a server on a free port and a database of its own; it and they are gone when the test ends. */
 export async function startServer(t, ...flags) {
