@@ -153,6 +153,7 @@ impl Committer {
     async fn commit_batch(&mut self, first: Write) {
         let (requests, replies) = self.batch(first);
         self.batches += 1;
+        self.writer.announced(self.outlet.log().bounds().head);
         let begun = Instant::now();
         let results = match self.writer.commit(&requests).await {
             Ok(committed) => {

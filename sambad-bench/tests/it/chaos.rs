@@ -8,7 +8,7 @@ const LOAD: &str = "--users 20 --dashboards 2 --slow-dashboards 1 --app-sessions
 /// sessions of every kind.
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_cost_nothing() {
-    let ran = run(&format!("{LOAD} --duration 6s --chaos kill9=1500ms")).await;
+    let ran = run(&format!("{LOAD} --duration 6s --chaos kill9=1400ms")).await;
     ran.is_sound();
     let kills = ran.number("/chaos/kills");
     assert!((3..=4).contains(&kills), "{ran:?}");

@@ -104,20 +104,21 @@ pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher
 fn is_outage(trouble: &Trouble) -> bool {
     match trouble {
         Trouble::Silent | Trouble::Closed => true,
-        // Neither a certificate nor a server without TLS is mended by waiting.
-        Trouble::Redis(error) if is_tls(error) => false,
+        // A certificate that is not trusted, or a list of those that are that cannot be read, is not mended by waiting.
         Trouble::Redis(error) => {
-            error.is_io_error() || matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN"))
+            (error.is_io_error() && !is_tls(error))
+                || matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN"))
         }
     }
 }
 
-/// Whether the two sides did not agree on TLS, which rustls says by this kind of error.
+/// Whether an error of input and output is one of TLS: rustls says by a kind that the sides did not agree, and what else is no
+/// `std::io::Error` is about its settings.
 fn is_tls(error: &RedisError) -> bool {
     let shared =
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
     let io = shared.and_then(|shared| shared.downcast_ref::<std::io::Error>());
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+    io.is_none_or(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Says what keeps Redis from being used, and what would help.
@@ -134,7 +135,9 @@ fn cannot_use(url: &RedisUrl, trouble: &Trouble) -> String {
             Trouble::Redis(error) if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 format!("Redis at {url} refuses the user or the password")
             }
-            Trouble::Redis(error) if is_tls(error) => format!("Redis at {url} cannot be used over TLS: {trouble}"),
+            Trouble::Redis(error) if error.is_io_error() && is_tls(error) => {
+                format!("Redis at {url} cannot be used over TLS: {trouble}")
+            }
             _ => format!("Redis at {url} cannot be used: {trouble}"),
         },
     }

@@ -208,6 +208,14 @@ impl Writer {
         dispatch!(self, writer => writer.commit(requests, clock))
     }
 
+    /// Tells where the log stood that readers have seen, whoever wrote it: nothing is stored under a number up to there.
+    pub(crate) fn announced(&mut self, head: Seq) {
+        // Nobody but this process writes to the others.
+        if let Self::Postgres(writer) = self {
+            writer.announced(head);
+        }
+    }
+
     /// Changes who may come in, with the entries in the audit log, in one transaction.
     ///
     /// # Errors

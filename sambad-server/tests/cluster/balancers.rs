@@ -1,6 +1,7 @@
 //! The load balancers of `deploy/`, each with two real servers behind it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sambad_server::testing::{Balancer, Database, free_port};
 use serde_json::json;
@@ -84,14 +85,17 @@ async fn goes_on(balancer: &Balancer, database: &Database, mut one: Process, oth
     }
     let one = server(addresses[0], database).await;
     // Until it is used again.
-    let mut held = Vec::new();
     soon("sessions on the server that came back", async {
-        while sessions(&one).await == 0 {
-            held.extend(Dashboard::try_connect(balancer.address(), "").await.ok());
+        loop {
+            // It stays while the server is asked.
+            let newest = Dashboard::try_connect(balancer.address(), "").await;
+            if sessions(&one).await > 0 {
+                return drop(newest);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
-    drop(held);
     other.terminate().await;
     let mut stopped = Box::pin(other.end());
     let mut answers = 0;

@@ -5,7 +5,7 @@ use sambad_server::testing::{Database, Postgres, Redis};
 use crate::faults::hears;
 use crate::harness::process::Process;
 use crate::harness::tls::Certificate;
-use crate::refusals::refused;
+use crate::refusals::{refused, refused_with};
 
 /// Goal: every connection to PostgreSQL is encrypted when the URL says so, and one to an unknown PostgreSQL is not made.
 /// Method: an instance that wants TLS, with the right authority, another's, and without TLS; its own list of connections.
@@ -35,7 +35,8 @@ async fn postgresql_is_reached_over_tls() {
 }
 
 /// Goal: events go from server to server by a Redis over TLS, and a Redis that is not trusted is named at start, as waiting does
-/// not mend it. Method: two servers that trust it, and one that does not.
+/// not mend it. Method: two servers that trust it, one that does not, and one that cannot read
+/// whom to trust.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_reached_over_tls() {
     let (folder, certificate) = (tempfile::tempdir().unwrap(), Certificate::new());
@@ -51,5 +52,7 @@ async fn redis_is_reached_over_tls() {
     let metrics = other.api.get("/metrics").await.text;
     assert!(metrics.lines().any(|line| line == "sambad_broker_connected 1"), "{metrics}");
 
-    refused(&["--database", database.url(), "--redis", &url], &["Redis", "certificate"]).await;
+    let flags = ["--database", database.url(), "--redis", &url];
+    refused(&flags, &["Redis", "TLS", "certificate"]).await;
+    refused_with(&flags, &[("SSL_CERT_FILE", "/nowhere.pem")], &["Redis", "TLS", "/nowhere.pem"]).await;
 }

@@ -60,13 +60,19 @@ async fn a_log_that_went_back_is_another_log() {
 }
 
 /// Goal: nothing is stored under numbers that readers have seen, also while nobody has noticed yet that the log went back.
-/// Method: a server that looks at the head seldom, the newest events taken out, and a write before it looks.
+/// Method: a server that looks at the head seldom, whose readers have seen what another wrote; that taken out, and a write before
+/// the server looks.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_after_a_log_that_went_back() {
-    let database = Database::new().await;
-    let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "15s", "--database", database.url()];
-    let mut server = Process::start_with(&flags, &[]).await;
-    server.api.users(5).await;
+    let (database, redis) = tokio::join!(Database::new(), Redis::start());
+    let url = redis.url();
+    let flags = ["--listen", "127.0.0.1:0", "--poll-interval", "10s", "--database", database.url(), "--redis", &url];
+    let (mut server, mut other) = tokio::join!(Process::start_with(&flags, &[]), Process::start_with(&flags, &[]));
+    tokio::join!(hears(&server.api, true), hears(&other.api, true));
+    server.api.users(3).await;
+    other.api.users(5).await;
+    assert_eq!(server.api.get("/api/events?after=4&wait=20").await.json()["head"], 5, "Redis brings events");
+    other.child.kill().await.unwrap();
     let epoch = database.run("select epoch from log").await;
     database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
     server.api.post("/api/users/login", json!({ "phone": "+442071838750" })).await.refused(503, "unavailable");

@@ -9,8 +9,13 @@ const SECRET: &str = "hunter2-Zq7p";
 
 /// Runs a server that must not start, and checks what it says: one line for people, with all of `words`, and the secret nowhere.
 pub(crate) async fn refused(flags: &[&str], words: &[&str]) {
+    refused_with(flags, &[], words).await;
+}
+
+/// As [`refused`], with these variables set.
+pub(crate) async fn refused_with(flags: &[&str], variables: &[(&str, &str)], words: &[&str]) {
     let flags = [&["--listen", "127.0.0.1:0", "--log", "trace"], flags].concat();
-    let output = run(&flags, &[]).await;
+    let output = run(&flags, variables).await;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{flags:?}: {stderr}");
     let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();

@@ -36,8 +36,8 @@ enum FirstEnd {
     OfItself(Rule),
 }
 
-/// Records a server that is made, ends under load, is started again, stopped in order, and started again. `rules` are in force all the
-/// time; with a rule at the first end, they begin anew after it.
+/// Records a server that is made, ends under load, is started again, stopped in order, and started again. `rules` are in force
+/// all the time, and begin anew with the second start, or when the server ended of itself.
 async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<World>) {
     let world = Arc::new(World::new(true));
     world.layer.arm_all(rules);
@@ -62,6 +62,9 @@ async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<Wor
     assert_eq!(server.end().await.code(), Some(0));
     let server = world.start().await;
     load.acknowledged(ANSWERS / 2).await;
+    if rules.iter().any(|rule| matches!(rule.action, Action::Fail(_))) {
+        assert_ne!(load.answers().refused, 0, "it ended where it should have refused");
+    }
     let writes = load.stop().await;
     load::audit(&readers.finish().await, &writes);
     let log = rows::log(&world.database()).await.unwrap();

@@ -23,7 +23,7 @@ const STALL_OF_ONE: Duration = Duration::from_secs(3);
 const COMPARED: usize = 60;
 
 /// Goal: on a disk whose fsync takes long, a write is answered later, never before its fsync; nothing is lost, no session ends, and
-/// health checks are answered meanwhile. Method: fsyncs held up by 300 ms under load; requests raced against a write; and for
+/// health checks are answered meanwhile. Method: fsyncs held up by 300 ms under load; requests raced against a write whose fsync takes 3 s; and for
 /// each acknowledgement the disk as a power cut at that very moment would leave it at worst.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_disk_delays_writes_and_nothing_else() {

@@ -35,8 +35,8 @@ fn refused(answer: &Answer, status: u16, code: &str) -> u64 {
     seconds
 }
 
-/// Goal: an address has a rate, and what it does is nobody else's loss. Method: eight at once where one is allowed, another address; the
-/// wait that was asked for.
+/// Goal: an address has a rate, and what it does is nobody else's loss. Method: eight at once where one is allowed, another
+/// address; the wait that was asked for.
 #[tokio::test]
 async fn requests_have_a_rate_by_address() {
     let world = behind_proxy(ClientLimits { address_requests_per_s: 1, ..ClientLimits::default() }).await;

@@ -147,6 +147,7 @@ test("a server that was full and is silent is asked again", async (t) => {
   const garbage = setInterval(collectGarbage, 20);
   t.after(() => clearInterval(garbage));
   await watcher.until(({ states }) => states.at(-1).name === "reconnecting" && states.at(-1).error.code === "timeout");
+  clearInterval(garbage);
   proxy.recover();
   other.stream.close();
   await watcher.live();

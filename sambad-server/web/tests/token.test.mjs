@@ -54,13 +54,13 @@ for (const transport of ["auto", ...TRANSPORTS]) {
   });
 
   // Goal: a stream outlives its tokens and loses nothing: a WebSocket without a cut, the others by a new request.
-  // Method: tokens of six seconds, events past the end of the first two.
+  // Method: tokens of four seconds, events past the end of the first two.
   test(`${transport}: goes on by new tokens`, async (t) => {
     const server = await startGuardedServer(t);
-    const { reasons, token } = asked(() => server.token("admin", "6s"));
+    const { reasons, token } = asked(() => server.token("admin", "4s"));
     const watcher = watch(t, { url: server.url, after: 0, transport, token });
     await watcher.live();
-    const until = Date.now() + 13_000;
+    const until = Date.now() + 9_000;
     let last;
     while (Date.now() < until) {
       last = await server.users(1);

@@ -45,7 +45,7 @@ pub(crate) struct Writer {
     /// This writer among those of all servers.
     id: Uuid,
     epoch: Epoch,
-    /// Where the log stood after the last batch: it is never shorter than that.
+    /// Where the log is known to have stood: it is never shorter than that.
     head: Seq,
     /// Transactions begun, by which one is found again.
     transaction: i64,
@@ -94,6 +94,11 @@ impl Writer {
         })
     }
 
+    /// Notes that the log is known to have stood at `head`.
+    pub(crate) fn announced(&mut self, head: Seq) {
+        self.head = self.head.max(head);
+    }
+
     /// Carries out `requests` in one transaction at the instant `clock`, or that of this server's last if that is later.
     pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
         let clock = clock.max(self.last_at);
@@ -126,7 +131,7 @@ impl Writer {
         }
         let written = !plan.is_empty();
         self.last_at = clock;
-        self.head = plan.head();
+        self.announced(plan.head());
         let (events, head) = (event::encode(&plan.events), plan.head());
         Ok(Attempt::Committed(Committed { events, head, written, results: plan.results }))
     }

@@ -82,6 +82,7 @@ impl World {
                 if source.status == 200 {
                     return source;
                 }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })
         .await
