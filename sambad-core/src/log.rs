@@ -69,6 +69,27 @@ impl Log {
         });
     }
 
+    /// Asks the store for the log's bounds, and notes them: once a caller has seen that a position is gone, no reader of this log
+    /// is served from memory what lies before it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store does not answer.
+    ///
+    /// # Cancel safety
+    /// Asking changes nothing but what is noted.
+    pub(crate) async fn stored_bounds(&self) -> Result<LogBounds, Error> {
+        let bounds = self.store.bounds().await?;
+        self.note_first(bounds);
+        Ok(bounds)
+    }
+
+    /// Notes the first stored event that the store has just named, unless it is that of another log.
+    fn note_first(&self, stored: LogBounds) {
+        if stored.epoch == self.bounds().epoch {
+            self.trimmed(stored.first);
+        }
+    }
+
     /// Tells of a head that moved; a hint only, readers read the log.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<LogBounds> {
@@ -94,7 +115,7 @@ impl Log {
         let bounds = self.bounds();
         match bounds.locate(after) {
             Err(ResyncReason::CursorAhead) => {
-                let bounds = self.store.bounds().await?;
+                let bounds = self.stored_bounds().await?;
                 Ok((bounds.locate(after), bounds))
             }
             found => Ok((found, bounds)),
@@ -133,6 +154,7 @@ impl Log {
         // In the order of asking; the semaphore lives as long as the log and is never closed.
         let _turn = self.store_reads.acquire().await;
         let page = self.store.log_page(after, filter, limit).await?;
+        self.note_first(page.bounds);
         if after.next() < page.bounds.first {
             return Err(Error::CursorGone { reason: ResyncReason::CursorExpired });
         }

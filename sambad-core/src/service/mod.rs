@@ -16,7 +16,7 @@ pub use self::open::Config;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::committer::{Access, Job, Write};
-use crate::cursor::{After, Cursor, LogBounds};
+use crate::cursor::{After, Cursor, LogBounds, Seq};
 use crate::error::Error;
 use crate::event::Event;
 use crate::figures::Figures;
@@ -73,7 +73,7 @@ const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
     /// Position in the log.
-    pub seq: crate::cursor::Seq,
+    pub seq: Seq,
     /// What happened.
     pub kind: EventKind,
     /// When it was committed.
@@ -272,9 +272,16 @@ impl Sambad {
     /// # Cancel safety
     /// Reading changes nothing.
     pub async fn events(&self, after: After, filter: Filter, limit: u32) -> Result<EventPage, Error> {
-        let (at, bounds) = self.shared.log.locate(after).await?;
-        let cursor = at.map_err(|reason| Error::CursorGone { reason })?;
-        let slice = self.shared.log.read(cursor, &filter, limit).await?;
+        let mut refused = None;
+        let (slice, bounds) = loop {
+            let (at, bounds) = self.shared.log.locate(after).await?;
+            let from = at.map_err(|reason| Error::CursorGone { reason })?;
+            match self.shared.log.read(from, &filter, limit).await {
+                // Trimmed between the two: by now the log has noted where it begins, and the next look starts there.
+                Err(Error::CursorGone { .. }) if after == After::Seq(Seq::ZERO) && refused.replace(from) != Some(from) => {}
+                slice => break (slice?, bounds),
+            }
+        };
         let cursor = Cursor { epoch: bounds.epoch, seq: slice.through };
         Ok(EventPage { events: slice.events, cursor, bounds: LogBounds { head: bounds.head.max(cursor.seq), ..bounds } })
     }
@@ -285,19 +292,20 @@ impl Sambad {
         self.shared.log.bounds()
     }
 
-    /// Asks the store itself for the log's bounds: answers only if the store does.
+    /// Asks the store itself for the log's bounds: answers only if the store does. A position that lies before the returned
+    /// `first` is refused by every reader of this core from then on.
     ///
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn stored_bounds(&self) -> Result<LogBounds, Error> {
-        self.shared.store.bounds().await
+        self.shared.log.stored_bounds().await
     }
 
     /// Waits until the log reaches beyond `seq`.
     ///
     /// # Cancel safety
     /// Waiting changes nothing.
-    pub async fn grown_beyond(&self, seq: crate::cursor::Seq) {
+    pub async fn grown_beyond(&self, seq: Seq) {
         // The sender lives in the log that this handle holds.
         let _ = self.shared.log.watch().wait_for(|bounds| bounds.head > seq).await;
     }

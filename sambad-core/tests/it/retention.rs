@@ -41,7 +41,12 @@ async fn first_delivery(core: &Core, after: After) -> Delivery {
     core.sambad.subscribe(Some(after), Filter::default()).await.unwrap().next().await.unwrap()
 }
 
-on_every_database!(old_events_go_and_nobody_meets_a_hole, events_expire_with_age, readers_under_trimming_resync_or_miss_nothing,);
+on_every_database!(
+    old_events_go_and_nobody_meets_a_hole,
+    events_expire_with_age,
+    readers_under_trimming_resync_or_miss_nothing,
+    what_the_store_calls_gone_is_gone_everywhere,
+);
 
 /// Goal: only the newest events are kept, rows all; readers before the first kept one are told to resync, by every way of
 /// reading; the others miss nothing, also after a restart. Method: 3,000 users with 50 events kept, more than one portion.
@@ -126,6 +131,38 @@ async fn readers_under_trimming_resync_or_miss_nothing(database: TestDatabase) {
             }
         }
     }
+    core.stop().await;
+}
+
+/// Goal: a position that one way of reading calls gone is gone for all, although memory still holds it; and the beginning of the
+/// log is wherever it is. Method: another connection trims, as the committer has before it says so; the bounds are read from the store.
+async fn what_the_store_calls_gone_is_gone_everywhere(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    users(&core, 50).await;
+    let epoch = core.sambad.bounds().epoch;
+    let mut other = core.database.connect().await;
+    let trim = |database: &TestDatabase, through: u64| {
+        let delete = format!("delete from events where seq <= {through}");
+        database.by_kind(delete.clone(), format!("{delete}; update log set first = {}", through + 1))
+    };
+    other.execute(&trim(&core.database, 40)).await;
+    assert_eq!(core.sambad.stored_bounds().await.unwrap().first, Seq(41));
+    let old = After::Cursor(Cursor { epoch, seq: Seq(7) });
+    let head = Cursor { epoch, seq: Seq(50) };
+    let expired = Delivery::Resync { reason: ResyncReason::CursorExpired, cursor: head };
+    assert_eq!(first_delivery(&core, old).await, expired);
+    let refused = core.sambad.events(old, Filter::default(), 10).await.unwrap_err();
+    assert!(matches!(refused, Error::CursorGone { reason: ResyncReason::CursorExpired }), "{refused:?}");
+    let page = core.sambad.events(After::Seq(Seq(0)), Filter::default(), 100).await.unwrap();
+    assert_eq!((page.bounds.first, page.events.len()), (Seq(41), 10));
+    // Nothing is in memory after a restart, and the log begins later than was known when the page was asked for.
+    other.close().await;
+    let core = Core::start(core.stop().await, Limits::default()).await;
+    let mut other = core.database.connect().await;
+    other.execute(&trim(&core.database, 45)).await;
+    let page = core.sambad.events(After::Seq(Seq(0)), Filter::default(), 100).await.unwrap();
+    assert_eq!((page.bounds.first, page.events.len()), (Seq(46), 5));
+    other.close().await;
     core.stop().await;
 }
 
