@@ -1,11 +1,11 @@
 //! What an examination says of what it read, whatever the database.
 
+use std::time::Duration;
+
 use crate::check::{COUNTERS, Finding};
 use crate::cursor::LogBounds;
 use crate::time::Day;
 
-/// Events that are older than the one before, told one by one.
-pub(super) const TOLD_EVENTS_MAX: i64 = 5;
 /// Days with wrong counters, told one by one.
 const TOLD_DAYS_MAX: usize = 5;
 
@@ -80,9 +80,28 @@ pub(super) fn dense(extent: &Extent, first_hole: Option<i64>, advice: &'static s
 }
 
 /// Events that are older than the one before.
-pub(super) fn time(found: &[i64], advice: &'static str) -> Finding {
-    let faults = found.iter().map(|seq| format!("{seq} is older than the event before it")).collect();
-    Finding::unless("time runs forward", faults, "no event is older than the one before it", advice)
+pub(super) struct Backwards {
+    pub(super) count: i64,
+    /// The first of them.
+    pub(super) first: i64,
+    /// By how much at most, in microseconds.
+    pub(super) most_us: i64,
+}
+
+/// Whatever is found, the order of the log is that of seq. Where `several` servers with a clock each may write, some of it is to
+/// be expected, and says how far their clocks disagree.
+pub(super) fn time(found: &Backwards, several: bool) -> Finding {
+    const SUBJECT: &str = "time runs forward";
+    if found.count == 0 {
+        return Finding::fine(SUBJECT, "no event is older than the one before it");
+    }
+    let most = Duration::from_micros(found.most_us.unsigned_abs());
+    let detail = format!("{} events are older than the one before, from {} on, by {most:?} at most", found.count, found.first);
+    if several {
+        return Finding::fine(SUBJECT, format!("{detail}: the servers' clocks differ, and seq is the order"));
+    }
+    let advice = "No event is lost, and seq is the order: a log that was copied from PostgreSQL may be so, no other.";
+    Finding::warning(SUBJECT, detail, advice)
 }
 
 /// What one side says and the other does not show, each with how many there are.

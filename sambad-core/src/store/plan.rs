@@ -116,7 +116,7 @@ impl Loaded {
 pub(super) struct Start {
     pub(super) epoch: Epoch,
     pub(super) head: Seq,
-    /// The batch's one instant: the clock's, or the last event's if the clock went back.
+    /// The batch's one instant, which all of its rows and events have.
     pub(super) now: Timestamp,
 }
 
@@ -194,19 +194,16 @@ impl Plan {
         self.events.last().map_or(self.start.head, |event| event.seq)
     }
 
-    /// Gives a batch that was planned from [`UNSETTLED`] its place in the log, after `head`; its events get the instant `at`.
-    /// Answers kept from before have theirs; those without an event are of what was read when the log reached to `seen`.
-    pub(super) fn settle(&mut self, head: Seq, seen: Seq, at: Timestamp) {
+    /// Gives a batch that was planned from [`UNSETTLED`] its place in the log, after `head`. Answers kept from before have
+    /// theirs; those without an event are of what was read when the log reached to `seen`.
+    pub(super) fn settle(&mut self, head: Seq, seen: Seq) {
         let settled = |seq: &mut Seq| {
             if let Some(place) = seq.0.checked_sub(UNSETTLED.0) {
                 *seq = Seq(head.0 + place);
             }
         };
         self.start.head = head;
-        for event in &mut self.events {
-            settled(&mut event.seq);
-            event.created_at = at;
-        }
+        self.events.iter_mut().for_each(|event| settled(&mut event.seq));
         for receipt in self.results.iter_mut().flatten() {
             receipt.seq.iter_mut().for_each(settled);
             receipt.cursor.seq = receipt.seq.unwrap_or(seen);

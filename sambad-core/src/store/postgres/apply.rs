@@ -109,7 +109,7 @@ fn rows(result: sqlx::postgres::PgQueryResult) -> usize {
 const TAKE_PLACE: &str = "with taken as (
         update log set head = head + $1, last_at = greatest(last_at, $2), users = users + $3, contacts = contacts + $4,
             messages = messages + $5, event_bytes = event_bytes + $6
-        returning epoch, head - $1 as head, last_at),
+        returning epoch, head - $1 as head),
     counted as (
         insert into daily (day, users, contacts, messages, last_active)
             select d.* from taken, unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]) as d order by 1
@@ -117,7 +117,7 @@ const TAKE_PLACE: &str = "with taken as (
             messages = daily.messages + excluded.messages, last_active = daily.last_active + excluded.last_active),
     added as (
         insert into events (seq, kind, user_id, other_id, created_at, data)
-            select taken.head + e.place, e.kind, e.user_id, e.other_id, taken.last_at, e.data
+            select taken.head + e.place, e.kind, e.user_id, e.other_id, $2, e.data
             from taken, unnest($12::text[], $13::uuid[], $14::uuid[], $15::text[])
                 with ordinality as e (kind, user_id, other_id, data, place)),
     answered as (
@@ -126,9 +126,9 @@ const TAKE_PLACE: &str = "with taken as (
     noted as (
         insert into writers (id, transaction, seen_at) select $18, $19, now() from taken
         on conflict (id) do update set transaction = excluded.transaction, seen_at = excluded.seen_at)
-    select epoch, head, last_at from taken";
+    select epoch, head from taken";
 
-/// Gives the log's epoch, the head before the batch, and the instant of its events.
+/// Gives the log's epoch and the head before the batch.
 pub(super) async fn take_place(
     connection: &mut PgConnection,
     plan: &Plan,

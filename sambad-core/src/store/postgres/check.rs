@@ -11,7 +11,7 @@ use super::{access, failed, identity, rows};
 use crate::check::Finding;
 use crate::error::Error;
 use crate::store::admission::check_audit;
-use crate::store::examine::{self, DayCounters, Extent, TOLD_EVENTS_MAX};
+use crate::store::examine::{self, Backwards, DayCounters, Extent};
 use crate::time::Timestamp;
 
 const RESTORE: &str = "Stop all servers, keep a copy of the database, and restore the last backup.";
@@ -29,8 +29,9 @@ const EXTENT: &str =
         coalesce((select max(seq) from events), head), (select created_at from events order by seq limit 1)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
-const BACKWARDS: &str = "select seq from (select seq, created_at < lag(created_at) over (order by seq) as back from events) e
-    where back limit $1";
+const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0),
+        coalesce(max((extract(epoch from before - created_at) * 1000000)::bigint), 0)
+    from (select seq, created_at, lag(created_at) over (order by seq) as before from events) e where created_at < before";
 /// References that PostgreSQL enforces, unless somebody kept it from doing so.
 const FOREIGN_KEYS: &str = "select conrelid::regclass::text || ': ' || conname || ' was never validated'
         from pg_constraint where contype = 'f' and not convalidated and connamespace = current_schema()::regnamespace
@@ -44,7 +45,7 @@ const FOREIGN_KEYS: &str = "select conrelid::regclass::text || ': ' || conname |
         where user_id not in (select id from users) having count(*) > 0";
 
 /// What an event says, and no row shows; each with how many there are. The instant of a row is in its event's data. The event has
-/// one of its own, not before that: a batch takes its place in the log at the end.
+/// the same, or a later one where an older version wrote it.
 const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
     (
         "user_created without its user",
@@ -167,8 +168,8 @@ async fn examine(connection: &mut PgConnection, findings: &mut Vec<Finding>) -> 
     let (extent, since) = extent(connection).await?;
     let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *connection).await? };
     findings.push(examine::dense(&extent, hole, RESTORE));
-    let backwards: Vec<i64> = sqlx::query_scalar(BACKWARDS).bind(TOLD_EVENTS_MAX).fetch_all(&mut *connection).await?;
-    findings.push(examine::time(&backwards, RESTORE));
+    let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *connection).await?;
+    findings.push(examine::time(&Backwards { count, first, most_us }, true));
     findings.push(examine::rows_and_events(&rows_and_events(connection, since).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *connection).await?;
     findings.push(examine::counters(&totals, &wrong_days(connection, &extent).await?));

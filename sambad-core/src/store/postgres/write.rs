@@ -254,7 +254,7 @@ async fn prepare(
         let start = Start { epoch, head: UNSETTLED, now: clock };
         let mut plan = Plan::make(requests, loaded, start, ids);
         if plan.is_empty() {
-            plan.settle(seen, seen, clock);
+            plan.settle(seen, seen);
             return Ok(Some(plan));
         }
         if !write_rows(connection, &plan).await? {
@@ -266,7 +266,7 @@ async fn prepare(
             // This server ends as soon as it has looked at the log: whoever asks again is served by the next.
             return Err(sqlx::Error::Protocol("the log was replaced by another: this server must be started anew".into()));
         }
-        plan.settle(head, seen, row.try_get(2)?);
+        plan.settle(head, seen);
         Ok(Some(plan))
     };
     prepared.await.map_err(failed_batch)

@@ -13,7 +13,7 @@ use crate::check::{Finding, Severity};
 use crate::error::Error;
 use crate::event::to_json;
 use crate::store::admission::check_audit;
-use crate::store::examine::{self, DayCounters, Extent, TOLD_EVENTS_MAX};
+use crate::store::examine::{self, Backwards, DayCounters, Extent};
 
 const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the last backup.";
 
@@ -23,14 +23,15 @@ const EXTENT: &str = "select epoch, head, coalesce((select min(seq) from events)
         coalesce((select created_at from events order by seq limit 1), 0)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
-const BACKWARDS: &str = "select seq from (select seq, created_at < lag(created_at) over (order by seq) as back from events)
-    where back limit ?1";
+const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0), coalesce(max(before - created_at), 0)
+    from (select seq, created_at, lag(created_at) over (order by seq) as before from events) where created_at < before";
 const FOREIGN_KEYS: &str = "select \"table\", count(*) from pragma_foreign_key_check group by 1";
 const PRAGMAS: &str = "select journal_mode, page_size, freelist_count
     from pragma_journal_mode, pragma_page_size, pragma_freelist_count";
 const INTEGRITY: &str = "pragma integrity_check(20)";
 
-/// The instant of an event's row, which is in its data. The event may have a later one where it was written by PostgreSQL.
+/// The instant of an event's row, which is in its data. The event may have a later one where an older version wrote it to
+/// PostgreSQL.
 macro_rules! row_at {
     () => {
         "unixepoch(substr(data->>'created_at', 1, 19)) * 1000000 + cast(substr(data->>'created_at', 21, 6) as integer)"
@@ -170,8 +171,8 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
     let (extent, since) = extent(&mut tx).await?;
     let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *tx).await? };
     findings.push(examine::dense(&extent, hole, RESTORE));
-    let backwards: Vec<i64> = sqlx::query_scalar(BACKWARDS).bind(TOLD_EVENTS_MAX).fetch_all(&mut *tx).await?;
-    findings.push(examine::time(&backwards, RESTORE));
+    let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *tx).await?;
+    findings.push(examine::time(&Backwards { count, first, most_us }, false));
     findings.push(examine::rows_and_events(&rows_and_events(&mut tx, since).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *tx).await?;
     findings.push(examine::counters(&totals, &wrong_days(&mut tx, &extent).await?));

@@ -72,6 +72,37 @@ async fn messages_are_listed_by_user_and_pair(database: TestDatabase) {
     }
 }
 
+/// Goal: an event has the instant of its row, in its data, in the answer and on another server, whatever the clocks of two servers
+/// say. Method: two writers of one database, the second an hour behind; every kind of event by turns.
+#[tokio::test]
+async fn an_event_has_the_instant_of_its_row() {
+    let database = TestDatabase::postgres().await;
+    let (_, mut behind) = open(&database.url(), &Limits::default()).await.unwrap();
+    let mut fixture = Fixture::on(database).await;
+    fixture.commit(vec![login(A), login(B)]).await;
+    let hour_ago = fixture.clock.minus(std::time::Duration::from_secs(3600));
+    for (number, phone) in (0..4).map(|number| (number, format!("+1415555010{number}"))) {
+        let is_behind = number % 2 == 1;
+        let (writer, clock) = if is_behind { (&mut behind, hour_ago) } else { (&mut fixture.writer, fixture.clock) };
+        let commands = [login(&phone), add(A, &phone), message(A, B, "hello")];
+        let requests: Vec<_> = commands.into_iter().map(|command| Request { command, key: None }).collect();
+        let committed = writer.commit_at(&requests, clock).await.unwrap();
+        let stored = fixture.store.newest_events(3).await.unwrap().value;
+        for ((event, row), result) in committed.events.iter().zip(stored.iter().rev()).zip(&committed.results) {
+            let created_at = match &result.as_ref().unwrap().outcome {
+                Outcome::LoggedIn { user, .. } => user.created_at,
+                Outcome::ContactAdded { contact, .. } => contact.created_at,
+                Outcome::MessageSent { message } => message.created_at,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!((row.seq, row.created_at, created_at), (event.seq, clock, clock));
+            let json = String::from_utf8(event.json().to_vec()).unwrap();
+            assert_eq!(json.matches(&clock.to_string()).count(), 2, "{json}");
+        }
+    }
+    behind.close().await;
+}
+
 /// Goal: a filtered page of the stored log is the whole log, filtered. Method: every user and kind against a scan.
 async fn filtered_log_pages_equal_a_filtered_scan(database: TestDatabase) {
     let mut fixture = Fixture::on(database).await;
