@@ -43,10 +43,12 @@ need_subcommand() {
 }
 
 # What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, Python for
-# schemathesis, load balancers in front of several servers. PostgreSQL and Redis are the matter of scripts/with-services.sh.
+# schemathesis, load balancers in front of several servers, clocks that are wrong. PostgreSQL and Redis are the matter of scripts/with-services.sh.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
+    # Its library gives a process another clock.
+    need faketime faketime
     need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
     # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
     need_subcommand deny 0.20.2 --no-default-features

@@ -67,7 +67,7 @@ pub use crate::{
     retention::{InvalidRetention, Retention},
     service::{Activity, Config, EventPage, Sambad},
     stats::Stats,
-    store::{ContactQuery, MessageQuery, Page, UserOrder, UserQuery},
+    store::{ContactQuery, InvalidListPosition, ListPosition, MessageQuery, Page, UserOrder, UserQuery},
 };
 
 /// A store whose faults are chosen by a script: for deterministic simulation, never for a server.

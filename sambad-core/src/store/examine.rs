@@ -25,6 +25,11 @@ impl Extent {
         self.bounds.first.0 > 1
     }
 
+    /// The seq from which on rows must have their event: those of before may have lost theirs to trimming.
+    pub(super) fn since(&self) -> i64 {
+        if self.is_trimmed() { self.bounds.first.0.cast_signed() } else { i64::MIN }
+    }
+
     /// Whether as many events are stored as there are seqs.
     pub(super) fn is_dense(&self) -> bool {
         self.count == (self.last + 1).saturating_sub(self.lowest)

@@ -240,7 +240,7 @@ impl Rows {
     }
 
     fn apply(&mut self, plan: &Plan) {
-        for id in plan.new_users.iter().chain(plan.touched.iter().map(|(id, _)| id)) {
+        for id in plan.new_users.iter().map(|(_, id)| id).chain(plan.touched.iter().map(|(id, _)| id)) {
             let user = plan.user(*id).clone();
             self.by_phone.insert(user.phone.clone(), user.id);
             self.users.insert(user.id, user);
@@ -250,12 +250,12 @@ impl Rows {
                 self.by_pair.remove(&(contact.user_id, contact.contact_user_id));
             }
         }
-        for id in &plan.new_contacts {
+        for (_, id) in &plan.new_contacts {
             let contact = plan.contact(*id).clone();
             self.by_pair.insert((contact.user_id, contact.contact_user_id), contact.id);
             self.contacts.insert(contact.id, contact);
         }
-        self.messages.extend(plan.new_messages.iter().cloned());
+        self.messages.extend(plan.new_messages.iter().map(|(_, message)| message.clone()));
         for new in &plan.new_keys {
             self.answers.insert(new.key.clone(), (new.answer.clone(), plan.now()));
         }

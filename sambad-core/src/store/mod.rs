@@ -17,7 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::postgres::Notices;
-pub use self::query::{ContactQuery, MessageQuery, UserOrder, UserQuery};
+pub use self::query::{ContactQuery, InvalidListPosition, ListPosition, MessageQuery, UserOrder, UserQuery};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
@@ -76,7 +76,7 @@ pub(crate) struct LogPage {
     pub(crate) through: Seq,
 }
 
-/// One page of a list, and the key after which the next one starts if there is one.
+/// One page of a list, and the page token of the next one if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     /// The rows.

@@ -9,13 +9,18 @@ use crate::store::{LogPage, Page};
 /// Rows looked at in one page when only some kinds are asked for: a rare kind must not cost a statement a row.
 const SCANNED_ROWS: u32 = 512;
 
-/// Makes a page of `items`, of which one more than `limit` was asked for.
-pub(super) fn page<T>(mut items: Vec<T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
+/// Decodes `rows`, of which one more than `limit` was asked for, into a page; `token` is what the page after a row is asked by.
+pub(super) fn page<R, T, E>(
+    mut rows: Vec<R>,
+    limit: u32,
+    decode: impl Fn(&R) -> Result<T, E>,
+    token: impl Fn(&R) -> Result<String, E>,
+) -> Result<Page<T>, E> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = if more { items.last().map(key) } else { None };
-    Page { items, next }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if more { rows.last().map(token).transpose()? } else { None };
+    Ok(Page { items: rows.iter().map(decode).collect::<Result<_, E>>()?, next })
 }
 
 /// Whatever begins with `prefix` sorts before this text, which ends in a character that no phone and no name holds.

@@ -152,12 +152,13 @@ pub(super) struct NewKey {
 pub(super) struct Plan {
     start: Start,
     loaded: Loaded,
-    pub(super) new_users: Vec<UserId>,
+    /// Rows that the batch adds, each with the seq of its event.
+    pub(super) new_users: Vec<(Seq, UserId)>,
     /// Users whose activity is noted, with when they were last active before.
     pub(super) touched: Vec<(UserId, Timestamp)>,
     pub(super) removed_contacts: Vec<ContactId>,
-    pub(super) new_contacts: Vec<ContactId>,
-    pub(super) new_messages: Vec<Message>,
+    pub(super) new_contacts: Vec<(Seq, ContactId)>,
+    pub(super) new_messages: Vec<(Seq, Message)>,
     pub(super) events: Vec<EventRow>,
     pub(super) days: BTreeMap<Day, DayDelta>,
     pub(super) totals: Totals,
@@ -287,7 +288,7 @@ impl Plan {
         let day = self.today();
         day.users += 1;
         day.last_active += 1;
-        self.new_users.push(user.id);
+        self.new_users.push((seq, user.id));
         self.loaded.add_user(user.clone());
         (Outcome::LoggedIn { user, created: true }, Some(seq))
     }
@@ -320,7 +321,7 @@ impl Plan {
         let seq = self.push_event(EventKind::ContactAdded, between(&contact), event::contact_data(&contact));
         self.totals.contacts += 1;
         self.today().contacts += 1;
-        self.new_contacts.push(contact.id);
+        self.new_contacts.push((seq, contact.id));
         self.loaded.add_contact(contact.clone());
         Ok((Outcome::ContactAdded { contact, created: true }, Some(seq)))
     }
@@ -333,7 +334,7 @@ impl Plan {
         self.loaded.contacts.remove(&id);
         self.loaded.by_pair.remove(&(contact.user_id, contact.contact_user_id));
         // What this batch added is not in the store yet: taking it out of the plan removes it.
-        match self.new_contacts.iter().position(|new| *new == id) {
+        match self.new_contacts.iter().position(|(_, new)| *new == id) {
             Some(index) => drop(self.new_contacts.remove(index)),
             None => self.removed_contacts.push(id),
         }
@@ -367,7 +368,7 @@ impl Plan {
         let seq = self.push_event(EventKind::MessageSent, involved, event::to_json(&message));
         self.totals.messages += 1;
         self.today().messages += 1;
-        self.new_messages.push(message.clone());
+        self.new_messages.push((seq, message.clone()));
         Ok((Outcome::MessageSent { message }, Some(seq)))
     }
 

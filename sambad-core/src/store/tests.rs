@@ -2,8 +2,12 @@
 
 pub(crate) mod database;
 mod lists;
+mod migration;
 
 use std::collections::BTreeSet;
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 
 use self::database::{TestDatabase, on_every_database};
 use super::*;
@@ -227,6 +231,33 @@ async fn a_restart_continues_the_log(database: TestDatabase) {
         store.close().await;
     }
     assert_eq!(epochs.len(), 1);
+}
+
+/// Goal: a batch meets a user that another server makes meanwhile, and what else it has of that user goes to the one that is
+/// there. Method: a login and a contact in one batch while a transaction of another connection holds the phone.
+#[tokio::test]
+async fn a_user_that_is_made_meanwhile_is_met() {
+    const WAITS: &str = "select exists (select 1 from pg_locks l join pg_stat_activity a on a.pid = l.pid
+        where a.datname = current_database() and not l.granted)";
+    let database = TestDatabase::postgres().await;
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let mut fixture = Fixture::on(database).await;
+    fixture.user(A).await;
+    let insert = "begin; insert into users (id, phone, email, created_at, last_active_at, seq)
+        values ('00000000-0000-7000-8000-000000000001', '+919876543211', 'a@b', now(), now(), -1)";
+    sqlx::raw_sql(insert).execute(&mut other).await.unwrap();
+    let meanwhile = async {
+        while !sqlx::query_scalar::<_, bool>(WAITS).fetch_one(&mut other).await.unwrap() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    };
+    let requests = vec![login(B), add(A, B), message(B, A, "hello")];
+    let (committed, ()) = tokio::join!(fixture.commit(requests), meanwhile);
+    let seqs: Vec<_> = committed.results.iter().map(|result| result.as_ref().unwrap().seq).collect();
+    assert_eq!(seqs, [None, Some(Seq(2)), Some(Seq(3))]);
+    assert_eq!(contact(&committed.results[1]).contact_user_id.to_string(), "00000000-0000-7000-8000-000000000001");
+    other.close().await.unwrap();
 }
 
 /// Goal: one server a file. Method: open it twice, then again once the first is gone.

@@ -82,7 +82,7 @@ async fn a_sound_database_has_no_fault(database: TestDatabase) {
 const NEWER: &str = "insert into _sqlx_migrations select 99, description, installed_on, success, checksum, execution_time
     from _sqlx_migrations limit 1";
 /// Damage to any database, and what it must be found by.
-const DAMAGE: [(&str, &str); 12] = [
+const DAMAGE: [(&str, &str); 15] = [
     ("delete from events where seq = 30", "log is dense"),
     ("delete from events where seq = (select max(seq) from events)", "log is dense"),
     ("update log set head = head + 1", "log is dense"),
@@ -92,6 +92,9 @@ const DAMAGE: [(&str, &str); 12] = [
         "update events set kind = 'contact_removed' where seq = (select max(seq) from events where kind = 'contact_added')",
         "rows = events",
     ),
+    ("update users set seq = seq + 1000", "rows = events"),
+    ("update contacts set seq = seq + 1000", "rows = events"),
+    ("update messages set seq = seq - 1000 where seq = (select max(seq) from messages)", "rows = events"),
     ("update log set users = users + 1", "counters = rows"),
     ("update log set event_bytes = 0", "counters = rows"),
     ("update daily set contacts = contacts - 1", "counters = rows"),
@@ -102,10 +105,10 @@ const DAMAGE: [(&str, &str); 12] = [
 const DAMAGE_OF_SQLITE: [(&str, &str); 6] = [
     ("update users set created_at = created_at - 1 where id = (select id from users limit 1)", "rows = events"),
     (
-        "insert into messages select 'x', from_user_id, to_user_id, content, type, created_at from messages limit 1",
+        "insert into messages select -1, 'x', from_user_id, to_user_id, content, type, created_at from messages limit 1",
         "rows = events",
     ),
-    ("pragma foreign_keys = off; insert into contacts values ('x', 'nobody', 'nobody else', null, 0)", "references hold"),
+    ("pragma foreign_keys = off; insert into contacts values (-1, 'x', 'nobody', 'nobody else', null, 0)", "references hold"),
     ("drop trigger audit_entries_stay; delete from audit where n = 2", "audit chain holds"),
     ("drop trigger audit_entries_stay_as_they_are; update audit set actor = 'x' where n = 3", "audit chain holds"),
     ("pragma writable_schema = on; update sqlite_schema set rootpage = 3 where name = 'contacts_by_user'", "file is sound"),
@@ -117,16 +120,16 @@ const DAMAGE_OF_POSTGRES: [(&str, &str); 13] = [
     ("update contacts set created_at = created_at + interval '1 us'", "rows = events"),
     ("update events set created_at = created_at - interval '1 s'", "rows = events"),
     (
-        "insert into messages select gen_random_uuid(), from_user_id, to_user_id, content, type, created_at from messages limit 1",
+        "insert into messages select gen_random_uuid(), from_user_id, to_user_id, content, type, created_at, -1 from messages limit 1",
         "rows = events",
     ),
     (
-        "insert into users select gen_random_uuid(), '+4930123456', email, name, created_at, last_active_at from users limit 1",
+        "insert into users select gen_random_uuid(), '+4930123456', email, name, created_at, last_active_at, -1 from users limit 1",
         "rows = events",
     ),
     (
         "set session_replication_role = replica;
-        insert into contacts values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), null, now())",
+        insert into contacts values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), null, now(), -1)",
         "references hold",
     ),
     (

@@ -193,10 +193,10 @@ async fn databases_in_use_are_refused() {
     running.shutdown().await;
     drop(running);
     assert_eq!(maintenance::bounds(&target.url).await.unwrap().epoch, epoch, "it is as it was");
-    target.run("delete from _sqlx_migrations where version = 3").await;
+    target.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
     refused(&source.url(), &target.url, "has an older schema").await;
     target.run("drop schema public cascade; create schema public; create table notes (text text)").await;
     refused(&source.url(), &target.url, "is a database of another program").await;
-    source.run("delete from _sqlx_migrations where version = 3").await;
+    source.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
     refused(&source.url(), &Database::new().await.url, "is another version's: `sambad-server migrate` first").await;
 }

@@ -34,7 +34,9 @@ texts! {
     /// A UUID; one that is there but empty counts as not there.
     UuidOrNothing r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
     /// Opaque, from the `Link` of the page before.
-    PageToken r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})?$";
+    ListToken r"^(0|-?[1-9][0-9]{0,17})?$";
+    /// Opaque, from the `Link` of the page before with the same `q`.
+    PageToken r"^(0|-?[1-9][0-9]{0,17}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})?$";
     /// A user: a UUID, or an E.164 phone.
     UserName r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})$";
     /// A retry with the same key within 24 h gets the first answer again.

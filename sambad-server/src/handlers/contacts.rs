@@ -12,7 +12,7 @@ use super::unexpected_outcome;
 use crate::auth::Caller;
 use crate::documents::schema;
 use crate::error::ApiError;
-use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, required, user_ref};
+use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param, required, user_ref};
 use crate::reply;
 use crate::router::AppState;
 
@@ -92,7 +92,7 @@ pub(crate) struct ListQuery {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
     /// Where the page before ended, from its `Link`.
-    #[param(value_type = Option<schema::UuidOrNothing>)]
+    #[param(value_type = Option<schema::ListToken>)]
     after: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
     let user = caller.confine(id_param("userId", query.user_id.as_deref())?)?;
-    let query = ContactQuery { user, after: id_param("after", query.after.as_deref())? };
+    let query = ContactQuery { user, after: param("after", query.after.as_deref())? };
     Ok(reply::page(&uri, &sambad.contacts(&query, limit).await?))
 }
 

@@ -13,7 +13,7 @@ use super::unexpected_outcome;
 use crate::auth::Caller;
 use crate::documents::schema;
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, recipient_ref, required, user_ref};
+use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, param, recipient_ref, required, user_ref};
 use crate::reply;
 
 /// What a message is when the app does not say.
@@ -102,7 +102,7 @@ pub(crate) struct ListQuery {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
     /// Where the page before ended, from its `Link`.
-    #[param(value_type = Option<schema::UuidOrNothing>)]
+    #[param(value_type = Option<schema::ListToken>)]
     after: Option<String>,
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn list(
     let query = MessageQuery {
         user: caller.confine(id_param("userId", query.user_id.as_deref())?)?,
         with: id_param("withUserId", query.with_user_id.as_deref())?,
-        after: id_param("after", query.after.as_deref())?,
+        after: param("after", query.after.as_deref())?,
     };
     caller.note_reading(AuditAction::MessagesRead, query.user, &sambad).await?;
     Ok(reply::page(&uri, &sambad.messages(&query, limit).await?))

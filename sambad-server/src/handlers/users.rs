@@ -133,7 +133,7 @@ pub(super) async fn list_in(order: UserOrder, state: &AppState, uri: &Uri, query
     let after = query.after.as_deref();
     let q = query.q.as_deref().map(str::trim_end).filter(|q| !q.trim().is_empty());
     let query = match q.map(|q| phone_prefix(q, &state.config.default_country_code).ok_or(q)) {
-        None => UserQuery::All { order, after: id_param("after", after)? },
+        None => UserQuery::All { order, after: param("after", after)? },
         Some(Ok(prefix)) => UserQuery::PhonePrefix { prefix, after: param("after", after)? },
         Some(Err(q)) => UserQuery::NamePrefix { prefix: q.trim_start().to_owned(), after: id_param("after", after)? },
     };

@@ -37,13 +37,33 @@ pub(in crate::store) static TABLES: [Table; 12] = [
     table(
         "users",
         1,
-        &[("id", Id), ("phone", Text), ("email", Text), ("name", Text), ("created_at", Instant), ("last_active_at", Instant)],
+        &[
+            ("id", Id),
+            ("phone", Text),
+            ("email", Text),
+            ("name", Text),
+            ("created_at", Instant),
+            ("last_active_at", Instant),
+            ("seq", Integer),
+        ],
     ),
-    table("contacts", 1, &[("id", Id), ("user_id", Id), ("contact_user_id", Id), ("name", Text), ("created_at", Instant)]),
+    table(
+        "contacts",
+        1,
+        &[("id", Id), ("user_id", Id), ("contact_user_id", Id), ("name", Text), ("created_at", Instant), ("seq", Integer)],
+    ),
     table(
         "messages",
         1,
-        &[("id", Id), ("from_user_id", Id), ("to_user_id", Id), ("content", Text), ("type", Text), ("created_at", Instant)],
+        &[
+            ("id", Id),
+            ("from_user_id", Id),
+            ("to_user_id", Id),
+            ("content", Text),
+            ("type", Text),
+            ("created_at", Instant),
+            ("seq", Integer),
+        ],
     ),
     table(
         "events",

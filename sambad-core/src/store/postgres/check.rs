@@ -12,7 +12,6 @@ use crate::check::Finding;
 use crate::error::Error;
 use crate::store::admission::check_audit;
 use crate::store::examine::{self, Backwards, DayCounters, Extent};
-use crate::time::Timestamp;
 
 const RESTORE: &str = "Stop all servers, keep a copy of the database, and restore the last backup.";
 const CONFIGURE: &str = "Look at these in postgresql.conf: see docs/scale-out.md.";
@@ -26,7 +25,7 @@ const SOUND_SETTINGS: [(&str, &str); 4] =
     [("autovacuum", "on"), ("fsync", "on"), ("full_page_writes", "on"), ("server_encoding", "UTF8")];
 const EXTENT: &str =
     "select epoch, head, first, (select count(*) from events), coalesce((select min(seq) from events), head + 1),
-        coalesce((select max(seq) from events), head), (select created_at from events order by seq limit 1)
+        coalesce((select max(seq) from events), head)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
 const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0),
@@ -73,21 +72,39 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
     ),
 ];
 
-/// Rows of after the instant `$1` that no event tells of: those of before may have lost theirs to trimming.
+/// Rows that stand in lists where their event is not.
+const ROWS_ELSEWHERE: [(&str, &str); 3] = [
+    (
+        "users with another seq than their event",
+        "select count(*) from events e join users u on u.id = e.user_id where e.kind = 'user_created' and u.seq <> e.seq",
+    ),
+    (
+        "contacts with another seq than their event",
+        "select count(*) from events e join contacts c on c.id = (e.data::json->>'id')::uuid
+            where e.kind = 'contact_added' and c.seq <> e.seq",
+    ),
+    (
+        "messages with another seq than their event",
+        "select count(*) from events e join messages m on m.id = (e.data::json->>'id')::uuid
+            where e.kind = 'message_sent' and m.seq <> e.seq",
+    ),
+];
+
+/// Rows from the seq `$1` on that no event tells of.
 const ROWS_WITHOUT_EVENT: [(&str, &str); 3] = [
     (
         "users without their event",
-        "select count(*) from users u where created_at > coalesce($1, '-infinity'::timestamptz)
+        "select count(*) from users u where seq >= $1
             and not exists (select 1 from events where kind = 'user_created' and user_id = u.id)",
     ),
     (
         "contacts without their event",
-        "select count(*) from contacts c where created_at > coalesce($1, '-infinity'::timestamptz)
+        "select count(*) from contacts c where seq >= $1
             and not exists (select 1 from events where kind = 'contact_added' and (data::json->>'id')::uuid = c.id)",
     ),
     (
         "messages without their event",
-        "select count(*) from messages m where created_at > coalesce($1, '-infinity'::timestamptz)
+        "select count(*) from messages m where seq >= $1
             and not exists (select 1 from events where kind = 'message_sent' and (data::json->>'id')::uuid = m.id)",
     ),
 ];
@@ -149,7 +166,7 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
     let mut tx = connection.begin().await.map_err(failed)?;
     access::take_turn(&mut tx).await.map_err(failed)?;
     sqlx::query(LOCK).execute(&mut *tx).await.map_err(failed)?;
-    let (extent, _) = extent(&mut tx).await.map_err(failed)?;
+    let extent = extent(&mut tx).await.map_err(failed)?;
     sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
     let days = wrong_days(&mut tx, &extent).await.map_err(failed)?;
     let column = |at: usize| days.iter().map(|day| day.truth[at]).collect::<Vec<i64>>();
@@ -165,12 +182,12 @@ async fn examine(connection: &mut PgConnection, findings: &mut Vec<Finding>) -> 
     let broken: Vec<String> = sqlx::query_scalar(FOREIGN_KEYS).fetch_all(&mut *connection).await?;
     findings.push(Finding::unless("references hold", broken, "every row that a row names is there", RESTORE));
     findings.push(examine::audit(check_audit(connection).await?));
-    let (extent, since) = extent(connection).await?;
+    let extent = extent(connection).await?;
     let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *connection).await? };
     findings.push(examine::dense(&extent, hole, RESTORE));
     let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *connection).await?;
     findings.push(examine::time(&Backwards { count, first, most_us }, true));
-    findings.push(examine::rows_and_events(&rows_and_events(connection, since).await?, &extent, RESTORE));
+    findings.push(examine::rows_and_events(&rows_and_events(connection, extent.since()).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *connection).await?;
     findings.push(examine::counters(&totals, &wrong_days(connection, &extent).await?));
     Ok(())
@@ -185,22 +202,18 @@ async fn settings(connection: &mut PgConnection) -> Result<Finding, sqlx::Error>
     Ok(if unsound { Finding::warning("settings", detail, CONFIGURE) } else { Finding::fine("settings", detail) })
 }
 
-/// The second is the instant after which rows must have their event, if there is one: those of before may have lost theirs to
-/// trimming.
-async fn extent(connection: &mut PgConnection) -> Result<(Extent, Option<Timestamp>), sqlx::Error> {
+async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx::Error> {
     let row = sqlx::query(EXTENT).fetch_one(connection).await?;
     let (count, lowest, last) = (rows::unsigned(&row, 3)?, rows::unsigned(&row, 4)?, rows::unsigned(&row, 5)?);
-    let extent = Extent { bounds: rows::bounds(&row, 0)?, count, lowest, last };
-    let since = if extent.is_trimmed() { row.try_get(6)? } else { None };
-    Ok((extent, since))
+    Ok(Extent { bounds: rows::bounds(&row, 0)?, count, lowest, last })
 }
 
-async fn rows_and_events(
-    connection: &mut PgConnection,
-    since: Option<Timestamp>,
-) -> Result<Vec<(&'static str, i64)>, sqlx::Error> {
+async fn rows_and_events(connection: &mut PgConnection, since: i64) -> Result<Vec<(&'static str, i64)>, sqlx::Error> {
     let mut found = Vec::new();
     for (what, statement) in EVENTS_WITHOUT_ROW {
+        found.push((what, sqlx::query_scalar(statement).fetch_one(&mut *connection).await?));
+    }
+    for (what, statement) in ROWS_ELSEWHERE {
         found.push((what, sqlx::query_scalar(statement).fetch_one(&mut *connection).await?));
     }
     for (what, statement) in ROWS_WITHOUT_EVENT {

@@ -90,7 +90,12 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let id = Uuid::now_v7();
     let writing = serving.application_name(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
-    let writing = writing.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
+    let writing = writing.options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ]);
     let writer = bounded(Writer::open(writing, id)).await?;
     Ok((reader, writer))
 }

@@ -19,7 +19,7 @@ use crate::limits::SLICE_BYTES_MAX;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
 use crate::store::analytics::{self, DayCounts, Totals};
-use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
+use crate::store::{ContactQuery, ListPosition, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
 use crate::time::Timestamp;
 
 /// Reads on a few connections that only read.
@@ -47,12 +47,14 @@ impl Found {
 
     /// Decodes the rows, of which one more than `limit` was asked for, into a page.
     fn page<T>(
-        &self,
+        self,
         limit: u32,
         decode: impl Fn(&PgRow) -> Result<T, sqlx::Error>,
-        key: impl Fn(&T) -> String,
+        token: impl Fn(&PgRow) -> Result<String, sqlx::Error>,
     ) -> Result<Snapshot<Page<T>>, Error> {
-        Ok(self.snapshot(pages::page(self.all(decode)?, limit, key)))
+        let cursor = self.bounds.head_cursor();
+        let value = pages::page(self.rows, limit, decode, token).map_err(failed)?;
+        Ok(Snapshot { cursor, value })
     }
 }
 
@@ -87,10 +89,14 @@ const USER_BY_ID: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u
     from log l left join users u on u.id = $1";
 const USER_BY_PHONE: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
     from log l left join users u on u.phone = $1";
-const USERS_OLDEST_FIRST: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
-    from log l left join (select * from users where id > $1 order by id limit $2) u on true order by u.id";
-const USERS_NEWEST_FIRST: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
-    from log l left join (select * from users where id < $1 order by id desc limit $2) u on true order by u.id desc";
+// Lists give the place in the log of each row before these.
+
+const USERS_OLDEST_FIRST: &str =
+    "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, u.seq, l.epoch, l.head, l.first
+    from log l left join (select * from users where seq > $1 order by seq limit $2) u on true order by u.seq";
+const USERS_NEWEST_FIRST: &str =
+    "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, u.seq, l.epoch, l.head, l.first
+    from log l left join (select * from users where seq < $1 order by seq desc limit $2) u on true order by u.seq desc";
 const USERS_BY_PHONE_PREFIX: &str =
     "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
     from log l left join (
@@ -114,46 +120,49 @@ const KNOWN_USERS: &str = "select u.id, u.phone, u.name, l.epoch, l.head, l.firs
 
 const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
-        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, l.epoch, l.head, l.first
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq, l.epoch, l.head, l.first
     from log l left join (
-        (select * from contacts where id < $1 order by id desc limit $2) c
+        (select * from contacts where seq < $1 order by seq desc limit $2) c
         join users u on u.id = c.user_id join users v on v.id = c.contact_user_id) on true
-    order by c.id desc";
+    order by c.seq desc";
 const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
-        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, l.epoch, l.head, l.first
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq, l.epoch, l.head, l.first
     from log l left join (
-        (select * from contacts where user_id = $3 and id < $1 order by id desc limit $2) c
+        (select * from contacts where user_id = $3 and seq < $1 order by seq desc limit $2) c
         join users u on u.id = c.user_id join users v on v.id = c.contact_user_id) on true
-    order by c.id desc";
+    order by c.seq desc";
 
 const MESSAGES_NEWEST_FIRST: &str =
-    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, l.epoch, l.head, l.first
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq,
+        l.epoch, l.head, l.first
     from log l left join (
-        (select * from messages where id < $1 order by id desc limit $2) m
+        (select * from messages where seq < $1 order by seq desc limit $2) m
         join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id) on true
-    order by m.id desc";
+    order by m.seq desc";
 /// As [`EVENTS_OF_USER`].
 const MESSAGES_OF_USER: &str =
-    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, l.epoch, l.head, l.first
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq,
+        l.epoch, l.head, l.first
     from log l left join (
-        (select distinct on (id) * from (
-            (select * from messages where from_user_id = $3 and id < $1 order by id desc limit $2)
+        (select distinct on (seq) * from (
+            (select * from messages where from_user_id = $3 and seq < $1 order by seq desc limit $2)
             union all
-            (select * from messages where to_user_id = $3 and id < $1 order by id desc limit $2)) of_user
-        order by id desc limit $2) m
+            (select * from messages where to_user_id = $3 and seq < $1 order by seq desc limit $2)) of_user
+        order by seq desc limit $2) m
         join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id) on true
-    order by m.id desc";
+    order by m.seq desc";
 const MESSAGES_OF_PAIR: &str =
-    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, l.epoch, l.head, l.first
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq,
+        l.epoch, l.head, l.first
     from log l left join (
-        (select distinct on (id) * from (
-            (select * from messages where from_user_id = $3 and to_user_id = $4 and id < $1 order by id desc limit $2)
+        (select distinct on (seq) * from (
+            (select * from messages where from_user_id = $3 and to_user_id = $4 and seq < $1 order by seq desc limit $2)
             union all
-            (select * from messages where from_user_id = $4 and to_user_id = $3 and id < $1 order by id desc limit $2)) of_pair
-        order by id desc limit $2) m
+            (select * from messages where from_user_id = $4 and to_user_id = $3 and seq < $1 order by seq desc limit $2)) of_pair
+        order by seq desc limit $2) m
         join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id) on true
-    order by m.id desc";
+    order by m.seq desc";
 
 const ANALYTICS: &str = "select d.day, d.users, d.contacts, d.messages, d.last_active, l.users, l.contacts, l.messages,
         l.epoch, l.head, l.first
@@ -269,13 +278,12 @@ impl Reader {
 
     pub(crate) async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
         let asked = i64::from(limit) + 1;
-        let id_or = |id: Option<crate::id::UserId>, default: Uuid| id.map_or(default, crate::id::UserId::uuid);
         let statement = match query {
             UserQuery::All { order: UserOrder::OldestFirst, after } => {
-                sqlx::query(USERS_OLDEST_FIRST).bind(id_or(*after, Uuid::nil())).bind(asked)
+                sqlx::query(USERS_OLDEST_FIRST).bind(after.unwrap_or(ListPosition::FIRST).seq()).bind(asked)
             }
             UserQuery::All { order: UserOrder::NewestFirst, after } => {
-                sqlx::query(USERS_NEWEST_FIRST).bind(id_or(*after, Uuid::max())).bind(asked)
+                sqlx::query(USERS_NEWEST_FIRST).bind(after.unwrap_or(ListPosition::LAST).seq()).bind(asked)
             }
             UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
                 .bind(prefix)
@@ -299,9 +307,12 @@ impl Reader {
                 }
             }
         };
-        let by_phone = matches!(query, UserQuery::PhonePrefix { .. });
-        let key = |user: &User| if by_phone { user.phone.to_string() } else { user.id.to_string() };
-        self.find(statement).await?.page(limit, |row| rows::user(row, 0), key)
+        let token = |row: &PgRow| match query {
+            UserQuery::All { .. } => rows::position(row, 6),
+            UserQuery::PhonePrefix { .. } => row.try_get(1),
+            UserQuery::NamePrefix { .. } => row.try_get::<Uuid, _>(0).map(|id| id.to_string()),
+        };
+        self.find(statement).await?.page(limit, |row| rows::user(row, 0), token)
     }
 
     pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
@@ -314,7 +325,7 @@ impl Reader {
     }
 
     pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
-        let after = query.after.map_or(Uuid::max(), crate::id::ContactId::uuid);
+        let after = query.after.unwrap_or(ListPosition::LAST).seq();
         let statement = match query.user {
             None => sqlx::query(CONTACTS_NEWEST_FIRST).bind(after).bind(i64::from(limit) + 1),
             Some(user) => sqlx::query(CONTACTS_OF_USER).bind(after).bind(i64::from(limit) + 1).bind(user),
@@ -322,11 +333,11 @@ impl Reader {
         let decode = |row: &PgRow| -> Result<ContactWithUsers, sqlx::Error> {
             Ok(ContactWithUsers { contact: rows::contact(row)?, user: rows::user(row, 7)?, contact_user: rows::user(row, 13)? })
         };
-        self.find(statement).await?.page(limit, decode, |entry| entry.contact.id.to_string())
+        self.find(statement).await?.page(limit, decode, |row| rows::position(row, 19))
     }
 
     pub(crate) async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
-        let after = query.after.map_or(Uuid::max(), crate::id::MessageId::uuid);
+        let after = query.after.unwrap_or(ListPosition::LAST).seq();
         let statement = match (query.user, query.with) {
             (None, None) => sqlx::query(MESSAGES_NEWEST_FIRST).bind(after).bind(i64::from(limit) + 1),
             (Some(user), None) | (None, Some(user)) => {
@@ -336,7 +347,7 @@ impl Reader {
                 sqlx::query(MESSAGES_OF_PAIR).bind(after).bind(i64::from(limit) + 1).bind(user).bind(with)
             }
         };
-        self.find(statement).await?.page(limit, rows::message, |message| message.id.to_string())
+        self.find(statement).await?.page(limit, rows::message, |row| rows::position(row, 8))
     }
 
     pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {

@@ -21,17 +21,17 @@ use crate::store::tests::database::TestDatabase;
 /// 300 users, 100,000 events, and as many messages; the last user has half of all messages to himself.
 const FILL: &str = "
     set session_replication_role = replica;
-    insert into users select md5('user' || i)::uuid, '+1415' || (1000000 + i), 'a@b', 'Name ' || i, now(), now()
+    insert into users select md5('user' || i)::uuid, '+1415' || (1000000 + i), 'a@b', 'Name ' || i, now(), now(), i
         from generate_series(1, 300) i;
-    insert into users values ('ffffffff-0000-0000-0000-000000000000', '+14159999999', 'a@b', 'Name', now(), now());
+    insert into users values ('ffffffff-0000-0000-0000-000000000000', '+14159999999', 'a@b', 'Name', now(), now(), 301);
     insert into events select i, case when i % 3 = 0 then 'user_created' else 'message_sent' end, md5('user' || (1 + i % 300))::uuid,
             case when i % 3 > 0 then md5('user' || (1 + i % 299))::uuid end, now(), repeat('x', 200)
         from generate_series(1, 100000) i;
     insert into messages select md5('message' || i)::uuid,
             case when i % 2 = 0 then 'ffffffff-0000-0000-0000-000000000000' else md5('user' || (1 + i % 300))::uuid end,
-            md5('user' || (1 + i % 299))::uuid, 'hello', 'text', now()
+            md5('user' || (1 + i % 299))::uuid, 'hello', 'text', now(), i
         from generate_series(1, 100000) i;
-    insert into contacts select md5('contact' || i)::uuid, 'ffffffff-0000-0000-0000-000000000000', md5('user' || i)::uuid, null, now()
+    insert into contacts select md5('contact' || i)::uuid, 'ffffffff-0000-0000-0000-000000000000', md5('user' || i)::uuid, null, now(), i
         from generate_series(1, 300) i;
     insert into audit select i, now(), 'a', 'b', 'c', 'd', 'e' from generate_series(1, 2000) i;
     update log set head = 100000";
@@ -44,18 +44,18 @@ const READS: [(&str, &str); 21] = [
     (NEWEST_EVENTS, "51"),
     (USER_BY_ID, "md5('user7')::uuid"),
     (USER_BY_PHONE, "'+14151000007'"),
-    (USERS_OLDEST_FIRST, "md5('user7')::uuid, 51"),
-    (USERS_NEWEST_FIRST, "md5('user7')::uuid, 51"),
+    (USERS_OLDEST_FIRST, "100, 51"),
+    (USERS_NEWEST_FIRST, "200, 51"),
     (USERS_BY_PHONE_PREFIX, "'+1415', '+1416', '+14151000100', 51"),
     (USERS_BY_NAME_PREFIX, "'name', 'namf', 51"),
     (USERS_BY_NAME_PREFIX_AFTER, "'name', 'namf', 51, md5('user7')::uuid"),
     (KNOWN_USERS, "array['+14151000007', '+14151000008', '+14151000009']"),
-    (CONTACTS_NEWEST_FIRST, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51"),
-    (CONTACTS_OF_USER, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51, 'ffffffff-0000-0000-0000-000000000000'"),
-    (MESSAGES_NEWEST_FIRST, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51"),
-    (MESSAGES_OF_USER, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51, 'ffffffff-0000-0000-0000-000000000000'"),
-    (MESSAGES_OF_USER, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51, md5('user7')::uuid"),
-    (MESSAGES_OF_PAIR, "'ffffffff-ffff-ffff-ffff-ffffffffffff', 51, 'ffffffff-0000-0000-0000-000000000000', md5('user7')::uuid"),
+    (CONTACTS_NEWEST_FIRST, "9223372036854775807, 51"),
+    (CONTACTS_OF_USER, "9223372036854775807, 51, 'ffffffff-0000-0000-0000-000000000000'"),
+    (MESSAGES_NEWEST_FIRST, "9223372036854775807, 51"),
+    (MESSAGES_OF_USER, "9223372036854775807, 51, 'ffffffff-0000-0000-0000-000000000000'"),
+    (MESSAGES_OF_USER, "9223372036854775807, 51, md5('user7')::uuid"),
+    (MESSAGES_OF_PAIR, "9223372036854775807, 51, 'ffffffff-0000-0000-0000-000000000000', md5('user7')::uuid"),
     (access::AUDIT, "1000, 51"),
     (ANALYTICS, "20000"),
 ];

@@ -9,6 +9,7 @@ use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::event::EventRow;
 use crate::kind::Involved;
 use crate::model::{Contact, Message, User, UserStatus};
+use crate::store::ListPosition;
 
 type Decoded<T> = Result<T, sqlx::Error>;
 
@@ -28,6 +29,11 @@ pub(super) fn unsigned(row: &PgRow, at: usize) -> Decoded<u64> {
 
 pub(super) fn epoch(row: &PgRow, at: usize) -> Decoded<Epoch> {
     u32::try_from(unsigned(row, at)?).map(Epoch).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads the place in the log of a list's row, as the page token that it makes.
+pub(super) fn position(row: &PgRow, at: usize) -> Decoded<String> {
+    row.try_get(at).map(|seq| ListPosition::new(seq).to_string())
 }
 
 /// Columns: epoch, head, first.

@@ -4,8 +4,9 @@
 //! dense and in commit order although any number of servers write, and each waits for another no longer than for a COMMIT.
 //!
 //! What a batch is planned from was read before and may be outdated when it is written: whatever that could matter to, the
-//! writing statement compares, and a batch that met a conflict is rolled back and planned anew. Rows are locked in one order, by
-//! statement and then by key, so that batches of two servers do not wait for each other.
+//! writing statement compares, and a batch that met a conflict is rolled back and planned anew. Before the head row a batch locks
+//! nothing but its idempotency keys, in their order, and behind it there is nobody to wait for: batches of two servers do not wait
+//! for each other.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
-use super::apply::{take_place, write_rows};
+use super::apply::{take_place, write_keys};
 use super::{access, bounded, failed, identity, rows, sqlstate};
 use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::cursor::{Epoch, Seq};
@@ -257,7 +258,7 @@ async fn prepare(
             plan.settle(seen, seen);
             return Ok(Some(plan));
         }
-        if !write_rows(connection, &plan).await? {
+        if !write_keys(connection, &plan).await? {
             return Ok(None);
         }
         let row = take_place(connection, &plan, me).await?;
@@ -265,6 +266,9 @@ async fn prepare(
         if rows::epoch(&row, 0)? != epoch || head < last {
             // This server ends as soon as it has looked at the log: whoever asks again is served by the next.
             return Err(sqlx::Error::Protocol("the log was replaced by another: this server must be started anew".into()));
+        }
+        if !row.try_get::<bool, _>(2)? {
+            return Ok(None);
         }
         plan.settle(head, seen);
         Ok(Some(plan))
@@ -294,10 +298,9 @@ const NOTE_TRANSACTION: &str = "insert into writers (id, transaction, seen_at) v
 const USERS: &str = "select id, phone, email, name, created_at, last_active_at from users where id = any($1)
     union all
     select id, phone, email, name, created_at, last_active_at from users where phone = any($2)";
-/// Those to be removed are locked: of two servers that remove one, the second finds it gone.
 const CONTACTS_BY_ID: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
-    where c.id = any($1) order by c.id for update of c";
+    where c.id = any($1)";
 const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
     from unnest($1::uuid[], $2::uuid[]) as pair (user_id, contact_user_id)
     join contacts c on c.user_id = pair.user_id and c.contact_user_id = pair.contact_user_id

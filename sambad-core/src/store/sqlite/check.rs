@@ -19,8 +19,7 @@ const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the
 
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations";
 const EXTENT: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1),
-        (select count(*) from events), coalesce((select max(seq) from events), head),
-        coalesce((select created_at from events order by seq limit 1), 0)
+        (select count(*) from events), coalesce((select max(seq) from events), head)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
 const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0), coalesce(max(before - created_at), 0)
@@ -74,20 +73,38 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
     ),
 ];
 
-/// Rows of after the instant `?1` that no event tells of: those of before may have lost theirs to trimming.
+/// Rows that stand in lists where their event is not.
+const ROWS_ELSEWHERE: [(&str, &str); 3] = [
+    (
+        "users with another seq than their event",
+        "select count(*) from events e join users u on u.id = e.user_id where e.kind = 'user_created' and u.seq <> e.seq",
+    ),
+    (
+        "contacts with another seq than their event",
+        "select count(*) from events e join contacts c on c.id = e.data->>'id'
+            where e.kind = 'contact_added' and c.seq <> e.seq",
+    ),
+    (
+        "messages with another seq than their event",
+        "select count(*) from events e join messages m on m.id = e.data->>'id'
+            where e.kind = 'message_sent' and m.seq <> e.seq",
+    ),
+];
+
+/// Rows from the seq `?1` on that no event tells of.
 const ROWS_WITHOUT_EVENT: [(&str, &str); 3] = [
     (
         "users without their event",
-        "select count(*) from users where created_at > ?1 and id not in (select user_id from events where kind = 'user_created')",
+        "select count(*) from users where seq >= ?1 and id not in (select user_id from events where kind = 'user_created')",
     ),
     (
         "contacts without their event",
-        "select count(*) from contacts where created_at > ?1
+        "select count(*) from contacts where seq >= ?1
             and id not in (select data->>'id' from events where kind = 'contact_added')",
     ),
     (
         "messages without their event",
-        "select count(*) from messages where created_at > ?1
+        "select count(*) from messages where seq >= ?1
             and id not in (select data->>'id' from events where kind = 'message_sent')",
     ),
 ];
@@ -145,7 +162,7 @@ pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
         return Err(Error::Internal { what, source: None });
     }
     let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
-    let (extent, _) = extent(&mut tx).await.map_err(failed)?;
+    let extent = extent(&mut tx).await.map_err(failed)?;
     sqlx::query(REPAIR_TOTALS).execute(&mut *tx).await.map_err(failed)?;
     let days = wrong_days(&mut tx, &extent).await.map_err(failed)?;
     let rows: Vec<_> = days.iter().map(|day| (day.day, day.truth[0], day.truth[1], day.truth[2], day.truth[3])).collect();
@@ -168,12 +185,12 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
     findings.push(pragmas(&mut tx).await?);
     findings.push(foreign_keys(&mut tx).await?);
     findings.push(examine::audit(check_audit(&mut *tx).await?));
-    let (extent, since) = extent(&mut tx).await?;
+    let extent = extent(&mut tx).await?;
     let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *tx).await? };
     findings.push(examine::dense(&extent, hole, RESTORE));
     let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *tx).await?;
     findings.push(examine::time(&Backwards { count, first, most_us }, false));
-    findings.push(examine::rows_and_events(&rows_and_events(&mut tx, since).await?, &extent, RESTORE));
+    findings.push(examine::rows_and_events(&rows_and_events(&mut tx, extent.since()).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *tx).await?;
     findings.push(examine::counters(&totals, &wrong_days(&mut tx, &extent).await?));
     Ok(())
@@ -216,18 +233,18 @@ async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx
     Ok(Finding::unless("references hold", faults, "every user that a row names is there", RESTORE))
 }
 
-/// The second is the instant after which rows must have their event: those of before may have lost theirs to trimming.
-async fn extent(connection: &mut SqliteConnection) -> Result<(Extent, i64), sqlx::Error> {
+async fn extent(connection: &mut SqliteConnection) -> Result<Extent, sqlx::Error> {
     let row = sqlx::query(EXTENT).fetch_one(connection).await?;
     let bounds = rows::bounds(&row)?;
-    let extent = Extent { bounds, count: rows::unsigned(&row, 3)?, lowest: bounds.first.0, last: rows::unsigned(&row, 4)? };
-    let since = if extent.is_trimmed() { row.try_get(5)? } else { -1 };
-    Ok((extent, since))
+    Ok(Extent { bounds, count: rows::unsigned(&row, 3)?, lowest: bounds.first.0, last: rows::unsigned(&row, 4)? })
 }
 
 async fn rows_and_events(connection: &mut SqliteConnection, since: i64) -> Result<Vec<(&'static str, i64)>, sqlx::Error> {
     let mut found = Vec::new();
     for (what, statement) in EVENTS_WITHOUT_ROW {
+        found.push((what, sqlx::query_scalar(statement).fetch_one(&mut *connection).await?));
+    }
+    for (what, statement) in ROWS_ELSEWHERE {
         found.push((what, sqlx::query_scalar(statement).fetch_one(&mut *connection).await?));
     }
     for (what, statement) in ROWS_WITHOUT_EVENT {

@@ -19,11 +19,8 @@ use crate::limits::SLICE_BYTES_MAX;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::phone::Phone;
 use crate::store::analytics::{self, DayCounts, Totals};
-use crate::store::{ContactQuery, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
+use crate::store::{ContactQuery, ListPosition, LogPage, MessageQuery, Page, UserOrder, UserQuery, pages};
 use crate::time::Timestamp;
-
-/// Sorts after every id.
-const AFTER_EVERY_ID: &str = "~";
 
 /// A small pool of read-only connections.
 #[derive(Debug, Clone)]
@@ -52,10 +49,10 @@ impl Reading {
         found: Vec<SqliteRow>,
         limit: u32,
         decode: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
-        key: impl Fn(&T) -> String,
+        token: impl Fn(&SqliteRow) -> Result<String, sqlx::Error>,
     ) -> Result<Snapshot<Page<T>>, Error> {
-        let items = found.iter().map(decode).collect::<Result<Vec<T>, _>>().map_err(failed)?;
-        self.done(pages::page(items, limit, key)).await
+        let page = pages::page(found, limit, decode, token).map_err(failed)?;
+        self.done(page).await
     }
 }
 
@@ -77,10 +74,12 @@ const NEWEST_EVENTS: &str = "select seq, kind, user_id, other_id, created_at, da
 
 const USER_BY_ID: &str = "select id, phone, email, name, created_at, last_active_at from users where id = ?1";
 const USER_BY_PHONE: &str = "select id, phone, email, name, created_at, last_active_at from users where phone = ?1";
-const USERS_OLDEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at from users
-    where id > ?1 order by id limit ?2";
-const USERS_NEWEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at from users
-    where id < ?1 order by id desc limit ?2";
+// Lists give the place in the log of each row after what is decoded.
+
+const USERS_OLDEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at, seq from users
+    where seq > ?1 order by seq limit ?2";
+const USERS_NEWEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at, seq from users
+    where seq < ?1 order by seq desc limit ?2";
 const USERS_BY_PHONE_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
     where phone >= ?1 and phone < ?2 and phone > ?3 order by phone limit ?4";
 const USERS_BY_NAME_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
@@ -91,32 +90,37 @@ const KNOWN_USERS: &str = "select id, phone, name from users where phone in (sel
 
 const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
-        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
-    where c.id < ?1 order by c.id desc limit ?2";
+    where c.seq < ?1 order by c.seq desc limit ?2";
 const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
-        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at
+        v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
-    where c.user_id = ?3 and c.id < ?1 order by c.id desc limit ?2";
+    where c.user_id = ?3 and c.seq < ?1 order by c.seq desc limit ?2";
 
-const MESSAGES_NEWEST_FIRST: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+const MESSAGES_NEWEST_FIRST: &str =
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq
     from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
-    where m.id < ?1 order by m.id desc limit ?2";
+    where m.seq < ?1 order by m.seq desc limit ?2";
 /// Two index ranges, each cut at the limit, then merged: bounded however many messages the user has.
-const MESSAGES_OF_USER: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+const MESSAGES_OF_USER: &str =
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq
     from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
-    where m.id in (
-        select id from (select id from messages where from_user_id = ?3 and id < ?1 order by id desc limit ?2)
-        union select id from (select id from messages where to_user_id = ?3 and id < ?1 order by id desc limit ?2))
-    order by m.id desc limit ?2";
-const MESSAGES_OF_PAIR: &str = "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at
+    where m.seq in (
+        select seq from (select seq from messages where from_user_id = ?3 and seq < ?1 order by seq desc limit ?2)
+        union select seq from (select seq from messages where to_user_id = ?3 and seq < ?1 order by seq desc limit ?2))
+    order by m.seq desc limit ?2";
+const MESSAGES_OF_PAIR: &str =
+    "select m.id, m.from_user_id, u.phone, m.to_user_id, v.phone, m.content, m.type, m.created_at, m.seq
     from messages m join users u on u.id = m.from_user_id join users v on v.id = m.to_user_id
-    where m.id in (
-        select id from (select id from messages where from_user_id = ?3 and to_user_id = ?4 and id < ?1 order by id desc limit ?2)
+    where m.seq in (
+        select seq from (
+            select seq from messages where from_user_id = ?3 and to_user_id = ?4 and seq < ?1 order by seq desc limit ?2)
         union
-        select id from (select id from messages where from_user_id = ?4 and to_user_id = ?3 and id < ?1 order by id desc limit ?2))
-    order by m.id desc limit ?2";
+        select seq from (
+            select seq from messages where from_user_id = ?4 and to_user_id = ?3 and seq < ?1 order by seq desc limit ?2))
+    order by m.seq desc limit ?2";
 
 const TOTALS: &str = "select users, contacts, messages from log";
 const DAILY: &str = "select day, users, contacts, messages, last_active from daily where day > ?1 order by day";
@@ -213,11 +217,12 @@ impl Reader {
 
     pub(crate) async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
         let mut reading = self.begin().await?;
-        let id_or = |id: Option<_>, default: &str| id.map_or_else(|| default.to_owned(), |id: crate::id::UserId| id.to_string());
         let statement = match query {
-            UserQuery::All { order: UserOrder::OldestFirst, after } => sqlx::query(USERS_OLDEST_FIRST).bind(id_or(*after, "")),
+            UserQuery::All { order: UserOrder::OldestFirst, after } => {
+                sqlx::query(USERS_OLDEST_FIRST).bind(after.unwrap_or(ListPosition::FIRST).seq())
+            }
             UserQuery::All { order: UserOrder::NewestFirst, after } => {
-                sqlx::query(USERS_NEWEST_FIRST).bind(id_or(*after, AFTER_EVERY_ID))
+                sqlx::query(USERS_NEWEST_FIRST).bind(after.unwrap_or(ListPosition::LAST).seq())
             }
             UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
                 .bind(prefix)
@@ -229,9 +234,12 @@ impl Reader {
                 .bind(after.map(|id| id.to_string())),
         };
         let found = statement.bind(limit + 1).fetch_all(&mut *reading.tx).await.map_err(failed)?;
-        let by_phone = matches!(query, UserQuery::PhonePrefix { .. });
-        let key = |user: &User| if by_phone { user.phone.to_string() } else { user.id.to_string() };
-        reading.page(found, limit, |row| rows::user(row, 0), key).await
+        let token = |row: &SqliteRow| match query {
+            UserQuery::All { .. } => rows::position(row, 6),
+            UserQuery::PhonePrefix { .. } => row.try_get(1),
+            UserQuery::NamePrefix { .. } => row.try_get(0),
+        };
+        reading.page(found, limit, |row| rows::user(row, 0), token).await
     }
 
     pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
@@ -246,7 +254,7 @@ impl Reader {
 
     pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
         let mut reading = self.begin().await?;
-        let after = query.after.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
+        let after = query.after.unwrap_or(ListPosition::LAST).seq();
         let statement = match query.user {
             None => sqlx::query(CONTACTS_NEWEST_FIRST).bind(after).bind(limit + 1),
             Some(user) => sqlx::query(CONTACTS_OF_USER).bind(after).bind(limit + 1).bind(user.to_string()),
@@ -255,12 +263,12 @@ impl Reader {
         let decode = |row: &SqliteRow| -> Result<ContactWithUsers, sqlx::Error> {
             Ok(ContactWithUsers { contact: rows::contact(row)?, user: rows::user(row, 7)?, contact_user: rows::user(row, 13)? })
         };
-        reading.page(found, limit, decode, |entry| entry.contact.id.to_string()).await
+        reading.page(found, limit, decode, |row| rows::position(row, 19)).await
     }
 
     pub(crate) async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
         let mut reading = self.begin().await?;
-        let after = query.after.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
+        let after = query.after.unwrap_or(ListPosition::LAST).seq();
         let statement = match (query.user, query.with) {
             (None, None) => sqlx::query(MESSAGES_NEWEST_FIRST).bind(after).bind(limit + 1),
             (Some(user), None) | (None, Some(user)) => {
@@ -271,7 +279,7 @@ impl Reader {
             }
         };
         let found = statement.fetch_all(&mut *reading.tx).await.map_err(failed)?;
-        reading.page(found, limit, rows::message, |message| message.id.to_string()).await
+        reading.page(found, limit, rows::message, |row| rows::position(row, 8)).await
     }
 
     pub(crate) async fn analytics(&self, now: Timestamp) -> Result<Snapshot<Analytics>, Error> {

@@ -9,6 +9,7 @@ use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::event::EventRow;
 use crate::kind::Involved;
 use crate::model::{Contact, Message, User, UserStatus};
+use crate::store::ListPosition;
 use crate::time::Timestamp;
 
 type Decoded<T> = Result<T, sqlx::Error>;
@@ -29,6 +30,11 @@ pub(super) fn timestamp(row: &SqliteRow, at: usize) -> Decoded<Timestamp> {
 pub(super) fn unsigned(row: &SqliteRow, at: usize) -> Decoded<u64> {
     let number: i64 = row.try_get(at)?;
     u64::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads the place in the log of a list's row, as the page token that it makes.
+pub(super) fn position(row: &SqliteRow, at: usize) -> Decoded<String> {
+    row.try_get(at).map(|seq| ListPosition::new(seq).to_string())
 }
 
 /// Columns: epoch, head, first.

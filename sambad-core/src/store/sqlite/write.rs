@@ -204,14 +204,14 @@ fn kept_answer(row: &SqliteRow) -> Result<KeptAnswer, sqlx::Error> {
 ///
 /// Contacts are deleted before others are inserted: a pair may be removed and added again in one batch. Expired keys go in
 /// small portions, at most two for each that comes: they can neither pile up nor hold up a batch.
-const APPLY: &str = "insert into users (id, phone, email, name, created_at, last_active_at)
-        select value->>0, value->>1, value->>2, value->>3, $1, $1 from json_each($2);
+const APPLY: &str = "insert into users (seq, id, phone, email, name, created_at, last_active_at)
+        select value->>0, value->>1, value->>2, value->>3, value->>4, $1, $1 from json_each($2);
     update users set last_active_at = $1 where id in (select value from json_each($3));
     delete from contacts where id in (select value from json_each($4));
-    insert into contacts (id, user_id, contact_user_id, name, created_at)
-        select value->>0, value->>1, value->>2, value->>3, $1 from json_each($5);
-    insert into messages (id, from_user_id, to_user_id, content, type, created_at)
-        select value->>0, value->>1, value->>2, value->>3, value->>4, $1 from json_each($6);
+    insert into contacts (seq, id, user_id, contact_user_id, name, created_at)
+        select value->>0, value->>1, value->>2, value->>3, value->>4, $1 from json_each($5);
+    insert into messages (seq, id, from_user_id, to_user_id, content, type, created_at)
+        select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, $1 from json_each($6);
     insert into daily (day, users, contacts, messages, last_active)
         select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each($7) where true
         on conflict (day) do update set users = users + excluded.users, contacts = contacts + excluded.contacts,
@@ -227,10 +227,12 @@ const APPLY_KEYS: &str = "delete from idempotency_keys where key in
 
 async fn apply(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     let now = plan.now().as_micros();
-    let users = plan.new_users.iter().map(|id| plan.user(*id)).map(|user| (user.id, &user.phone, &user.email, &user.name));
-    let contacts = plan.new_contacts.iter().map(|id| plan.contact(*id));
-    let contacts = contacts.map(|contact| (contact.id, contact.user_id, contact.contact_user_id, &contact.name));
-    let messages = plan.new_messages.iter().map(|m| (m.id, m.from_user_id, m.to_user_id, &m.content, &m.message_type));
+    let users = plan.new_users.iter().map(|(seq, id)| (seq, plan.user(*id)));
+    let users = users.map(|(seq, user)| (seq, user.id, &user.phone, &user.email, &user.name));
+    let contacts = plan.new_contacts.iter().map(|(seq, id)| (seq, plan.contact(*id)));
+    let contacts = contacts.map(|(seq, contact)| (seq, contact.id, contact.user_id, contact.contact_user_id, &contact.name));
+    let messages = plan.new_messages.iter();
+    let messages = messages.map(|(seq, m)| (seq, m.id, m.from_user_id, m.to_user_id, &m.content, &m.message_type));
     let days = plan.days.iter().map(|(day, d)| (day.number(), d.users, d.contacts, d.messages, d.last_active));
     let events = plan.events.iter().map(|e| (e.seq, e.kind, e.involved.user, e.involved.other, &e.data));
     let apply = sqlx::query(APPLY)

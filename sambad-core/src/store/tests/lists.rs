@@ -33,13 +33,17 @@ async fn pages_joined_are_the_list(database: TestDatabase) {
         .await;
     let store = &fixture.store;
     let one = |query: UserQuery| async move { store.users(&query, 1).await.unwrap().value };
-    let id = |after: Option<String>| after.map(|text| text.parse().unwrap());
+    let position = |after: Option<String>| after.map(|text| text.parse().unwrap());
     for order in [UserOrder::OldestFirst, UserOrder::NewestFirst] {
-        let walked = walk(async |after| one(UserQuery::All { order, after: id(after) }).await).await;
+        let walked = walk(async |after| one(UserQuery::All { order, after: position(after) }).await).await;
         let whole = store.users(&UserQuery::All { order, after: None }, 500).await.unwrap().value;
         assert_eq!((walked.len(), &walked, whole.next), (5, &whole.items, None));
     }
-    let by_name = walk(async |after| one(UserQuery::NamePrefix { prefix: "ash".into(), after: id(after) }).await).await;
+    let by_name = walk(async |after| {
+        let after = after.map(|text| text.parse().unwrap());
+        one(UserQuery::NamePrefix { prefix: "ash".into(), after }).await
+    });
+    let by_name = by_name.await;
     assert_eq!(by_name.iter().filter_map(|user| user.name.as_deref()).collect::<Vec<_>>(), ["asha", "Asha", "ASHOK"]);
     let by_phone = walk(async |after| {
         let after = after.map(|text| text.parse().unwrap());
@@ -99,6 +103,36 @@ async fn an_event_has_the_instant_of_its_row() {
             let json = String::from_utf8(event.json().to_vec()).unwrap();
             assert_eq!(json.matches(&clock.to_string()).count(), 2, "{json}");
         }
+    }
+    behind.close().await;
+}
+
+/// Goal: lists are in the order of the log, whatever the clocks of two servers say. Method: two writers of one database, the second
+/// an hour behind; each message of either is the newest, on every list, and pages follow.
+#[tokio::test]
+async fn lists_are_in_the_order_of_the_log() {
+    let database = TestDatabase::postgres().await;
+    let (_, mut behind) = open(&database.url(), &Limits::default()).await.unwrap();
+    let mut fixture = Fixture::on(database).await;
+    let (a, b) = (fixture.user(A).await.id, fixture.user(B).await.id);
+    let hour_ago = fixture.clock.minus(std::time::Duration::from_secs(3600));
+    let lists = [(None, None), (Some(a), None), (Some(a), Some(b))];
+    for number in 0..6 {
+        let (writer, clock) = if number % 2 == 0 { (&mut fixture.writer, fixture.clock) } else { (&mut behind, hour_ago) };
+        let request = Request { command: message(A, B, &number.to_string()), key: None };
+        let committed = writer.commit_at(&[request], clock).await.unwrap();
+        let Outcome::MessageSent { message } = &committed.results[0].as_ref().unwrap().outcome else { panic!("{committed:?}") };
+        for (user, with) in lists {
+            let found = fixture.store.messages(&MessageQuery { user, with, after: None }, 1).await.unwrap();
+            assert_eq!((&found.value.items[0], found.cursor.seq), (message, committed.head));
+        }
+    }
+    for (user, with) in lists {
+        let walked = walk(async |after| {
+            let after = after.map(|text| text.parse().unwrap());
+            fixture.store.messages(&MessageQuery { user, with, after }, 1).await.unwrap().value
+        });
+        assert_eq!(walked.await.iter().map(|message| message.content.as_str()).collect::<String>(), "543210");
     }
     behind.close().await;
 }

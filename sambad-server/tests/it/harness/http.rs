@@ -55,7 +55,8 @@ impl Api {
         self.try_request(Method::POST, path, &[("content-type", "application/json")], Some(body.to_string())).await
     }
 
-    async fn try_request(
+    /// As `request`, for servers that may be stopped meanwhile.
+    pub(crate) async fn try_request(
         &self,
         method: Method,
         path: &str,
