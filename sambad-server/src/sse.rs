@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::auth::{Caller, Pass};
+use crate::documents::schema;
 use crate::error::ApiError;
-use crate::extract::Query;
+use crate::extract::{Query, parse_query};
 use crate::handlers::events::StreamQuery;
 use crate::metrics::{SESSION, SessionEnd};
 use crate::reply;
@@ -46,13 +47,20 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     operation_id = "streamEvents",
     summary = "The log as Server-Sent Events; /api/asyncapi.json has the messages.",
     description = "",
-    params(StreamQuery, ("Last-Event-ID" = Option<Cursor>, Header)),
+    params(
+        StreamQuery,
+        ("Last-Event-ID" = Option<Cursor>, Header),
+        ("lastEventId" = Option<schema::CursorOrNothing>, Query,
+            description = "The header `Last-Event-ID` for clients that cannot set it, which wins over this."),
+        ("Last-Event-ID" = Option<schema::CursorOrNothing>, Query, description = "As `lastEventId`."),
+    ),
     responses((status = 200, description = "Messages, without end.", body = String, content_type = "text/event-stream")),
 )]
 pub(crate) async fn stream(
     State(state): State<AppState>,
     caller: Caller,
     Query(query): Query<StreamQuery>,
+    uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
 ) -> Result<Response, ApiError> {
@@ -63,7 +71,8 @@ pub(crate) async fn stream(
     let pass = Pass::new(state.auth.as_ref(), extensions.get().cloned());
     let (asked, filter) = (query.after()?, query.filter_within(pass.user())?);
     // A browser that reconnects has the old address and the new id.
-    let after = last_event_id(&headers)?.map(After::Cursor).or(asked);
+    let (by_header, by_query) = (last_event_id(&headers)?, last_event_id_of(&uri)?);
+    let after = by_header.or(by_query).map(After::Cursor).or(asked);
     let about = About::begin(&extensions);
     let permit = state.session_permit(&extensions)?;
     caller.note_reading(AuditAction::EventsRead, filter.user, &state.sambad).await?;
@@ -96,8 +105,28 @@ pub(crate) async fn stream(
 /// Reads where a client that was connected before stopped; an empty header counts as none.
 pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Error> {
     let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let cursor = value.to_str().ok().and_then(|text| text.parse().ok());
-    cursor.map(Some).ok_or_else(|| Error::field("Last-Event-ID", "not a cursor of the form 9f3a01c7-1042"))
+    id_of("Last-Event-ID", value.to_str().unwrap_or("-")).map(Some)
+}
+
+/// Reads the same from the query, where clients put it that can set no header.
+///
+/// They disagree on the spelling: `lastEventId` (the polyfill of Yaffle), `Last-Event-ID` and `lastEventID` (Mercure, former and
+/// present). The last that is not empty counts: a client appends its id to the address that it was given.
+///
+/// Source: <https://github.com/Yaffle/EventSource>, and "The Mercure Protocol", section on reconciliation.
+fn last_event_id_of(uri: &Uri) -> Result<Option<Cursor>, Error> {
+    let pairs: Vec<(String, String)> = parse_query(uri.query().unwrap_or_default())?;
+    let ids = pairs.into_iter().filter(|(name, text)| !text.is_empty() && is_last_event_id(name));
+    ids.map(|(name, text)| id_of(&name, &text)).try_fold(None, |_, id| id.map(Some))
+}
+
+/// Whether a parameter is called so, in any case.
+fn is_last_event_id(name: &str) -> bool {
+    ["lastEventId", "Last-Event-ID"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn id_of(field: &str, text: &str) -> Result<Cursor, Error> {
+    text.parse().map_err(|_| Error::field(field, "not a cursor of the form 9f3a01c7-1042"))
 }
 
 /// The body of a response: nothing is read from the log before hyper has room for it.
@@ -208,15 +237,15 @@ impl Feed {
         }
     }
 
-    /// A comment; when the cursor has moved without an event, an id as well, so that it does not grow old.
+    /// A comment; when the cursor has moved without an event, a message that says so, so that the client's does not grow old.
+    /// It has data: most libraries take no id from a message without.
     fn beat(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b": heartbeat\n");
         let cursor = self.subscription.cursor();
         if cursor == self.told {
-            out.push(b'\n');
+            out.extend_from_slice(b": heartbeat\n\n");
         } else {
             self.told = cursor;
-            push_id(out, cursor);
+            push(out, Some(cursor), "heartbeat", ServerFrame::heartbeat(cursor).to_json().as_bytes());
         }
     }
 }
@@ -246,18 +275,16 @@ fn goodbye(reconnect_after: Duration) -> String {
 /// Bytes around an event's JSON: the names of the fields, the cursor, the type.
 const AROUND_JSON: usize = 80;
 
-/// The first message. It has no id: were the connection cut between a `connected` that continues elsewhere and its `resync`,
-/// the client would come back with an id that hides the loss. Where nothing was asked for, no `resync` can follow, and the
-/// client gets its first id at once, or a cut before the first event would cost it what happens meanwhile.
+/// The first message. It has no id where a position was asked for: were the connection cut between a `connected` that continues
+/// elsewhere and its `resync`, the client would come back with an id that hides the loss. Where nothing was asked for, no
+/// `resync` can follow, and the client gets its first id at once, or a cut before the first event would cost it what happens
+/// meanwhile. It is the id of this very message: most libraries take none from a message without data.
 fn greeting(session: Uuid, subscription: &Subscription, resuming: bool, heartbeat: Duration) -> Bytes {
     let cursor = subscription.cursor();
     tracing::debug!(target: SESSION, %session, %cursor, "event stream opened");
     let connected = ServerFrame::connected(GREETING, session, cursor, subscription.start(), heartbeat.as_secs());
     let mut out = Vec::new();
-    push(&mut out, None, "connected", connected.to_json().as_bytes());
-    if !resuming {
-        push_id(&mut out, cursor);
-    }
+    push(&mut out, (!resuming).then_some(cursor), "connected", connected.to_json().as_bytes());
     out.into()
 }
 
@@ -274,9 +301,4 @@ fn push(out: &mut Vec<u8>, id: Option<Cursor>, event: &str, json: &[u8]) {
     let _ = write!(out, "event: {event}\ndata: ");
     out.extend_from_slice(json);
     out.extend_from_slice(b"\n\n");
-}
-
-/// Writes a message without data, which only sets the id by which the client comes back.
-fn push_id(out: &mut Vec<u8>, cursor: Cursor) {
-    let _ = write!(out, "id: {cursor}\n\n");
 }

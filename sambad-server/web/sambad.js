@@ -168,9 +168,10 @@ function checkFrame(frame) {
   const text = (value) => (typeof value === "string" ? value : "unknown");
   if (type === "error") return { type, code: text(frame.code), message: text(frame.message) };
   if (type === "token_expiring") return { type, expiresAt: text(data?.expires_at) };
-  if (!["connected", "live", "resync", "subscribed"].includes(type)) return { type: "unknown" };
+  if (!["connected", "live", "resync", "subscribed", "heartbeat"].includes(type)) return { type: "unknown" };
   const cursor = parseCursor(data?.cursor);
   if (!cursor) throw broken(`${type} without a cursor`);
+  if (type === "heartbeat") return { type: "passed", cursor };
   const heartbeat = typeof data.heartbeat_s === "number" && data.heartbeat_s > 0 ? data.heartbeat_s * 1000 : HEARTBEAT_MS;
   return { type, cursor, reason: text(data.reason), heartbeatMs: Math.min(heartbeat, HEARTBEAT_MAX_MS) };
 }

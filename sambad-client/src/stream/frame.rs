@@ -102,6 +102,7 @@ impl Frame {
             "connected" => Self::Connected(serde_json::from_str(data)?),
             "live" => Self::Live(serde_json::from_str(data)?),
             "resync" => Self::Resync(serde_json::from_str(data)?),
+            "heartbeat" => Self::Passed(serde_json::from_str::<Position>(data)?.cursor),
             "token_expiring" => Self::TokenExpiring(serde_json::from_str(data)?),
             "authenticated" => Self::Authenticated,
             "error" => refused(text),
@@ -160,6 +161,7 @@ mod tests {
             r#"["x",{},"2025-01-15T12:00:00.000000Z",1]"#,
             r#"{"type":"x","data":{},"timestamp":"2025-01-15T12:00:00.000000Z","seq":9223372036854775808}"#,
             r#"{"type":"live","data":{"cursor":"bad"}}"#,
+            r#"{"type":"heartbeat","data":{}}"#,
             r#"{"type":"resync","data":{"reason":"mood","cursor":"00000001-1"}}"#,
         ] {
             assert!(Frame::parse(text).is_err(), "{text}");

@@ -55,7 +55,7 @@ fn document() -> Value {
     let control = ["connected", "live", "resync", "subscribed", "pong", "token_expiring", "authenticated", "error"];
     let commands = ["ping", "subscribe", "auth"];
     // What a stream that nobody can write to has.
-    let one_way = [&events[..], &control[..3]].concat();
+    let one_way = [&events[..], &control[..3], &["heartbeat"]].concat();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -110,6 +110,11 @@ fn channel(address: &str, server: &str, messages: &[&str], told: &str) -> Value 
         channel["x-close-codes"] = ENDINGS.map(close_code).into_iter().collect();
     } else {
         channel["x-query"] = query;
+        channel["x-query"]["properties"]["lastEventId"] = json!({
+            "type": "string",
+            "description": "The header Last-Event-ID for clients that cannot set it; also Last-Event-ID.",
+            "pattern": "^([0-9a-f]{8}-(0|[1-9][0-9]*))?$",
+        });
     }
     channel
 }
@@ -185,7 +190,7 @@ fn closed(fields: &Value) -> Value {
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
 }
 
-fn from_server() -> [(String, Value); 8] {
+fn from_server() -> [(String, Value); 9] {
     let (cursor, seq) = (reference("schemas", "Cursor"), reference("schemas", "Seq"));
     let reasons = [ResyncReason::CursorExpired, ResyncReason::EpochChanged, ResyncReason::CursorAhead].map(ResyncReason::as_str);
     let text = json!({ "type": "string" });
@@ -203,6 +208,7 @@ fn from_server() -> [(String, Value); 8] {
     });
     let greeting = json!({ "message": text, "data": closed(&connected), "timestamp": reference("schemas", "Timestamp") });
     let live = json!({ "data": closed(&json!({ "cursor": cursor })) });
+    let heartbeat = live.clone();
     let resync = json!({ "data": closed(&json!({ "reason": { "type": "string", "enum": reasons }, "cursor": cursor })) });
     let until = |told: &str| {
         let at = json!({ "anyOf": [reference("schemas", "Timestamp"), { "type": "null" }], "description": told });
@@ -213,6 +219,7 @@ fn from_server() -> [(String, Value); 8] {
         ("connected", "The first: `cursor` is where this stream goes on from.", greeting),
         ("live", "A replay has caught up; only where a position was asked for.", live),
         ("resync", "The position cannot be served: reload state, then go on from here. The stream goes on live.", resync),
+        ("heartbeat", "The cursor has moved past events that the filter left out.", heartbeat),
         ("subscribed", "The filter from the next event on.", json!({ "data": closed(&subscribed) })),
         ("pong", "The answer to `ping`.", json!({})),
         ("token_expiring", "The token ends within a minute: send `auth` with a new one.", until("When the token ends.")),
@@ -275,6 +282,7 @@ mod tests {
             ServerFrame::live(cursor),
             ServerFrame::resync(ResyncReason::EpochChanged, cursor),
             ServerFrame::subscribed(&Filter::default(), cursor),
+            ServerFrame::heartbeat(cursor),
             ServerFrame::Pong,
             ServerFrame::token_expiring(Timestamp::now()),
             ServerFrame::authenticated(None),
@@ -285,6 +293,7 @@ mod tests {
                 ServerFrame::Connected { .. }
                 | ServerFrame::Live { .. }
                 | ServerFrame::Resync { .. }
+                | ServerFrame::Heartbeat { .. }
                 | ServerFrame::Pong
                 | ServerFrame::Subscribed { .. }
                 | ServerFrame::TokenExpiring { .. }

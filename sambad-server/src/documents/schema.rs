@@ -33,6 +33,8 @@ texts! {
     Uuid r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$";
     /// A UUID; one that is there but empty counts as not there.
     UuidOrNothing r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
+    /// A cursor; one that is there but empty counts as not there.
+    CursorOrNothing r"^([0-9a-f]{8}-(0|[1-9][0-9]{0,17}))?$";
     /// Opaque, from the `Link` of the page before.
     ListToken r"^(0|-?[1-9][0-9]{0,17})?$";
     /// Opaque, from the `Link` of the page before with the same `q`.

@@ -88,13 +88,14 @@ impl Incoming {
     }
 }
 
-/// What the server sends beside events; over SSE only the first three.
+/// What the server sends beside events; over SSE only the first four.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum ServerFrame {
     Connected { message: &'static str, data: Connected, timestamp: Timestamp },
     Live { data: At },
     Resync { data: Resync },
+    Heartbeat { data: At },
     Pong,
     Subscribed { data: Subscribed },
     TokenExpiring { data: Until },
@@ -142,6 +143,11 @@ impl ServerFrame {
 
     pub(crate) fn live(cursor: Cursor) -> Self {
         Self::Live { data: At { cursor } }
+    }
+
+    /// Says where a session stands that is past events which its filter left out.
+    pub(crate) fn heartbeat(cursor: Cursor) -> Self {
+        Self::Heartbeat { data: At { cursor } }
     }
 
     pub(crate) fn resync(reason: ResyncReason, cursor: Cursor) -> Self {
@@ -214,6 +220,7 @@ mod tests {
             ServerFrame::resync(ResyncReason::EpochChanged, cursor).to_json(),
             r#"{"type":"resync","data":{"reason":"epoch_changed","cursor":"9f3a01c7-1042"}}"#
         );
+        assert_eq!(ServerFrame::heartbeat(cursor).to_json(), r#"{"type":"heartbeat","data":{"cursor":"9f3a01c7-1042"}}"#);
         assert_eq!(ServerFrame::Pong.to_json(), r#"{"type":"pong"}"#);
         assert_eq!(
             ServerFrame::error(BadFrame::new("invalid_id", "y")).to_json(),

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::Method;
+use sambad_core::Limits;
+use sambad_server::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Api, Dashboard, EventSource, World};
@@ -106,6 +109,17 @@ async fn frames_are_what_asyncapi_says() {
             seen.insert(kind);
         }
     }
+    let config = ServerConfig { heartbeat: Duration::from_secs(1), ..ServerConfig::default() };
+    let brisk = World::start_with(config, Limits::default()).await;
+    let mut stream = EventSource::open(brisk.server.address(), "types=message_sent").await;
+    brisk.api.users(1).await;
+    while !seen.contains("heartbeat") {
+        let message = stream.message().await.expect("the stream is open");
+        let Some(data) = message.lines().find_map(|line| line.strip_prefix("data: ")) else { continue };
+        seen.insert(check(&document, &serde_json::from_str(data).expect("data is JSON")));
+    }
+    drop(stream);
+    brisk.finish().await;
     assert_eq!(seen, messages(&document, "send_messages"));
     drop((replayed, lost));
     world.finish().await;

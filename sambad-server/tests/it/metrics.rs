@@ -47,7 +47,7 @@ async fn figures_are_what_happened() {
     let mut socket = world.dashboard("after=0").await;
     socket.expect("live").await;
     let mut source = EventSource::open(world.server.address(), "").await;
-    source.skip(2).await;
+    source.skip(1).await;
     world.sessions(2).await;
     assert!(Dashboard::try_connect(world.server.address(), "").await.is_err(), "two are enough");
     let users = world.api.users(3).await;

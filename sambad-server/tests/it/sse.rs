@@ -23,15 +23,16 @@ async fn open(world: &World, query: &str) -> EventSource {
     EventSource::open(world.server.address(), query).await
 }
 
-/// Goal: a stream begins as the contract says, and names its place where that is safe. Method: the bytes of four queries.
+/// Goal: a stream begins as the contract says, and names its place where that is safe. Method: the bytes of five queries.
 #[tokio::test]
 async fn the_first_messages_say_where_the_stream_continues() {
     let world = World::start().await;
     world.api.users(3).await;
     let cursor = world.api.cursor().await;
-    let mut fresh = open(&world, "").await;
-    fresh.expect(&connected(3, 3)).await;
-    fresh.expect("id: EPOCH-3\n\n").await;
+    for query in ["", "after=&types=message_sent&lastEventId="] {
+        let mut fresh = open(&world, query).await;
+        fresh.expect(&format!("id: EPOCH-3\n{}", connected(3, 3))).await;
+    }
     for (query, from) in [("after=0", 0), ("after=1", 1), (&format!("after={cursor}"), 3)] {
         let mut source = open(&world, query).await;
         source.expect(&connected(from, 3)).await;
@@ -70,7 +71,7 @@ async fn headers_are_the_contracts() {
 async fn event_messages_are_the_contracts() {
     let world = World::start().await;
     let (mut source, mut dashboard) = (open(&world, "").await, world.dashboard("").await);
-    source.skip(2).await;
+    source.skip(1).await;
     let epoch = world.api.cursor().await[..8].to_owned();
     let (asha, ravi) = (world.api.user("+919876543210").await, world.api.user("+919876543211").await);
     let contact = world.api.add_contact(&asha, &ravi).await.json()["contact"]["id"].clone();
@@ -124,6 +125,43 @@ async fn the_last_event_id_wins() {
     world.finish().await;
 }
 
+/// Goal: a client that can set no header comes back by its address: below the header, above `after`, the last that says
+/// something. Method: each spelling, alone and against the others; what is no cursor is refused by name, whatever else is right.
+#[tokio::test]
+async fn the_last_event_id_may_stand_in_the_query() {
+    let world = World::start().await;
+    world.api.users(5).await;
+    let epoch = world.api.cursor().await[..8].to_owned();
+    for (query, id, first) in [
+        ("lastEventId=EPOCH-3", "", 4),
+        ("Last-Event-ID=EPOCH-3&after=0", "", 4),
+        ("last-event-id=EPOCH-3", "", 4),
+        ("after=4&lastEventID=EPOCH-3", "", 4),
+        ("lastEventId=EPOCH-1", "EPOCH-3", 4),
+        ("lastEventId=&after=1", "", 2),
+        ("Last-Event-ID=EPOCH-1&lastEventId=EPOCH-3", "", 4),
+        ("lastEventId=EPOCH-3&lastEventId=", "", 4),
+    ] {
+        let [query, id] = [query, id].map(|text| text.replace("EPOCH", &epoch));
+        let mut source = EventSource::open_with(world.server.address(), &query, &[("last-event-id", &id)]).await;
+        // A position was asked for: `connected` has no id.
+        assert!(source.message().await.is_some_and(|message| message.starts_with("event: connected\n")), "{query}");
+        assert_eq!(source.seq().await, first, "{query} {id:?}");
+    }
+    for (query, name) in
+        [("lastEventId=3", "lastEventId"), ("Last-Event-ID=x&after=0", "Last-Event-ID"), ("LASTEVENTID=%20", "LASTEVENTID")]
+    {
+        let headers = [("last-event-id", format!("{epoch}-3"))];
+        let [(field, id)] = &headers;
+        let answer = world.api.request(Method::GET, &format!("/api/events/stream?{query}"), &[(field, id)], None).await;
+        assert!(answer.refused(400, "invalid_field").contains(name), "{query}");
+    }
+    // There, a position has one name.
+    let page = world.api.get(&format!("/api/events?lastEventId={epoch}-3")).await.json();
+    assert_eq!(page["events"][0]["seq"], 1);
+    world.finish().await;
+}
+
 /// Goal: a query that cannot be read is refused by name, as on every transport. Method: a table.
 #[tokio::test]
 async fn queries_that_cannot_be_read_are_refused() {
@@ -163,26 +201,27 @@ async fn filters() {
     world.finish().await;
 }
 
-/// Goal: silence is never long, and a reader whose filter lets nothing through comes back from where the log is. Method: a
-/// short heartbeat; quiet, then events of others.
+/// Goal: silence is never long, and a reader whose filter lets nothing through comes back from where the log is: its id moves
+/// by messages with data. Method: a short heartbeat; quiet, then events of others.
 #[tokio::test]
 async fn heartbeats_carry_the_cursor_when_it_moved() {
     let config = ServerConfig { heartbeat: Duration::from_millis(50), ..ServerConfig::default() };
     let world = World::start_with(config, Limits::default()).await;
     let mut source = open(&world, "types=message_sent").await;
-    source.skip(2).await;
+    source.skip(1).await;
     source.expect(": heartbeat\n\n").await;
     source.expect(": heartbeat\n\n").await;
     world.api.users(3).await;
+    let moved = |seq: u64| {
+        let data = format!(r#"{{"type":"heartbeat","data":{{"cursor":"EPOCH-{seq}"}}}}"#);
+        format!("id: EPOCH-{seq}\nevent: heartbeat\ndata: {data}\n\n")
+    };
     let mut told = Vec::new();
-    while told.last().is_none_or(|message| message != ": heartbeat\nid: EPOCH-3\n\n") {
+    while told.last().is_none_or(|message| *message != moved(3)) {
         told.push(masked(&source.message().await.expect("the stream is open")));
     }
-    let known = |message: &str| {
-        let id = message.strip_prefix(": heartbeat\nid: EPOCH-").and_then(|rest| rest.strip_suffix("\n\n"));
-        message == ": heartbeat\n\n" || id.is_some_and(|seq| ["1", "2", "3"].contains(&seq))
-    };
-    assert!(told.iter().all(|message| known(message)), "{told:?}");
+    let known = [": heartbeat\n\n".to_owned(), moved(1), moved(2), moved(3)];
+    assert!(told.iter().all(|message| known.contains(message)), "{told:?}");
     source.expect(": heartbeat\n\n").await;
     world.finish().await;
 }
@@ -214,7 +253,7 @@ async fn head_and_options() {
 async fn a_stream_follows_the_writers() {
     let world = World::start().await;
     let mut source = open(&world, "").await;
-    source.skip(2).await;
+    source.skip(1).await;
     let user = world.api.user("+919876543210").await;
     let writers = (0..8).map(|_| {
         let (api, user) = (world.api.clone(), user.clone());
