@@ -42,10 +42,12 @@ need_subcommand() {
         cargo install "cargo-$name" --version "$version" --locked --force "$@"
 }
 
-# What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, Python for
-# schemathesis, load balancers in front of several servers, clocks that are wrong. PostgreSQL and Redis are the matter of scripts/with-services.sh.
+# What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, npm and Python for
+# event streams as others read them, Python for schemathesis, load balancers in front of several servers, and what the lines
+# below say. PostgreSQL and Redis are the matter of scripts/with-services.sh.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
+    need npm npm
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
     # Its library gives a process another clock.
     need faketime faketime
@@ -106,6 +108,7 @@ step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 step 'binaries' binaries
 step 'client for web pages, in Node' client_for_pages
+step 'event streams, by clients of others' scripts/third-party.sh "$target/debug/sambad-server"
 step 'OpenAPI, by schemathesis' scripts/schemathesis.sh "$target/debug/sambad-server"
 step 'server starts' start_server
 step 'flow by curl' scripts/flow.sh "$url"
