@@ -29,6 +29,10 @@ const TIMING = {
 const STABLE_MS = 10_000;
 /** A timer that fires this late says that the page was asleep or throttled, and nothing about the server. */
 const LATE_MS = 2_000;
+/** How often the stream looks whether the machine was suspended. */
+const TICK_MS = 5_000;
+/** A lead of this size that the time of day gained between two looks is a suspended machine, or a clock that was set forward. */
+const LEAP_MS = 10_000;
 /** The longest delay that is taken from a server: a mistyped one must not silence a dashboard for a day. */
 const ASKED_DELAY_MAX_MS = 60_000;
 /** The heartbeat of a server that announces none, and the longest that is taken from one. */
@@ -54,6 +58,12 @@ const TOKEN_CHARS_MAX = 8 << 10;
 const TOKEN_TIMEOUT_MS = 30_000;
 /** Tokens that live for less than the server's notice of their end are not renewed without a pause; nor is one waited for longer. */
 const RENEW_PAUSE_MS = 30_000;
+
+/**
+ * Milliseconds of a clock that nobody sets. Every age, pause and patience is measured by it: the time of day can go back or leap
+ * while the page is open. It may stand still while the machine is suspended; `EventStream` looks for that.
+ */
+const now = () => performance.now();
 
 /** Why a stream does not go on, or not at the moment; `code` is stable, `message` is for people. */
 export class SambadError extends Error {
@@ -173,7 +183,8 @@ function checkFrame(frame) {
   if (!cursor) throw broken(`${type} without a cursor`);
   if (type === "heartbeat") return { type: "passed", cursor };
   const heartbeat = typeof data.heartbeat_s === "number" && data.heartbeat_s > 0 ? data.heartbeat_s * 1000 : HEARTBEAT_MS;
-  return { type, cursor, reason: text(data.reason), heartbeatMs: Math.min(heartbeat, HEARTBEAT_MAX_MS) };
+  const serverTime = Date.parse(text(frame.timestamp));
+  return { type, cursor, reason: text(data.reason), heartbeatMs: Math.min(heartbeat, HEARTBEAT_MAX_MS), serverTime };
 }
 
 /**
@@ -291,7 +302,7 @@ async function judgeAnswer(response) {
   const error = new SambadError(code || "http", String(body?.error ?? `HTTP status ${status}`), { status, requestId });
   if (status === 501 || status === 505) return broken(error);
   if (status >= 500 || status === 408 || status === 407 || status === 429) {
-    return verdict("retry", error, readRetryAfter(headers.get("retry-after")));
+    return verdict("retry", error, readRetryAfter(headers));
   }
   if (status === 401) return verdict("unauthorized", error);
   // Without this code it is not from the server, but from something on the way.
@@ -300,10 +311,12 @@ async function judgeAnswer(response) {
   return aboutTheTransport ? broken(error) : verdict("refused", error);
 }
 
-/** Reads seconds or a date. */
-function readRetryAfter(text) {
+/** Reads seconds, or a date. A date counts from when its sender says that it was sent: this machine's clock may be wrong. */
+function readRetryAfter(headers) {
+  const text = headers.get("retry-after");
   if (!text) return null;
-  const ms = /^\s*[0-9]+\s*$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  const sentAt = Date.parse(headers.get("date") ?? "") || Date.now();
+  const ms = /^\s*[0-9]+\s*$/.test(text) ? Number(text) * 1000 : Date.parse(text) - sentAt;
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), ASKED_DELAY_MAX_MS) : null;
 }
 
@@ -383,7 +396,7 @@ async function askPlace(url, signal, timeoutMs, token, full) {
     const { status, headers } = await fetch(url, request);
     if (status === 401) return { end: verdict("unauthorized", new SambadError("unauthorized", "HTTP status 401", { status })) };
     const isFull = status === 503 || status === 429;
-    return isFull ? { end: verdict("retry", full, readRetryAfter(headers.get("retry-after"))) } : {};
+    return isFull ? { end: verdict("retry", full, readRetryAfter(headers)) } : {};
   } catch (error) {
     return { end: wait.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
   } finally {
@@ -550,20 +563,20 @@ class PollLink extends Link {
     const first = await this.#ask(after === null ? { after: "0", limit: 1 } : { after, limit: PAGE_EVENTS }, timeoutMs);
     if (first.end) return first.end;
     const { resync, page } = first;
-    const now = resync?.cursor ?? { epoch: page.cursor.epoch, seq: page.head };
+    const head = resync?.cursor ?? { epoch: page.cursor.epoch, seq: page.head };
     const asked = () => parseCursor(after) ?? { epoch: page.cursor.epoch, seq: Math.max(Number(after), page.first - 1) };
-    const start = resync || after === null ? now : asked();
+    const start = resync || after === null ? head : asked();
     this.take({ type: "connected", cursor: start, heartbeatMs: pollWaitMs });
-    let at = after === null ? { cursor: now, live: true } : this.#pass(first, false);
+    let at = after === null ? { cursor: head, live: true } : this.#pass(first, false);
     while (!this.over) {
-      const begun = Date.now();
+      const begun = now();
       const wait = at.live ? Math.ceil(pollWaitMs / 1000) : null;
       const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, wait };
       const answer = await this.#ask(query, Math.min((at.live ? pollWaitMs : 0) + graceMs, DELAY_MAX_MS));
       if (answer.end) return answer.end;
       const empty = at.live && answer.page?.frames.length === 0;
       at = this.#pass(answer, at.live);
-      if (empty) await this.#pause(POLL_PAUSE_MS - (Date.now() - begun));
+      if (empty) await this.#pause(POLL_PAUSE_MS - (now() - begun));
     }
     return unanswered();
   }
@@ -656,6 +669,9 @@ class EventStream {
   #renewTimer;
   #watchDue = 0;
   #heardAt = 0;
+  #tickTimer;
+  /** How far the time of day was ahead of the clock at the last look. */
+  #lead = Infinity;
   /** Pings without an answer. */
   #pings = 0;
   /** The cursor before a hole that made the stream reconnect once. */
@@ -680,6 +696,7 @@ class EventStream {
     this.#httpWorks = !globalThis.location || globalThis.location.origin === this.#base.origin;
     this.#state = { name: "connecting", transport: this.#transport, cursor: this.cursor, attempt: 0 };
     this.#listen();
+    this.#tick();
     // Later, so that callbacks find the stream that `connect` has returned.
     queueMicrotask(() => this.#state.name !== "closed" && this.#dial());
   }
@@ -690,7 +707,7 @@ class EventStream {
 
   get state() {
     const state = { ...this.#state, cursor: this.cursor };
-    return this.#retryAt === null ? state : { ...state, retryInMs: Math.max(0, this.#retryAt - Date.now()) };
+    return this.#retryAt === null ? state : { ...state, retryInMs: Math.max(0, Math.ceil(this.#retryAt - now())) };
   }
 
   subscribe(filter = {}) {
@@ -869,7 +886,7 @@ class EventStream {
       this.#lost(end);
     } else {
       this.#transport = TRANSPORTS[TRANSPORTS.indexOf(link.transport) + 1];
-      this.#steppedDownAt = Date.now();
+      this.#steppedDownAt = now();
       this.#open(true);
       this.#tell("connecting", { error });
     }
@@ -896,11 +913,11 @@ class EventStream {
 
   #lost({ error, delayMs, exact }) {
     const session = this.#session;
-    const useful = session !== null && (session.fruitful || Date.now() - session.since >= STABLE_MS);
+    const useful = session !== null && (session.fruitful || now() - session.since >= STABLE_MS);
     this.#drop();
     this.#askFirst = session === null;
     this.#full = ["overloaded", "rate_limited"].includes(error?.code) ? error : null;
-    const climb = this.#steppedDownAt !== null && Date.now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
+    const climb = this.#steppedDownAt !== null && now() - this.#steppedDownAt >= this.#timing.climbAfterMs;
     this.#transport = climb ? this.#first() : (this.#works ?? this.#first());
     // Who asked too much does not begin anew.
     if (useful && error?.code !== "rate_limited") this.#failures = 0;
@@ -920,7 +937,7 @@ class EventStream {
 
   #wait(delay, exact, error) {
     clearTimeout(this.#retryTimer);
-    this.#retryAt = Date.now() + delay;
+    this.#retryAt = now() + delay;
     this.#retryExact = exact;
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
     this.#tell("reconnecting", { retryInMs: delay, error });
@@ -944,6 +961,7 @@ class EventStream {
   #finish(reason, error) {
     if (this.#state.name === "closed") return;
     this.#drop();
+    clearTimeout(this.#tickTimer);
     for (const end of this.#listening.splice(0)) end();
     this.#tell("closed", { reason, error });
   }
@@ -954,7 +972,7 @@ class EventStream {
     clearTimeout(this.#climbTimer);
     if (this.#steppedDownAt === null) return;
     const { climbAfterMs } = this.#timing;
-    const delay = Math.max(0, this.#steppedDownAt + climbAfterMs - Date.now());
+    const delay = Math.max(0, this.#steppedDownAt + climbAfterMs - now());
     this.#climbTimer = setTimeout(() => this.#climbFrom(null), delay);
   }
 
@@ -964,7 +982,7 @@ class EventStream {
     if (next !== this.#link?.transport) {
       this.#try(next);
     } else {
-      this.#steppedDownAt = Date.now();
+      this.#steppedDownAt = now();
       this.#climbLater();
     }
   }
@@ -1027,30 +1045,31 @@ class EventStream {
         this.#renewing = null;
         // Without one the session goes on up to its end, and a token is asked for then.
         if (end) return;
-        this.#renewedAt = Date.now();
+        this.#renewedAt = now();
         link.send?.({ type: "auth", token: this.#token });
       }));
     };
     clearTimeout(this.#renewTimer);
-    if (Date.now() - this.#renewedAt >= RENEW_PAUSE_MS) {
+    if (now() - this.#renewedAt >= RENEW_PAUSE_MS) {
       renew();
       return;
     }
-    // The two clocks may differ.
-    const left = (Date.parse(expiresAt) - Date.now()) / 2;
-    this.#renewTimer = setTimeout(renew, Math.min(Math.max(left || 0, 1_000), RENEW_PAUSE_MS));
+    // By the server's clock, which also ends the session: this machine's may be wrong by years.
+    const { since, serverTime } = this.#session;
+    const left = (Date.parse(expiresAt) - serverTime - (now() - since)) / 2;
+    this.#renewTimer = setTimeout(renew, Math.min(Math.max(left, 1_000) || RENEW_PAUSE_MS, RENEW_PAUSE_MS));
   }
 
-  #connected(link, { cursor, heartbeatMs }) {
+  #connected(link, { cursor, heartbeatMs, serverTime }) {
     this.#transport = this.#works = link.transport;
     this.#attempt = 0;
     this.#askFirst = this.#askedAfresh = false;
     this.#renewedAt = -Infinity;
-    this.#session = { start: cursor, heartbeatMs, since: Date.now(), live: false, fruitful: false };
+    this.#session = { start: cursor, heartbeatMs, since: now(), serverTime, live: false, fruitful: false };
     if (link.transport === this.#first()) this.#steppedDownAt = null;
     this.#climbLater();
     this.#pings = 0;
-    this.#heardAt = Date.now();
+    this.#heardAt = now();
     this.#check();
     const { after } = link.request;
     // A cursor of ours stays until an event, `live` or `resync` moves it: were the connection cut between a `connected` that
@@ -1116,34 +1135,36 @@ class EventStream {
 
   #heard(link) {
     if (link !== this.#link) return;
-    this.#heardAt = Date.now();
+    this.#heardAt = now();
     this.#pings = 0;
   }
 
   #watch(ms) {
     const delay = Math.min(ms, DELAY_MAX_MS);
     clearTimeout(this.#watchTimer);
-    this.#watchDue = Date.now() + delay;
+    this.#watchDue = now() + delay;
     this.#watchTimer = setTimeout(() => this.#check(), delay);
   }
 
   /**
    * Judges by the time that has passed. A page cannot see the protocol's pings, and asks with one of its own; an event stream has
    * its heartbeat, and a poll its timeout. A check that comes late, as in a page that slept or is hidden, knows nothing yet, as
-   * what has arrived meanwhile may stand behind it in the queue: it asks once more.
+   * what has arrived meanwhile may stand behind it in the queue: it asks once more. One that comes early, because timers count
+   * the time of a suspended machine and the clock does not, waits for the rest.
    */
   #check() {
     const { heartbeatMs } = this.#session;
     const { graceMs, doubtMs } = this.#timing;
-    const now = Date.now();
-    const isLate = now > this.#watchDue + LATE_MS;
-    const silentMs = Math.max(0, now - this.#heardAt);
+    const lateMs = now() - this.#watchDue;
+    const isLate = lateMs > LATE_MS;
+    const silentMs = now() - this.#heardAt;
     if (this.#link.transport === "poll") return;
     const quietMs = this.#link.send ? heartbeatMs : heartbeatMs + Math.max(graceMs - doubtMs, 0);
     if (this.#pings === 0 && silentMs < quietMs) this.#watch(quietMs - silentMs);
     else if (this.#pings === 0) this.#ping(this.#link.send && !isLate ? graceMs : doubtMs);
+    else if (lateMs < 0) this.#watch(-lateMs);
     else if (isLate && this.#pings === 1) this.#ping(doubtMs);
-    else this.#link.end(verdict("retry", new SambadError("silent", `nothing was heard for ${silentMs} ms`)));
+    else this.#link.end(verdict("retry", new SambadError("silent", `nothing was heard for ${Math.round(silentMs)} ms`)));
   }
 
   #ping(patienceMs) {
@@ -1162,24 +1183,45 @@ class EventStream {
       this.#listening.push(() => target?.removeEventListener?.(type, listener));
     };
     const { document } = globalThis;
-    add(document, "visibilitychange", () => document.visibilityState === "visible" && this.#back(false));
-    add(document, "resume", () => this.#back(false));
-    add(globalThis, "pageshow", ({ persisted }) => persisted && this.#back(true));
-    add(globalThis, "online", () => this.#back(true));
+    const back = (doubtful) => {
+      this.#tick();
+      this.#back(doubtful);
+    };
+    add(document, "visibilitychange", () => document.visibilityState === "visible" && back(false));
+    add(document, "resume", () => back(false));
+    add(globalThis, "pageshow", ({ persisted }) => persisted && back(true));
+    add(globalThis, "online", () => back(true));
     add(globalThis, "offline", () => this.#gone());
   }
 
-  #back(doubtful) {
+  /** Looks whether the connection is still good; `sleptMs` is how long the machine may have been suspended until now. */
+  #back(doubtful, sleptMs = 0) {
     if (this.#retryAt !== null) {
       // What the server asked for stands.
-      if (!this.#retryExact || Date.now() >= this.#retryAt) this.#dial();
+      if (!this.#retryExact || now() + sleptMs >= this.#retryAt) this.#dial();
     } else if (this.#session === null) {
       // A connection that is on its way has its own, short time.
     } else if (this.#link.send) {
       if (this.#pings === 0) this.#ping(this.#timing.doubtMs);
-    } else if (doubtful || Date.now() - this.#heardAt > this.#session.heartbeatMs + this.#timing.graceMs) {
+    } else if (doubtful || now() - this.#heardAt > this.#session.heartbeatMs + this.#timing.graceMs) {
       this.#dial();
     }
+  }
+
+  /**
+   * Notices that the machine was suspended: the clock may have stood still, the time of day did not. It may also have been set,
+   * which looks the same: so it judges nothing, and only makes the stream look.
+   */
+  #tick() {
+    const lead = Date.now() - now();
+    const leapMs = lead - this.#lead;
+    this.#lead = lead;
+    clearTimeout(this.#tickTimer);
+    this.#tickTimer = setTimeout(() => this.#tick(), TICK_MS);
+    if (leapMs < LEAP_MS) return;
+    this.#heardAt -= leapMs;
+    if (this.#steppedDownAt !== null) this.#steppedDownAt -= leapMs;
+    this.#back(false, leapMs);
   }
 
   #gone() {
