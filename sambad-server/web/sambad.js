@@ -49,6 +49,10 @@ const POLL_WAIT_MAX_MS = 30_000;
 const DELAY_MAX_MS = 2 ** 31 - 1;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
+/** So many polls in a row that bring nothing and were not held come from a cache, and not from a server. */
+const IDLE_POLLS_MAX = 3;
+/** So many events in a row that a connection has brought before are no stream. */
+const REPEATS_MAX = 16;
 /** What the server is told that a WebSocket speaks; beside it stands the token, as a page can set no header. */
 const SUBPROTOCOL = "sambad.v1";
 const SUBPROTOCOL_TOKEN = "bearer.";
@@ -416,6 +420,14 @@ function readPage(headers, body) {
   return { page: { frames, cursor, head: body.head, first: body.first } };
 }
 
+/** Throws unless a page follows `after`: nothing of one that does not, as a cache would repeat it, may be handed on. */
+function checkFollows({ frames, cursor }, after) {
+  const seqs = [after.seq, ...frames.map(({ event }) => event.seq)];
+  const rises = seqs.every((seq, at) => at === 0 || seq > seqs[at - 1]);
+  if (rises && cursor.epoch === after.epoch && cursor.seq >= seqs.at(-1)) return;
+  throw new SambadError("protocol", `a page that does not follow ${formatCursor(after)}`);
+}
+
 // ------------------------------------------------------------------------------------------------------------- one connection
 
 /**
@@ -427,6 +439,10 @@ class Link {
   over = false;
   #on;
   #timer;
+  /** The seq beyond which the next event must lie: that which was asked for, then the last that this connection has told. */
+  #floor = 0;
+  /** Events in a row that did not. */
+  #repeats = 0;
 
   constructor(request, on) {
     this.transport = request.transport;
@@ -450,7 +466,27 @@ class Link {
       this.greeted = true;
       clearTimeout(this.#timer);
     }
-    this.#on.frame(this, frame);
+    if (this.#isNews(frame)) this.#on.frame(this, frame);
+  }
+
+  /** Whether a frame is to be handed on. A connection that goes back is none to a server: something repeats what it kept. */
+  #isNews({ type, cursor, event }) {
+    const { after } = this.request;
+    if (type === "connected") {
+      this.#floor = after === null ? cursor.seq : (parseCursor(after)?.seq ?? Number(after));
+    } else if (type === "resync") {
+      if (formatCursor(cursor) === after) throw new SambadError("protocol", `a resync to ${after}, which was asked for`);
+      this.#floor = cursor.seq;
+    } else if (event) {
+      this.#repeats = event.seq > this.#floor ? 0 : this.#repeats + 1;
+      if (this.#repeats > REPEATS_MAX) throw new SambadError("protocol", `${this.#repeats} events that were not new`);
+      if (this.#repeats > 0) return false;
+      this.#floor = event.seq;
+    } else if (cursor) {
+      if (cursor.seq < this.#floor) throw new SambadError("protocol", `a position before seq ${this.#floor}`);
+      this.#floor = cursor.seq;
+    }
+    return true;
   }
 
   end(end) {
@@ -566,17 +602,26 @@ class PollLink extends Link {
     const head = resync?.cursor ?? { epoch: page.cursor.epoch, seq: page.head };
     const asked = () => parseCursor(after) ?? { epoch: page.cursor.epoch, seq: Math.max(Number(after), page.first - 1) };
     const start = resync || after === null ? head : asked();
+    // Before it counts as a connection.
+    if (after !== null && page) checkFollows(page, start);
     this.take({ type: "connected", cursor: start, heartbeatMs: pollWaitMs });
-    let at = after === null ? { cursor: head, live: true } : this.#pass(first, false);
+    let at = after === null ? { cursor: head, live: true } : this.#pass(first, { cursor: resync ? parseCursor(after) : start });
+    // Polls in a row that brought nothing and were not held.
+    let idle = 0;
     while (!this.over) {
       const begun = now();
       const wait = at.live ? Math.ceil(pollWaitMs / 1000) : null;
       const query = { after: formatCursor(at.cursor), limit: PAGE_EVENTS, wait };
       const answer = await this.#ask(query, Math.min((at.live ? pollWaitMs : 0) + graceMs, DELAY_MAX_MS));
       if (answer.end) return answer.end;
-      const empty = at.live && answer.page?.frames.length === 0;
-      at = this.#pass(answer, at.live);
-      if (empty) await this.#pause(POLL_PAUSE_MS - (now() - begun));
+      const tookMs = now() - begun;
+      const next = this.#pass(answer, at);
+      const stands = formatCursor(next.cursor) === formatCursor(at.cursor);
+      const held = next.live && (!at.live || tookMs >= pollWaitMs / 2);
+      idle = stands && !held ? idle + 1 : 0;
+      if (idle >= IDLE_POLLS_MAX) throw new SambadError("protocol", `${idle} answers in a row with nothing, at once`);
+      if (stands || (at.live && answer.page?.frames.length === 0)) await this.#pause(POLL_PAUSE_MS - tookMs);
+      at = next;
     }
     return unanswered();
   }
@@ -587,17 +632,21 @@ class PollLink extends Link {
     return answer;
   }
 
-  /** Hands an answer on, and says where the next one begins. */
-  #pass({ resync, page }, live) {
+  /** Hands on the answer to what was asked at `at`, and says where the next one begins. */
+  #pass({ resync, page }, at) {
     if (resync) {
+      // A server whose log began anew says so once, and has what follows the position that it names.
+      const again = at.resynced || formatCursor(resync.cursor) === formatCursor(at.cursor);
+      if (again) throw new SambadError("protocol", `a resync right after ${formatCursor(at.cursor)}`);
       this.take(resync);
-      return { cursor: resync.cursor, live: true };
+      return { cursor: resync.cursor, live: true, resynced: true };
     }
+    checkFollows(page, at.cursor);
     for (const frame of page.frames) this.take(frame);
     this.take({ type: "passed", cursor: page.cursor });
-    const caughtUp = live || page.cursor.seq >= page.head;
-    if (caughtUp && !live) this.take({ type: "live", cursor: page.cursor });
-    return { cursor: page.cursor, live: caughtUp };
+    const live = at.live || page.cursor.seq >= page.head;
+    if (live && !at.live) this.take({ type: "live", cursor: page.cursor });
+    return { cursor: page.cursor, live };
   }
 
   #pause(ms) {
@@ -914,6 +963,8 @@ class EventStream {
   #lost({ error, delayMs, exact }) {
     const session = this.#session;
     const useful = session !== null && (session.fruitful || now() - session.since >= STABLE_MS);
+    // A transport by which only nonsense came will hardly do better: what is between here and the server may keep another alone.
+    if (error?.code === "protocol" && !session?.fruitful) this.#leave(this.#link?.transport);
     this.#drop();
     this.#askFirst = session === null;
     this.#full = ["overloaded", "rate_limited"].includes(error?.code) ? error : null;
@@ -933,6 +984,13 @@ class EventStream {
       error = new SambadError("offline", "this machine has no network", { cause: error });
     }
     this.#wait(Math.round(delay), delayMs !== null, error);
+  }
+
+  /** Uses another transport next: the one below, or after the last the best. */
+  #leave(transport) {
+    if (this.#asked !== "auto" || !transport) return;
+    this.#works = TRANSPORTS[TRANSPORTS.indexOf(transport) + 1] ?? this.#first();
+    this.#steppedDownAt = now();
   }
 
   #wait(delay, exact, error) {
