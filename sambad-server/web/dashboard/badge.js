@@ -47,12 +47,12 @@ export class Badge {
   set(state) {
     this.#state = state;
     this.#wasConnected ||= state.name === "live" || state.name === "replaying";
-    if (state.name === "reconnecting") this.#retryAt = Date.now() + (state.retryInMs ?? 0);
+    if (state.name === "reconnecting") this.#retryAt = performance.now() + (state.retryInMs ?? 0);
     this.#draw();
   }
 
   resynced(reason) {
-    this.#resyncedUntil = Date.now() + RESYNCED_MS;
+    this.#resyncedUntil = performance.now() + RESYNCED_MS;
     this.#resyncReason = RESYNC_REASONS[reason] ?? reason;
     this.#draw();
   }
@@ -73,7 +73,7 @@ export class Badge {
     }
     this.onChange(name, words);
     if (name === "reconnecting") this.#timer = setTimeout(() => this.#draw(), 250);
-    if (name === "resynced") this.#timer = setTimeout(() => this.#draw(), Math.max(50, this.#resyncedUntil - Date.now()));
+    if (name === "resynced") this.#timer = setTimeout(() => this.#draw(), Math.max(50, this.#resyncedUntil - performance.now()));
   }
 
   #words() {
@@ -82,14 +82,14 @@ export class Badge {
       return { name, words: "Closed by an admin", spoken: "An admin has closed this page’s session; it does not reconnect by itself" };
     }
     if (name === "closed") return { name, words: "Closed", spoken: "Closed: the page does not reconnect by itself" };
-    if (name === "live" && Date.now() < this.#resyncedUntil) {
+    if (name === "live" && performance.now() < this.#resyncedUntil) {
       return { name: "resynced", words: "Resynced", spoken: `Resynced, because ${this.#resyncReason}` };
     }
     if (name === "live") return { name, words: "Live" };
     if (navigator.onLine === false) return { name: "offline", words: "Offline", spoken: "This computer is offline" };
     if (name === "replaying") return { name: "catching-up", words: "Catching up" };
     if (name === "reconnecting") {
-      const seconds = Math.ceil((this.#retryAt - Date.now()) / 1_000);
+      const seconds = Math.ceil((this.#retryAt - performance.now()) / 1_000);
       const words = seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting";
       return { name, words, spoken: "Connection lost, reconnecting" };
     }
@@ -100,7 +100,7 @@ export class Badge {
   #detail(by) {
     const { cursor, error, reason } = this.#state;
     const why = error?.message ?? reason;
-    const resync = Date.now() < this.#resyncedUntil ? `resynced because ${this.#resyncReason}` : null;
+    const resync = performance.now() < this.#resyncedUntil ? `resynced because ${this.#resyncReason}` : null;
     return [by, cursor && `cursor ${cursor}`, why, resync].filter(Boolean).join(" · ");
   }
 }

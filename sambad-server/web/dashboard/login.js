@@ -70,7 +70,7 @@ export class Login {
   }
 
   async #submit() {
-    if (this.#busy || Date.now() < this.#notBefore) return;
+    if (this.#busy || performance.now() < this.#notBefore) return;
     this.#busy = true;
     this.#fail("");
     this.#drawButton();
@@ -98,7 +98,7 @@ export class Login {
 
   #refused(error) {
     if (error.retryAfterMs) {
-      this.#notBefore = Date.now() + error.retryAfterMs;
+      this.#notBefore = performance.now() + error.retryAfterMs;
       this.#countDown();
     }
     const words = error.status === 429 ? `The server is asked too much (429: ${error.message})` : inWords(error);
@@ -122,12 +122,12 @@ export class Login {
   #countDown() {
     clearTimeout(this.#timer);
     this.#drawButton();
-    if (Date.now() < this.#notBefore) this.#timer = setTimeout(() => this.#countDown(), 250);
+    if (performance.now() < this.#notBefore) this.#timer = setTimeout(() => this.#countDown(), 250);
   }
 
   /** It can be reached by the keyboard also while it does nothing: who has the focus there keeps it. */
   #drawButton() {
-    const seconds = Math.ceil((this.#notBefore - Date.now()) / 1_000);
+    const seconds = Math.ceil((this.#notBefore - performance.now()) / 1_000);
     const idle = !this.#busy && seconds <= 0;
     this.#button.setAttribute("aria-disabled", String(!idle));
     setText(this.#button, this.#busy ? "Logging in …" : seconds > 0 ? `Again in ${seconds} s` : "Log in");
