@@ -23,6 +23,12 @@ pub const FAILURE_TTL: Duration = Duration::from_secs(24 * 3600);
 pub const USED_UP_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Families of refresh tokens of one user, at most: with another login the one that would end first is dropped.
 pub const FAMILIES_MAX: u32 = 20;
+/// How long repetitions of an entry about an app user are counted before the count becomes an entry.
+pub const REPEAT_WINDOW: Duration = Duration::from_secs(3600);
+/// Pairs of actor and address whose repetitions of one action of one user are counted apart; all others are counted together.
+pub const REPEATS_MAX: i64 = 4;
+/// Stands for the actor and the address of what is counted together.
+pub const SEVERAL: &str = "several";
 
 /// Who asks for a change, as the audit log names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +89,8 @@ pub enum AccessChange {
         digest: String,
         /// When that token ends.
         expires_at: Timestamp,
+        /// Until when the access token that goes with it is accepted anywhere.
+        revoked_until: Timestamp,
     },
     /// Use up a refresh token; one that was used before revokes its family.
     Refresh {
@@ -92,16 +100,29 @@ pub enum AccessChange {
         next: String,
         /// When that one ends.
         expires_at: Timestamp,
-        /// Until when access tokens of the family may live, if it is revoked.
+        /// Until when the access token that goes with it is accepted anywhere.
         revoked_until: Timestamp,
+    },
+    /// A user has logged out: refuse a token, or all that a login began, from now on.
+    LogoutUser {
+        /// The user.
+        user: UserId,
+        /// The id of the token's family, or of the token where it has none.
+        id: String,
+        /// Until when the token is accepted anywhere, if it is not revoked. Of a family that is stored, the end of its last
+        /// token counts if that is later.
+        expires_at: Timestamp,
     },
     /// Refuse a token or a family from now on.
     Revoke {
         /// The id of the token or of its family.
         id: String,
-        /// When it would have ended by itself.
+        /// When it would have ended by itself. Of a family that is stored, the end of its last token counts if that is later.
         expires_at: Timestamp,
     },
+    /// Delete more of what has expired, and write counts of hours that are over into the audit log. A server asks for it now
+    /// and then; every other change does some of it.
+    Tidy,
     /// Nothing but an entry in the audit log.
     Note {
         /// What was done.
@@ -152,6 +173,8 @@ pub enum AuditAction {
     LoginFailed,
     /// A user logged in.
     UserLoggedIn,
+    /// A user logged out.
+    UserLoggedOut,
     /// A refresh token came twice, and its family was revoked.
     RefreshTokenReused,
     /// A token was made at the command line.
@@ -177,6 +200,7 @@ impl AuditAction {
             Self::AdminLoggedOut => "admin_logged_out",
             Self::LoginFailed => "login_failed",
             Self::UserLoggedIn => "user_logged_in",
+            Self::UserLoggedOut => "user_logged_out",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",
@@ -203,6 +227,8 @@ pub struct AuditEntry {
     pub subject: String,
     /// From where; empty at the command line.
     pub remote: String,
+    /// How often. More than 1 only where repetitions were counted: those that followed the entry of the first within an hour.
+    pub count: i64,
     /// SHA-256 over the hash before and these fields, in hex.
     pub hash: String,
 }
@@ -211,8 +237,14 @@ impl AuditEntry {
     /// The hash that the entry must have after one with the hash `before`; the first follows the empty text.
     #[must_use]
     pub fn hash_after(&self, before: &str) -> String {
-        let fields = (self.n, self.time.as_micros(), &self.actor, &self.action, &self.subject, &self.remote);
-        let json = serde_json::to_string(&fields).unwrap_or_default();
+        let (n, time) = (self.n, self.time.as_micros());
+        let fields = (n, time, &self.actor, &self.action, &self.subject, &self.remote);
+        // Entries of versions that did not count have the hash of one.
+        let json = match self.count {
+            1 => serde_json::to_string(&fields),
+            count => serde_json::to_string(&(n, time, &self.actor, &self.action, &self.subject, &self.remote, count)),
+        };
+        let json = json.unwrap_or_default();
         hex(&Sha256::new().chain_update(before).chain_update([b'\n']).chain_update(json).finalize())
     }
 }

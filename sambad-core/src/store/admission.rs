@@ -1,17 +1,52 @@
 //! What each change of who may come in does, whatever the database: the decisions here, the statements there.
 
-use crate::access::{AccessChange, AccessOutcome, Actor, AuditAction, AuditEntry, lock_time};
+use crate::access::{
+    AccessChange, AccessOutcome, Actor, AuditAction, AuditEntry, REPEAT_WINDOW, REPEATS_MAX, SEVERAL, lock_time,
+};
 use crate::id::UserId;
 use crate::time::Timestamp;
 
 /// What came of a change, and what the audit log says of it.
-type Decided = (AccessOutcome, Option<(AuditAction, String)>);
+type Decided = (AccessOutcome, Option<Noted>);
+
+/// Rows of each kind that one change deletes if they have expired: more than it can add.
+const TIDIED: usize = 16;
+/// As many that [`AccessChange::Tidy`] deletes; a few milliseconds.
+const TIDIED_MAX: usize = 256;
+
+/// What the audit log says of a change.
+struct Noted {
+    action: AuditAction,
+    subject: String,
+    /// The app user whose repetitions of the action are counted; everything else is an entry each time.
+    repeats_of: Option<UserId>,
+}
+
+/// What is counted together.
+pub(super) struct RepeatKey<'a> {
+    pub(super) action: &'a str,
+    /// The app user.
+    pub(super) subject: &'a str,
+    pub(super) actor: &'a str,
+    pub(super) remote: &'a str,
+}
+
+/// What was counted until its hour was over.
+pub(super) struct Repeats {
+    pub(super) action: String,
+    pub(super) subject: String,
+    pub(super) actor: String,
+    pub(super) remote: String,
+    pub(super) times: i64,
+}
 
 /// A refresh token as it is stored.
 pub(super) struct RefreshToken {
     pub(super) family: String,
     pub(super) user: UserId,
     pub(super) used: bool,
+    /// When the last access token of the family expires.
+    pub(super) access_until: Timestamp,
 }
 
 /// The last entry of the audit log.
@@ -38,13 +73,15 @@ pub(super) trait AccessRows {
     async fn lock(&mut self, email: &str, network: &str, until: Timestamp) -> Result<(), sqlx::Error>;
     async fn forgive(&mut self, email: &str, network: &str) -> Result<(), sqlx::Error>;
     async fn forgive_all(&mut self, email: &str) -> Result<(), sqlx::Error>;
-    async fn add_refresh(&mut self, digest: &str, family: &str, user: UserId, expires_at: Timestamp) -> Result<(), sqlx::Error>;
+    /// Adds a token of the family, with when it expires and when the last access token of the family does.
+    async fn add_refresh(&mut self, digest: &str, of: (&str, UserId), until: [Timestamp; 2]) -> Result<(), sqlx::Error>;
     /// Keeps as many families of a user as one may have, those that end last.
     async fn drop_families(&mut self, user: UserId) -> Result<(), sqlx::Error>;
     /// One that has not ended.
     async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error>;
     async fn use_up(&mut self, digest: &str, now: Timestamp) -> Result<(), sqlx::Error>;
-    async fn end_family(&mut self, family: &str) -> Result<(), sqlx::Error>;
+    /// Deletes a family; tells when its last access token expires, if there is such a family.
+    async fn end_family(&mut self, family: &str) -> Result<Option<Timestamp>, sqlx::Error>;
     /// A revocation that ends later takes the place of another under a new number, by which servers that know the old one see
     /// it.
     async fn revoke(&mut self, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error>;
@@ -53,8 +90,20 @@ pub(super) trait AccessRows {
     async fn add_entry(&mut self, entry: &AuditEntry) -> Result<(), sqlx::Error>;
     /// Reads some that follow entry `n`, or none if that is the last.
     async fn entries_after(&mut self, n: i64) -> Result<Vec<AuditEntry>, sqlx::Error>;
-    /// Deletes what has ended in portions, more than can come with one change.
-    async fn tidy(&mut self, now: Timestamp) -> Result<(), sqlx::Error>;
+    /// Counts one more, if counting began after `since`; tells whether it did.
+    async fn count_repeat(&mut self, key: &RepeatKey<'_>, since: Timestamp) -> Result<bool, sqlx::Error>;
+    /// Tells how many pairs of actor and address an action of a user is counted under.
+    async fn repeats(&mut self, action: &str, subject: &str) -> Result<i64, sqlx::Error>;
+    /// Begins to count, or counts `times` more.
+    async fn begin_repeats(&mut self, key: &RepeatKey<'_>, now: Timestamp, times: i64) -> Result<(), sqlx::Error>;
+    /// Ends counting under one key; tells what it came to.
+    async fn end_repeats(&mut self, key: &RepeatKey<'_>) -> Result<Option<Repeats>, sqlx::Error>;
+    /// Ends counting that began at `since` or before, under `limit` keys at most.
+    async fn end_old_repeats(&mut self, since: Timestamp, limit: usize) -> Result<Vec<Repeats>, sqlx::Error>;
+    /// Tells how much is counted that is no entry yet.
+    async fn pending_repeats(&mut self) -> Result<i64, sqlx::Error>;
+    /// Deletes what has expired, `limit` rows of each kind at most.
+    async fn tidy(&mut self, now: Timestamp, limit: usize) -> Result<(), sqlx::Error>;
 }
 
 /// Makes changes, in their order.
@@ -65,18 +114,22 @@ pub(super) async fn apply(
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     let mut outcomes = Vec::with_capacity(changes.len());
     for (change, actor) in changes {
-        let (outcome, entry) = decide(rows, change, clock).await?;
-        if let Some((action, subject)) = entry {
-            append(rows, clock, actor, action, subject).await?;
+        let (outcome, noted) = decide(rows, change, clock).await?;
+        if let Some(noted) = noted {
+            note(rows, clock, actor, noted).await?;
         }
         outcomes.push(outcome);
     }
-    rows.tidy(clock).await?;
+    let limit = changes.iter().map(|(change, _)| if matches!(change, AccessChange::Tidy) { TIDIED_MAX } else { TIDIED }).sum();
+    for repeats in rows.end_old_repeats(clock.minus(REPEAT_WINDOW), limit).await? {
+        append_repeats(rows, clock, repeats).await?;
+    }
+    rows.tidy(clock, limit).await?;
     Ok(outcomes)
 }
 
 async fn decide(rows: &mut impl AccessRows, change: &AccessChange, now: Timestamp) -> Result<Decided, sqlx::Error> {
-    let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, Some((action, subject.to_owned())));
+    let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, Some(Noted::once(action, subject)));
     Ok(match change {
         AccessChange::AddAdmin { email, password_hash } => {
             rows.end_sessions(email, now).await?;
@@ -99,21 +152,31 @@ async fn decide(rows: &mut impl AccessRows, change: &AccessChange, now: Timestam
             rows.revoke(digest, expires_at).await?;
             done(AuditAction::AdminLoggedOut, &email)
         }
-        AccessChange::StartFamily { user, family, digest, expires_at } => {
-            rows.add_refresh(digest, family, *user, *expires_at).await?;
+        AccessChange::StartFamily { user, family, digest, expires_at, revoked_until } => {
+            rows.add_refresh(digest, (family, *user), [*expires_at, *revoked_until]).await?;
             rows.drop_families(*user).await?;
-            done(AuditAction::UserLoggedIn, &user.to_string())
+            (AccessOutcome::Done, Some(Noted::of_user(AuditAction::UserLoggedIn, user.to_string(), *user)))
         }
         AccessChange::Refresh { digest, next, expires_at, revoked_until } => {
             refresh(rows, [digest, next], *expires_at, *revoked_until, now).await?
         }
+        AccessChange::LogoutUser { user, id, expires_at } => {
+            revoke_all(rows, id, *expires_at).await?;
+            (AccessOutcome::Done, Some(Noted::of_user(AuditAction::UserLoggedOut, user.to_string(), *user)))
+        }
         AccessChange::Revoke { id, expires_at } => {
-            rows.revoke(id, *expires_at).await?;
-            rows.end_family(id).await?;
+            revoke_all(rows, id, *expires_at).await?;
             done(AuditAction::TokenRevoked, id)
         }
+        AccessChange::Tidy => (AccessOutcome::Done, None),
         AccessChange::Note { action, subject } => done(*action, subject),
     })
+}
+
+/// Refuses a token or a family until nothing of it is accepted anyway.
+async fn revoke_all(rows: &mut impl AccessRows, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
+    let of_family = rows.end_family(id).await?;
+    rows.revoke(id, of_family.map_or(expires_at, |until| until.max(expires_at))).await
 }
 
 /// Looks once more whether the account is as it was when the password was compared: that took a while.
@@ -124,13 +187,13 @@ async fn login(
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
     match rows.locked_until(email, password_hash, network).await? {
-        None => return Ok((AccessOutcome::Unknown, Some((AuditAction::LoginFailed, email.to_owned())))),
+        None => return Ok((AccessOutcome::Unknown, Some(Noted::once(AuditAction::LoginFailed, email)))),
         Some(until) if until > now => return Ok((AccessOutcome::Locked, None)),
         Some(_) => {}
     }
     rows.forgive(email, network).await?;
     rows.add_session(digest, email, expires_at).await?;
-    Ok((AccessOutcome::Done, Some((AuditAction::AdminLoggedIn, email.to_owned()))))
+    Ok((AccessOutcome::Done, Some(Noted::once(AuditAction::AdminLoggedIn, email))))
 }
 
 /// Failures of a network that may not try are in no log: so few can be written in a day that nobody fills the disk with them.
@@ -147,7 +210,7 @@ async fn fail_login(
         rows.lock(row, network, now.plus(lock)).await?;
     }
     // What was typed as an account that there is not may be anything, a password in the wrong field included.
-    Ok((AccessOutcome::Done, Some((AuditAction::LoginFailed, email.unwrap_or("no such account").to_owned()))))
+    Ok((AccessOutcome::Done, Some(Noted::once(AuditAction::LoginFailed, email.unwrap_or("no such account")))))
 }
 
 async fn refresh(
@@ -157,54 +220,88 @@ async fn refresh(
     revoked_until: Timestamp,
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
-    let Some(RefreshToken { family, user, used }) = rows.refresh_token(digest, now).await? else {
+    let Some(RefreshToken { family, user, used, access_until }) = rows.refresh_token(digest, now).await? else {
         return Ok((AccessOutcome::Unknown, None));
     };
     if used {
-        rows.revoke(&family, revoked_until).await?;
-        rows.end_family(&family).await?;
-        let entry = (AuditAction::RefreshTokenReused, format!("{user} {family}"));
+        revoke_all(rows, &family, access_until).await?;
+        let entry = Noted::of_user(AuditAction::RefreshTokenReused, format!("{user} {family}"), user);
         return Ok((AccessOutcome::Reused { user, family }, Some(entry)));
     }
     if rows.is_revoked(&family).await? {
         return Ok((AccessOutcome::Unknown, None));
     }
     rows.use_up(digest, now).await?;
-    rows.add_refresh(next, &family, user, expires_at).await?;
+    rows.add_refresh(next, (&family, user), [expires_at, revoked_until.max(access_until)]).await?;
     Ok((AccessOutcome::Refreshed { user, family }, None))
 }
 
-async fn append(
-    rows: &mut impl AccessRows,
-    clock: Timestamp,
-    actor: &Actor,
-    action: AuditAction,
-    subject: String,
-) -> Result<(), sqlx::Error> {
+impl Noted {
+    fn once(action: AuditAction, subject: &str) -> Self {
+        Self { action, subject: subject.to_owned(), repeats_of: None }
+    }
+
+    fn of_user(action: AuditAction, subject: String, user: UserId) -> Self {
+        Self { action, subject, repeats_of: Some(user) }
+    }
+}
+
+/// Writes an entry, or counts where one about the same was written within the hour: what an app user does in a loop must not
+/// fill a table that is never trimmed.
+async fn note(rows: &mut impl AccessRows, now: Timestamp, actor: &Actor, noted: Noted) -> Result<(), sqlx::Error> {
+    let Noted { action, subject, repeats_of } = noted;
+    if let Some(user) = repeats_of {
+        let user = user.to_string();
+        let key = RepeatKey { action: action.as_str(), subject: &user, actor: &actor.name, remote: &actor.remote };
+        if rows.count_repeat(&key, now.minus(REPEAT_WINDOW)).await? {
+            return Ok(());
+        }
+        if let Some(repeats) = rows.end_repeats(&key).await? {
+            append_repeats(rows, now, repeats).await?;
+        }
+        if rows.repeats(key.action, key.subject).await? >= REPEATS_MAX {
+            return rows.begin_repeats(&RepeatKey { actor: SEVERAL, remote: SEVERAL, ..key }, now, 1).await;
+        }
+        rows.begin_repeats(&key, now, 0).await?;
+    }
+    let Actor { name: actor, remote } = actor.clone();
+    append(rows, now, Repeats { action: action.as_str().to_owned(), subject, actor, remote, times: 1 }).await
+}
+
+/// Writes what was counted, if it was anything.
+async fn append_repeats(rows: &mut impl AccessRows, now: Timestamp, repeats: Repeats) -> Result<(), sqlx::Error> {
+    if repeats.times == 0 { Ok(()) } else { append(rows, now, repeats).await }
+}
+
+async fn append(rows: &mut impl AccessRows, clock: Timestamp, what: Repeats) -> Result<(), sqlx::Error> {
+    let Repeats { action, subject, actor, remote, times: count } = what;
     let last = rows.last_entry().await?;
     let LastEntry { n, hash: before, time } = last.unwrap_or(LastEntry { n: 0, hash: String::new(), time: clock });
-    let mut entry = AuditEntry {
-        n: n + 1,
-        time: clock.max(time),
-        actor: actor.name.clone(),
-        action: action.as_str().to_owned(),
-        subject,
-        remote: actor.remote.clone(),
-        hash: String::new(),
-    };
+    let time = clock.max(time);
+    let mut entry = AuditEntry { n: n + 1, time, actor, action, subject, remote, count, hash: String::new() };
     entry.hash = entry.hash_after(&before);
     let AuditEntry { n, actor, action, subject, remote, hash, .. } = &entry;
-    tracing::info!(n, actor, action, subject, remote, hash, "audit");
+    tracing::info!(n, actor, action, subject, remote, count, hash, "audit");
     rows.add_entry(&entry).await
 }
 
-/// What is wrong with the chain, and how many entries there are.
-pub(super) async fn check_audit(rows: &mut impl AccessRows) -> Result<(Vec<String>, i64), sqlx::Error> {
+/// What an examination found of the audit log.
+pub(super) struct AuditState {
+    /// What is wrong with the chain.
+    pub(super) faults: Vec<String>,
+    pub(super) entries: i64,
+    /// What is counted and no entry yet.
+    pub(super) pending: i64,
+}
+
+/// Follows the chain from its first entry.
+pub(super) async fn check_audit(rows: &mut impl AccessRows) -> Result<AuditState, sqlx::Error> {
+    let pending = rows.pending_repeats().await?;
     let (mut faults, mut last, mut before) = (Vec::new(), 0, String::new());
     loop {
         let page = rows.entries_after(last).await?;
         if page.is_empty() {
-            return Ok((faults, last));
+            return Ok(AuditState { faults, entries: last, pending });
         }
         for entry in page {
             if entry.n != last + 1 {
@@ -213,7 +310,7 @@ pub(super) async fn check_audit(rows: &mut impl AccessRows) -> Result<(Vec<Strin
                 faults.push(format!("{} was changed", entry.n));
             }
             if faults.len() >= 5 {
-                return Ok((faults, entry.n));
+                return Ok(AuditState { faults, entries: entry.n, pending });
             }
             (last, before) = (entry.n, entry.hash);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::check::{COUNTERS, Finding};
 use crate::cursor::LogBounds;
+use crate::store::admission::AuditState;
 use crate::time::Day;
 
 /// Days with wrong counters, told one by one.
@@ -61,9 +62,10 @@ pub(super) fn schema(stored: i64, known: i64) -> Finding {
     }
 }
 
-pub(super) fn audit((faults, entries): (Vec<String>, i64)) -> Finding {
+pub(super) fn audit(AuditState { faults, entries, pending }: AuditState) -> Finding {
     let advice = "Somebody wrote to the database past Sambad: compare it with the server's logs, which have each entry's hash.";
-    Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing"), advice)
+    let pending = if pending > 0 { format!("; {pending} repetitions are counted for entries to come") } else { String::new() };
+    Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing{pending}"), advice)
 }
 
 /// `first_hole` is asked for where the log is not dense.

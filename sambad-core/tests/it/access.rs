@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use sambad_core::access::{AccessChange, AccessOutcome, Actor, AuditAction, FAMILIES_MAX};
 use sambad_core::check::Severity;
-use sambad_core::{Error, Limits, Timestamp, maintenance};
+use sambad_core::{Error, Limits, Timestamp, UserId, maintenance};
 
 use crate::database::{TestDatabase, on_every_database};
 use crate::harness::{Core, login, user_id};
@@ -28,6 +28,9 @@ on_every_database!(
     a_change_that_fails_leaves_nothing,
     the_command_line_writes_beside_the_server,
     what_has_ended_goes,
+    repeated_logins_become_one_entry,
+    actors_and_addresses_stay_apart_up_to_a_bound,
+    a_logout_revokes_until_the_last_token_expires,
 );
 
 /// Goal: changes and writes that come together all take effect, whatever their order, and none waits for the others to end.
@@ -114,7 +117,13 @@ async fn what_has_ended_goes(database: TestDatabase) {
     for i in 0..40 {
         for (name, expires_at) in [("past", past), ("future", soon())] {
             let digest = format!("{name} {i}");
-            let start = AccessChange::StartFamily { user, family: digest.clone(), digest: digest.clone(), expires_at };
+            let start = AccessChange::StartFamily {
+                user,
+                family: digest.clone(),
+                digest: digest.clone(),
+                expires_at,
+                revoked_until: expires_at,
+            };
             core.sambad.change_access(start, actor()).await.unwrap();
             core.sambad.change_access(AccessChange::Revoke { id: format!("id {digest}"), expires_at }, actor()).await.unwrap();
         }
@@ -125,5 +134,131 @@ async fn what_has_ended_goes(database: TestDatabase) {
     for (table, expected) in [("refresh_tokens", i64::from(FAMILIES_MAX)), ("revocations", 40)] {
         assert_eq!(connection.number(&format!("select count(*) from {table}")).await, expected, "{table}");
     }
+    core.stop().await;
+}
+
+/// An hour later, as far as what is counted is concerned.
+async fn let_an_hour_pass(core: &Core) {
+    let earlier = core.database.by_kind("since = since - 3600000000", "since = since - interval '1 hour'");
+    core.database.connect().await.execute(&format!("update audit_repeats set {earlier}")).await;
+}
+
+fn start(user: UserId, number: usize) -> AccessChange {
+    let family = format!("family {number}");
+    AccessChange::StartFamily { user, digest: format!("of {family}"), family, expires_at: soon(), revoked_until: soon() }
+}
+
+/// What the audit log has, oldest first: action, address, count.
+async fn noted(core: &Core) -> Vec<(String, String, i64)> {
+    let entries = core.sambad.audit(i64::MAX, 500).await.unwrap().value;
+    let mut before = String::new();
+    for (entry, n) in entries.iter().rev().zip(1..) {
+        assert_eq!((entry.n, entry.hash_after(&before)), (n, entry.hash.clone()));
+        before.clone_from(&entry.hash);
+    }
+    entries.into_iter().rev().map(|entry| (entry.action, entry.remote, entry.count)).collect()
+}
+
+/// What `check` says of the audit log, which must be whole.
+async fn examined(core: &Core) -> String {
+    let findings = maintenance::check(&core.database.url()).await.unwrap();
+    let audit = findings.into_iter().find(|finding| finding.subject == "audit chain holds").unwrap();
+    assert_eq!(audit.severity, Severity::Fine, "{audit:?}");
+    audit.detail
+}
+
+/// Goal: a login/logout loop of one app user does not fill the table that is never trimmed, nothing of it is lost, and the chain
+/// holds. Method: fifty of each within the hour, a restart, the hour passes by the clock of what is counted; once the next
+/// login comes first, once nothing but upkeep does. An admin's logins, and failed ones, are an entry each as ever.
+async fn repeated_logins_become_one_entry(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    let logins = async |core: &Core| {
+        for number in 0..50 {
+            core.sambad.change_access(start(user, number), actor()).await.unwrap();
+            let logout = AccessChange::LogoutUser { user, id: format!("family {number}"), expires_at: soon() };
+            core.sambad.change_access(logout, actor()).await.unwrap();
+        }
+    };
+    logins(&core).await;
+    let entry = |action: &str, count| (action.to_owned(), "127.0.0.1".to_owned(), count);
+    let mut expected = vec![entry("user_logged_in", 1), entry("user_logged_out", 1)];
+    assert_eq!(noted(&core).await, expected);
+    assert_eq!(examined(&core).await, "2 entries, none changed or missing; 98 repetitions are counted for entries to come");
+
+    let core = Core::start(core.stop().await, Limits::default()).await;
+    let_an_hour_pass(&core).await;
+    logins(&core).await;
+    expected.extend([entry("user_logged_in", 49), entry("user_logged_in", 1)]);
+    // The first login found its hour over; the logouts' was seen to on that occasion.
+    expected.extend([entry("user_logged_out", 49), entry("user_logged_out", 1)]);
+    assert_eq!(noted(&core).await, expected);
+
+    let_an_hour_pass(&core).await;
+    assert_eq!(core.sambad.change_access(AccessChange::Tidy, actor()).await.unwrap(), AccessOutcome::Done);
+    expected.extend([entry("user_logged_in", 49), entry("user_logged_out", 49)]);
+    assert_eq!(noted(&core).await, expected);
+    assert_eq!(examined(&core).await, "8 entries, none changed or missing");
+    for _ in 0..3 {
+        let fail = AccessChange::FailLogin { email: None, network: "127.0.0.1".into() };
+        core.sambad.change_access(fail, actor()).await.unwrap();
+        expected.push(entry("login_failed", 1));
+    }
+    assert_eq!(noted(&core).await, expected);
+    core.stop().await;
+}
+
+/// Goal: who logged a user in, and from where, is in the log, and whoever has many addresses does not fill it with them.
+/// Method: logins from ten addresses, twice each; four are an entry each at once, the rest is counted together.
+async fn actors_and_addresses_stay_apart_up_to_a_bound(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    for number in 0..20 {
+        let from = Actor { name: "backend".into(), remote: format!("192.0.2.{}", number % 10) };
+        core.sambad.change_access(start(user, number), from).await.unwrap();
+    }
+    let entry = |remote: &str, count| ("user_logged_in".to_owned(), remote.to_owned(), count);
+    let mut expected: Vec<_> = (0..4).map(|i| entry(&format!("192.0.2.{i}"), 1)).collect();
+    assert_eq!(noted(&core).await, expected);
+    let_an_hour_pass(&core).await;
+    core.sambad.change_access(AccessChange::Tidy, actor()).await.unwrap();
+    expected.extend([entry("192.0.2.0", 1), entry("192.0.2.1", 1), entry("192.0.2.2", 1), entry("192.0.2.3", 1)]);
+    expected.push(entry("several", 12));
+    let mut all = noted(&core).await;
+    all[4..].sort();
+    assert_eq!(all, expected);
+    core.stop().await;
+}
+
+/// Goal: a logout, and a refresh token that came twice, refuse what the login began as long as any of it is accepted, and no
+/// longer. Method: a login whose first access token outlives the second's; the one revocation that is left of each.
+async fn a_logout_revokes_until_the_last_token_expires(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    let after =
+        |seconds: u64| Timestamp::from_micros(soon().as_micros() / 1_000_000 * 1_000_000).plus(Duration::from_secs(seconds));
+    let (first, second) = (after(500), after(100));
+    let mut expected = Vec::new();
+    for (family, reused) in [("a", false), ("b", true)] {
+        let digest = |number: u32| format!("{family}{number}");
+        let begin = AccessChange::StartFamily {
+            user,
+            family: family.into(),
+            digest: digest(1),
+            expires_at: after(10_000),
+            revoked_until: first,
+        };
+        core.sambad.change_access(begin, actor()).await.unwrap();
+        let refresh =
+            AccessChange::Refresh { digest: digest(1), next: digest(2), expires_at: after(10_000), revoked_until: second };
+        core.sambad.change_access(refresh.clone(), actor()).await.unwrap();
+        let end = AccessChange::LogoutUser { user, id: family.into(), expires_at: second };
+        core.sambad.change_access(if reused { refresh } else { end }, actor()).await.unwrap();
+        assert!(!core.sambad.knows_refresh_token(&digest(2)).await.unwrap());
+        expected.push((family.to_owned(), first));
+    }
+    let revocations = core.sambad.revocations(0, 100).await.unwrap();
+    let found: Vec<_> = revocations.into_iter().map(|revocation| (revocation.id, revocation.expires_at)).collect();
+    assert_eq!(found, expected);
     core.stop().await;
 }

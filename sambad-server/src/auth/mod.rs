@@ -41,6 +41,10 @@ use passwords::Passwords;
 use revocations::Revocations;
 use tokens::Tokens;
 
+/// How long a revocation outlives its token: an outside issuer's are accepted a little longer than they say, and servers' clocks
+/// differ.
+pub(crate) const BEYOND_EXPIRY: Duration = Duration::from_secs(5 * 60);
+
 /// Whether callers have to say who they are.
 #[derive(Debug, Clone, Default)]
 pub enum AuthConfig {
@@ -67,11 +71,6 @@ pub struct TokenConfig {
 }
 
 impl TokenConfig {
-    /// How long anything may live that a login began.
-    pub(crate) fn longest_ttl(&self) -> Duration {
-        self.token_ttl.max(self.refresh_ttl)
-    }
-
     /// The defaults with the keys in `key_file`.
     #[must_use]
     pub fn new(key_file: impl Into<PathBuf>) -> Self {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sambad_core::access::Revocation;
+use sambad_core::access::{AccessChange, Actor, Revocation};
 use sambad_core::{Error, Sambad, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +13,42 @@ use super::principal::Principal;
 
 /// How often the store is asked for new ones, which another process or server may have added.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often what has expired is deleted, and what the audit log counts is written, also where nothing else changes.
+const TIDY_PERIOD: Duration = Duration::from_secs(60);
 /// Revocations read at once.
-const PAGE: u32 = 1000;
+const PAGE: u32 = 5000;
+/// Revocations that may have expired and are kept anyway.
+const EXPIRED_MAX: usize = 1024;
 
 /// The revoked ids, and a number that moves when there are more.
 #[derive(Debug)]
 pub(crate) struct Revocations {
-    ids: RwLock<HashMap<String, Timestamp>>,
+    ids: RwLock<Ids>,
     last: watch::Sender<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
+    revoked: HashMap<String, Timestamp>,
+    /// How many there were after expired ones were last removed.
+    kept: usize,
+}
+
+impl Ids {
+    /// Adds revocations. Expired ones are looked for when the number has doubled since: each costs the same however many there
+    /// are, and no more than half of the memory is wasted.
+    fn add(&mut self, found: Vec<Revocation>, now: Timestamp) {
+        let in_force = found.into_iter().filter(|revocation| revocation.expires_at > now);
+        self.revoked.extend(in_force.map(|revocation| (revocation.id, revocation.expires_at)));
+        if self.revoked.len() > self.kept * 2 + EXPIRED_MAX {
+            // What has expired by itself is refused for that.
+            self.revoked.retain(|_, expires_at| *expires_at > now);
+            if self.revoked.len() < self.revoked.capacity() / 4 {
+                self.revoked.shrink_to(self.revoked.len() * 2);
+            }
+            self.kept = self.revoked.len();
+        }
+    }
 }
 
 impl Revocations {
@@ -37,7 +65,8 @@ impl Revocations {
 
     pub(crate) fn concern(&self, principal: &Principal) -> bool {
         let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
-        !ids.is_empty() && principal.ids.iter().any(|id| ids.contains_key(&**id))
+        let in_force = |id: &Arc<str>| ids.revoked.get(&**id).is_some_and(|expires_at| *expires_at > Timestamp::now());
+        principal.ids.iter().any(in_force)
     }
 
     /// Reads what was added since the last call.
@@ -46,26 +75,25 @@ impl Revocations {
             let last = *self.last.borrow();
             let found = sambad.revocations(last, PAGE).await?;
             let Some(newest) = found.last().map(|revocation| revocation.n) else { return Ok(()) };
-            self.add(found);
+            self.ids.write().unwrap_or_else(PoisonError::into_inner).add(found, Timestamp::now());
             self.last.send_if_modified(|last| newest > std::mem::replace(last, newest.max(*last)));
         }
-    }
-
-    fn add(&self, found: Vec<Revocation>) {
-        let now = Timestamp::now();
-        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
-        // What has ended by itself is refused for that.
-        ids.retain(|_, expires_at| *expires_at > now);
-        ids.extend(found.into_iter().map(|revocation| (revocation.id, revocation.expires_at)));
     }
 
     /// Keeps reading until `stop`. While the store does not answer, what is known stays in force.
     pub(super) async fn keep_up(self: Arc<Self>, sambad: Sambad, stop: CancellationToken) {
         let mut failed = false;
+        let mut tidied = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PERIOD) => {}
+            }
+            if tidied.elapsed() >= TIDY_PERIOD {
+                tidied = Instant::now();
+                // If it fails, so do the writes of clients, which the committer logs.
+                let tidy = sambad.change_access(AccessChange::Tidy, Actor { name: String::new(), remote: String::new() });
+                let _ = tidy.await;
             }
             match self.read_on(&sambad).await {
                 Ok(()) => failed = false,
@@ -76,5 +104,32 @@ impl Revocations {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: reading many revocations takes time in proportion to their number, and expired ones do not fill the memory. Method:
+    /// two hundred thousand of them in pages, half of them expired and half about to: how often all were looked through; then
+    /// as many later, when the former have expired.
+    #[test]
+    fn expired_ones_are_looked_for_now_and_then() {
+        let at = Timestamp::from_micros;
+        let (mut ids, mut sweeps) = (Ids::default(), 0);
+        for round in 0..2 {
+            for page in 0..1000 {
+                let kept = ids.kept;
+                let found = (0..100).map(|i| {
+                    let n = (round * 1000 + page) * 100 + i;
+                    Revocation { n, id: n.to_string(), expires_at: at(round * 1000 + 500 + i % 2 * 500) }
+                });
+                ids.add(found.collect(), at(round * 1000 + 500));
+                sweeps += u32::from(ids.kept != kept);
+            }
+        }
+        assert!((5..20).contains(&sweeps), "{sweeps}");
+        assert!(ids.revoked.len() < 2 * 50_000 + EXPIRED_MAX, "{}", ids.revoked.len());
     }
 }

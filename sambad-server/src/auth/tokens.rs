@@ -12,6 +12,8 @@ use uuid::Uuid;
 use super::keys::{self, Key};
 use super::principal::{Principal, Role};
 
+/// How long a token may live. A revocation by id, which does not know when the token expires, lasts as long.
+pub(crate) const TTL_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Who issues them, and for whom.
 const ISSUER: &str = "sambad";
 
@@ -35,7 +37,7 @@ pub(crate) struct Grant {
     pub(crate) roles: Vec<Role>,
     pub(crate) subject: String,
     pub(crate) family: Option<String>,
-    pub(crate) lives: Duration,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// A token that was made.
@@ -69,7 +71,7 @@ impl Tokens {
     /// Signs a token.
     pub(crate) fn issue(&self, grant: Grant) -> Result<Issued, sambad_core::Error> {
         let now = Timestamp::now().as_micros().div_euclid(1_000_000);
-        let exp = now.saturating_add(i64::try_from(grant.lives.as_secs()).unwrap_or(i64::MAX));
+        let exp = grant.expires_at.as_micros().div_euclid(1_000_000);
         let id = Uuid::now_v7().to_string();
         let claims = Claims {
             iss: ISSUER.into(),
@@ -98,6 +100,12 @@ impl Tokens {
     /// Verifies a token that names `key`.
     pub(crate) fn verify(&self, token: &str, key: &Key) -> Result<Principal, jsonwebtoken::errors::Error> {
         let claims = decode::<Claims>(token, &key.verifies, &self.validation)?.claims;
+        // Older versions issued tokens that live longer than their revocation may.
+        let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))
+            .min(Timestamp::from_micros(claims.iat.saturating_mul(1_000_000)).plus(TTL_MAX));
+        if expires_at <= Timestamp::now() {
+            return Err(jsonwebtoken::errors::ErrorKind::ExpiredSignature.into());
+        }
         let is_user = claims.roles.contains(&Role::User);
         if is_user && claims.roles.len() > 1 {
             // What confines the one role would not the other.
@@ -111,7 +119,7 @@ impl Tokens {
             user,
             verified_phone: None,
             ids: std::iter::once(claims.jti).chain(claims.fam).map(Arc::from).collect(),
-            expires_at: Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)),
+            expires_at,
         })
     }
 }

@@ -7,12 +7,10 @@ use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::{Timestamp, UserId, maintenance};
 
 use super::{operator, say};
-use crate::auth::Role;
-use crate::auth::tokens::{self, Grant, Tokens};
+use crate::auth::tokens::{self, Grant, TTL_MAX, Tokens};
+use crate::auth::{BEYOND_EXPIRY, Role};
 use crate::config::{Cli, TokenCommand};
 
-/// How long an id whose end is not known stays refused.
-const REVOKED_FOR: Duration = Duration::from_secs(366 * 86_400);
 /// Characters of a subject, at most.
 const SUBJECT_CHARS_MAX: usize = 100;
 
@@ -41,7 +39,8 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
         bail!("--subject: expected 1 to {SUBJECT_CHARS_MAX} characters");
     }
     let tokens = Tokens::load(key_file)?;
-    let issued = tokens.issue(Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, lives: ttl })?;
+    let expires_at = Timestamp::now().plus(ttl);
+    let issued = tokens.issue(Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, expires_at })?;
     let note = AccessChange::Note { action: AuditAction::TokenCreated, subject: format!("{subject} {}", issued.id) };
     maintenance::change_access(&cli.database, note, operator()).await.context("cannot write to the audit log")?;
     say(format_args!("token {} of {subject}, until {}:", issued.id, issued.expires_at))?;
@@ -50,7 +49,11 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
 
 async fn revoke(cli: &Cli, token: &str) -> anyhow::Result<()> {
     let token = token.trim();
-    let (id, expires_at) = tokens::id_and_end(token).unwrap_or_else(|| (token.to_owned(), Timestamp::now().plus(REVOKED_FOR)));
+    let last = Timestamp::now().plus(TTL_MAX);
+    let (id, expires_at) = match tokens::id_and_end(token) {
+        Some((id, expires_at)) => (id, expires_at.min(last).plus(BEYOND_EXPIRY)),
+        None => (token.to_owned(), last.plus(BEYOND_EXPIRY)),
+    };
     let is_id = id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()) && id.len() >= 16;
     if !is_id {
         bail!("expected a token, its id, or its family's id");

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use sambad_core::time::duration;
 
+use crate::auth::tokens::TTL_MAX;
 use crate::auth::{AuthConfig, IssuerConfig, TokenConfig};
 
 /// Whether callers have to say who they are.
@@ -54,8 +55,8 @@ pub struct AuthArgs {
     /// Origin whose pages may use this server, such as `https://admin.example`; repeatable. Its own always may
     #[arg(long, env = "SAMBAD_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allowed_origin: Vec<String>,
-    /// How long a user's token lives
-    #[arg(long, env = "SAMBAD_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = duration)]
+    /// How long a user's token lives; at most a year (366d)
+    #[arg(long, env = "SAMBAD_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = token_ttl)]
     pub token_ttl: Duration,
     /// How long a refresh token lives unused
     #[arg(long, env = "SAMBAD_REFRESH_TTL", default_value = "30d", value_name = "TIME", value_parser = duration)]
@@ -100,6 +101,15 @@ impl AuthArgs {
         }
         Ok(())
     }
+}
+
+/// How long a token may live: no longer than its revocation.
+pub(super) fn token_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text).map_err(|error| error.to_string())?;
+    if ttl > TTL_MAX {
+        return Err(format!("expected at most a year, which is {}d", TTL_MAX.as_secs() / 86_400));
+    }
+    Ok(ttl)
 }
 
 fn jwks(text: &str) -> Result<Jwks, String> {

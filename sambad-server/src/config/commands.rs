@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use sambad_core::UserId;
-use sambad_core::time::duration;
 
+use super::auth::token_ttl;
 use crate::auth::Role;
 
 /// What to do with keys.
@@ -36,8 +36,8 @@ pub enum TokenCommand {
         /// Who has it, as logs and the audit log name them
         #[arg(long, value_name = "NAME", conflicts_with = "user")]
         subject: Option<String>,
-        /// How long it lives
-        #[arg(long, default_value = "8h", value_name = "TIME", value_parser = duration)]
+        /// How long it lives; at most a year (366d)
+        #[arg(long, default_value = "8h", value_name = "TIME", value_parser = token_ttl)]
         ttl: Duration,
     },
     /// Refuse a token, or a family of them, from now on; running servers know within a second or two

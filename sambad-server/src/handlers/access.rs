@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::tokens::Grant;
-use crate::auth::{Auth, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
+use crate::auth::{Auth, BEYOND_EXPIRY, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, required};
 use crate::router::AppState;
@@ -44,20 +44,28 @@ pub(crate) struct OptionalTokens {
 impl Auth {
     /// Begins a family of tokens for a user who has logged in.
     pub(crate) async fn begin_family(&self, user: UserId, caller: &Caller, state: &AppState) -> Result<UserTokens, ApiError> {
-        let (family, refresh_token) = (Uuid::now_v7().to_string(), new_secret()?);
+        let (family, refresh_token, now) = (Uuid::now_v7().to_string(), new_secret()?, Timestamp::now());
+        let token_expires_at = now.plus(self.config.token_ttl);
         let change = AccessChange::StartFamily {
             user,
             family: family.clone(),
             digest: digest(&refresh_token),
-            expires_at: Timestamp::now().plus(self.config.refresh_ttl),
+            expires_at: now.plus(self.config.refresh_ttl),
+            revoked_until: token_expires_at.plus(BEYOND_EXPIRY),
         };
         state.sambad.change_access(change, caller.actor()).await?;
-        self.user_tokens(user, family, refresh_token)
+        self.user_tokens(user, family, refresh_token, token_expires_at)
     }
 
-    fn user_tokens(&self, user: UserId, family: String, refresh_token: String) -> Result<UserTokens, ApiError> {
-        let lives = self.config.token_ttl;
-        let grant = Grant { roles: vec![Role::User], subject: user.to_string(), family: Some(family), lives };
+    /// Issues an access token that expires when the change said that was stored: its revocation lasts as long, and no longer.
+    fn user_tokens(
+        &self,
+        user: UserId,
+        family: String,
+        refresh_token: String,
+        expires_at: Timestamp,
+    ) -> Result<UserTokens, ApiError> {
+        let grant = Grant { roles: vec![Role::User], subject: user.to_string(), family: Some(family), expires_at };
         let issued = self.tokens.issue(grant)?;
         Ok(UserTokens { token: issued.token, token_expires_at: issued.expires_at, refresh_token })
     }
@@ -104,14 +112,15 @@ pub(crate) async fn refresh(
         return Err(INVALID);
     }
     let (next, now) = (new_secret()?, Timestamp::now());
+    let token_expires_at = now.plus(auth.config.token_ttl);
     let change = AccessChange::Refresh {
         digest: old,
         next: digest(&next),
         expires_at: now.plus(auth.config.refresh_ttl),
-        revoked_until: now.plus(auth.config.longest_ttl()),
+        revoked_until: token_expires_at.plus(BEYOND_EXPIRY),
     };
     match state.sambad.change_access(change, caller.actor()).await? {
-        AccessOutcome::Refreshed { user, family } => Ok(secret(auth.user_tokens(user, family, next)?)),
+        AccessOutcome::Refreshed { user, family } => Ok(secret(auth.user_tokens(user, family, next, token_expires_at)?)),
         AccessOutcome::Reused { .. } => {
             auth.revocations.read_on(&state.sambad).await?;
             Err(ApiError::Unauthorized("refresh token was used before: log in again"))
@@ -136,13 +145,14 @@ struct LoggedOut {
 )]
 pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
-    let Some(principal) = &caller.principal else { return Err(ApiError::Unauthorized("credentials are missing")) };
-    // Until everything that the login began has ended, the token at hand included, whoever made it.
-    let until = Timestamp::now().plus(auth.config.longest_ttl()).max(principal.expires_at);
-    for id in &principal.ids {
-        let change = AccessChange::Revoke { id: id.to_string(), expires_at: until };
-        state.sambad.change_access(change, caller.actor()).await?;
-    }
+    const MISSING: ApiError = ApiError::Unauthorized("credentials are missing");
+    let principal = caller.principal.as_ref().ok_or(MISSING)?;
+    // The family's id is the last, and enough: every token of the login has it. Its refresh tokens are deleted, so that only
+    // access tokens remain, one of which another server may just have issued.
+    let (Some(user), Some(id)) = (principal.user, principal.ids.last()) else { return Err(MISSING) };
+    let last = Timestamp::now().plus(auth.config.token_ttl).max(principal.expires_at);
+    let change = AccessChange::LogoutUser { user, id: id.to_string(), expires_at: last.plus(BEYOND_EXPIRY) };
+    state.sambad.change_access(change, caller.actor()).await?;
     auth.revocations.read_on(&state.sambad).await?;
     Ok(secret(LoggedOut { message: "Logged out" }))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sambad_core::Timestamp;
 use tempfile::TempDir;
 
 use crate::auth::tokens::{Grant, Tokens};
@@ -62,7 +63,8 @@ impl TestKeys {
     #[must_use]
     pub fn token_for(&self, roles: &[Role], subject: &str, lives: Duration) -> String {
         let tokens = Tokens::load(&self.path).expect("the key file is there");
-        let grant = Grant { roles: roles.to_vec(), subject: subject.to_owned(), family: None, lives };
+        let (subject, expires_at) = (subject.to_owned(), Timestamp::now().plus(lives));
+        let grant = Grant { roles: roles.to_vec(), subject, family: None, expires_at };
         tokens.issue(grant).expect("a token can be signed").token
     }
 }

@@ -1,5 +1,6 @@
 //! The audit log: what was done, by whom, in a chain that shows where it was tampered with.
 
+use sambad_core::access::AccessChange;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
@@ -74,16 +75,23 @@ async fn tampering_shows() {
         ("update audit set actor = 'somebody else' where n = 2", Some("2 was changed")),
         ("delete from audit where n = 2", Some("2 is missing")),
         ("delete from audit where n = 1", Some("1 is missing")),
+        ("update audit set count = 5 where n = 2", Some("2 was changed")),
+        ("update audit set count = 1 where n = 3", Some("3 was changed")),
         (
-            "insert into audit select n + 1, at, actor, action, subject, remote, hash from audit where n = 3",
+            "insert into audit (n, at, actor, action, subject, remote, hash) select n + 1, at, actor, action, subject, remote, hash from audit where n = 3",
             Some("4 was changed"),
         ),
     ] {
         let world = World::start().await;
         world.add_admin(PASSWORD_HASH).await;
-        for _ in 0..2 {
+        // An entry, and a count that becomes one.
+        for _ in 0..3 {
             world.login("+919876543210").await;
         }
+        let mut connection = SqliteConnection::connect(&world.server.database()).await.unwrap();
+        sqlx::raw_sql("update audit_repeats set since = 0").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        world.change(AccessChange::Tidy).await;
         let directory = world.server.stop().await;
         let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
         let mut connection = SqliteConnection::connect(&database).await.unwrap();

@@ -52,6 +52,7 @@ pub(crate) fn forged(keys: &TestKeys) -> Vec<(&'static str, String)> {
         ("alg EdDSA without signature", none("EdDSA")),
         ("broken signature", broken),
         ("expired", signed(&[("exp", json!(now() - 1))])),
+        ("older than a year", signed(&[("iat", json!(now() - 367 * 86_400)), ("exp", json!(now() + 60))])),
         ("never expires", {
             let mut claims = claims(&[]);
             claims.as_object_mut().unwrap().remove("exp");
@@ -135,4 +136,32 @@ async fn an_open_server_on_a_network_must_be_meant() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && stderr.contains("--insecure-no-auth"), "{stderr}");
     assert!(!directory.path().join("sambad.db").exists(), "nothing was opened");
+}
+
+/// Goal: no token outlives its revocation. Method: the command line, which must refuse to issue one for more than a year, and
+/// one for a year, revoked by its id.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_live_for_a_year_at_most() {
+    let world = World::start().await;
+    let (database, keys) = (world.server.database(), world.keys.path().to_str().unwrap().to_owned());
+    let run = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"));
+        command.args(args).args(["--database", &database, "--auth-key", &keys]).output().await.unwrap()
+    };
+    for ttl in ["367d", "9000h", "10000d"] {
+        let refused = run(&["token", "create", "--role", "admin", "--ttl", ttl]).await;
+        let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--ttl") && stderr.contains("expected at most a year, which is 366d"), "{stderr}");
+    }
+    let created = run(&["token", "create", "--role", "admin", "--ttl", "366d"]).await;
+    let stdout = String::from_utf8_lossy(&created.stdout).into_owned();
+    let token = stdout.lines().last().unwrap();
+    assert_eq!(world.get("/api/users", token).await.status, 200, "{created:?}");
+    let id = stdout.split(' ').nth(1).unwrap();
+    assert!(run(&["token", "revoke", id]).await.status.success());
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token).unwrap();
+    let revocation = world.server.sambad().revocations(0, 10).await.unwrap().pop().unwrap();
+    assert!(revocation.expires_at.as_micros() / 1_000_000 > claims["exp"].as_i64().unwrap(), "{revocation:?}");
+    world.stop().await;
 }

@@ -59,6 +59,32 @@ async fn logging_out_ends_what_the_login_began() {
     world.stop().await;
 }
 
+/// Goal: logging in and out in a loop leaves next to nothing: a revocation for as long as the token would have lived, and in the
+/// audit log one entry for many. Method: sixty rounds with tokens of a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_in_a_loop_leave_little() {
+    const ROUNDS: usize = 60;
+    let world = World::start_with(|config| {
+        if let AuthConfig::Token(tokens) = &mut config.auth {
+            tokens.token_ttl = Duration::from_secs(60);
+        }
+    })
+    .await;
+    for _ in 0..ROUNDS {
+        let login = world.login("+919876543210").await;
+        assert_eq!(world.post("/api/users/logout", login["token"].as_str().unwrap(), &json!({})).await.status, 200);
+        assert_eq!(world.get("/api/contacts", login["token"].as_str().unwrap()).await.status, 401);
+    }
+    let revocations = world.server.sambad().revocations(0, 1000).await.unwrap();
+    assert_eq!(revocations.len(), ROUNDS, "one a logout");
+    let last = revocations.iter().map(|revocation| revocation.expires_at).max().unwrap();
+    assert!(last <= Timestamp::now().plus(Duration::from_secs(60 + 300)), "{last}");
+    let entries = world.get("/api/admin/audit", &world.admin()).await.json();
+    let actions: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["user_logged_out", "user_logged_in"]);
+    world.stop().await;
+}
+
 /// Goal: a user reads their own lists without naming themselves, and nothing of others. Method: messages among three users,
 /// read by each; and with a phone in the place of an id.
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ const WORDS = {
   admin_logged_out: "logged out",
   login_failed: "failed to log in as",
   user_logged_in: "logged in the user",
+  user_logged_out: "logged out the user",
   refresh_token_reused: "used a refresh token twice, of",
   token_created: "made a token for",
   token_revoked: "revoked",
@@ -64,7 +65,7 @@ export class AuditPage {
     setText(byId("audit-count"), this.#pages.next ? `the newest ${plural(length, "entry", "entries")}` : plural(length, "entry", "entries"));
   }
 
-  #row({ n, time, actor, action, subject, remote, hash }) {
+  #row({ n, time, actor, action, subject, remote, count = 1, hash }) {
     const row = copyOf("audit-template");
     row.dataset.n = n;
     row.title = `entry ${n}, hash ${hash}`;
@@ -73,7 +74,9 @@ export class AuditPage {
     setTime(when.firstElementChild, time, ago(at, this.now()), full(at));
     const [who, verb, whom] = what.children;
     setText(who, actor);
-    setText(verb, WORDS[action] ?? action);
+    const word = WORDS[action] ?? action;
+    // Repetitions within an hour, after the entry of the first.
+    setText(verb, count > 1 ? `${word} (${count} times more)` : word);
     // Of somebody who does something to themselves, one name is enough.
     setText(whom, subject === actor ? "" : subject);
     setText(from, remote || "command line");

@@ -47,7 +47,7 @@ pub(super) struct Standing {
     pub(super) log: LogRow,
     /// The number of the last revocation that there ever was.
     pub(super) last_revocation: i64,
-    /// The number of the last entry of the audit log, which every change of access adds one to.
+    /// The number of the last entry of the audit log, which most changes of access add one to.
     pub(super) last_entry: i64,
 }
 

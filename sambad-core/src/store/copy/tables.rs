@@ -1,6 +1,6 @@
 //! What a copy moves: every table but the log's own row and what servers note of themselves, each in the order of its key.
 //!
-//! Statements are made of these descriptions: of twelve tables, each would be written six times otherwise.
+//! Statements are made of these descriptions: of thirteen tables, each would be written six times otherwise.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -33,7 +33,7 @@ const fn table(name: &'static str, key: usize, columns: &'static [(&'static str,
 }
 
 /// Those that others refer to come first.
-pub(in crate::store) static TABLES: [Table; 12] = [
+pub(in crate::store) static TABLES: [Table; 13] = [
     table(
         "users",
         1,
@@ -90,7 +90,14 @@ pub(in crate::store) static TABLES: [Table; 12] = [
     table(
         "refresh_tokens",
         1,
-        &[("digest", Text), ("family", Text), ("user_id", Id), ("expires_at", Instant), ("used_at", Instant)],
+        &[
+            ("digest", Text),
+            ("family", Text),
+            ("user_id", Id),
+            ("expires_at", Instant),
+            ("used_at", Instant),
+            ("access_until", Instant),
+        ],
     ),
     table("revocations", 1, &[("n", Integer), ("id", Text), ("expires_at", Instant)]),
     table(
@@ -104,7 +111,13 @@ pub(in crate::store) static TABLES: [Table; 12] = [
             ("subject", Text),
             ("remote", Text),
             ("hash", Text),
+            ("count", Integer),
         ],
+    ),
+    table(
+        "audit_repeats",
+        4,
+        &[("action", Text), ("subject", Text), ("actor", Text), ("remote", Text), ("since", Instant), ("times", Integer)],
     ),
 ];
 

@@ -5,14 +5,15 @@
 
 use std::path::Path;
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::{check, failed, identity, rows};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
 use crate::id::UserId;
-use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken};
+use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken, RepeatKey, Repeats};
 use crate::time::Timestamp;
 
 const BEGIN: &str = "begin immediate";
@@ -36,12 +37,15 @@ const END_SESSION: &str = "delete from admin_sessions where digest = ?1 returnin
 /// Keeps the families of a user that end last.
 const DROP_FAMILIES: &str = "delete from refresh_tokens where user_id = ?1 and family not in (
     select family from refresh_tokens where user_id = ?1 group by family order by max(expires_at) desc limit ?2)";
-const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at) values (?1, ?2, ?3, ?4)";
-const REFRESH: &str = "select family, user_id, used_at is not null from refresh_tokens where digest = ?1 and expires_at > ?2";
+const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at, access_until)
+    values (?1, ?2, ?3, ?4, ?5)";
+/// Where an older version wrote the row, no access token of the family outlives its refresh token, as far as is known.
+const REFRESH: &str = "select family, user_id, used_at is not null, coalesce(access_until, expires_at)
+    from refresh_tokens where digest = ?1 and expires_at > ?2";
 /// A token that was used up is remembered for a while: its thief may come late, but not for ever.
 const USE_UP: &str = "update refresh_tokens set used_at = ?2, expires_at = min(expires_at, ?3) where digest = ?1";
 pub(super) const KNOWS_REFRESH: &str = "select exists (select 1 from refresh_tokens where digest = ?1 and expires_at > ?2)";
-const END_FAMILY: &str = "delete from refresh_tokens where family = ?1";
+const END_FAMILY: &str = "delete from refresh_tokens where family = ?1 returning coalesce(access_until, expires_at)";
 const IS_REVOKED: &str = "select exists (select 1 from revocations where id = ?1)";
 /// One that ends later takes the place of another under a new number, by which servers that know the old one see it.
 const REVOKE: [&str; 2] = [
@@ -49,14 +53,27 @@ const REVOKE: [&str; 2] = [
     "insert or ignore into revocations (id, expires_at) values (?1, ?2)",
 ];
 const LAST_ENTRY: &str = "select n, hash, at from audit order by n desc limit 1";
-const ADD_ENTRY: &str = "insert into audit (n, at, actor, action, subject, remote, hash) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const ADD_ENTRY: &str = "insert into audit (n, at, actor, action, subject, remote, hash, count)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const COUNT_REPEAT: &str = "update audit_repeats set times = times + 1
+    where action = ?1 and subject = ?2 and actor = ?3 and remote = ?4 and since > ?5";
+const REPEATS: &str = "select count(*) from audit_repeats where action = ?1 and subject = ?2";
+const BEGIN_REPEATS: &str = "insert into audit_repeats as r (action, subject, actor, remote, since, times)
+    values (?1, ?2, ?3, ?4, ?5, ?6)
+    on conflict (action, subject, actor, remote) do update set times = r.times + excluded.times";
+const END_REPEATS: &str = "delete from audit_repeats where action = ?1 and subject = ?2 and actor = ?3 and remote = ?4
+    returning action, subject, actor, remote, times";
+const END_OLD_REPEATS: &str = "delete from audit_repeats where (action, subject, actor, remote) in (
+        select action, subject, actor, remote from audit_repeats where since <= ?1 order by since limit ?2)
+    returning action, subject, actor, remote, times";
+const PENDING_REPEATS: &str = "select coalesce(sum(times), 0) from audit_repeats";
 /// What has ended goes in portions, more than can come with one change.
 const TIDY: [&str; 4] = [
     "delete from login_failures where (email, network) in (
-        select email, network from login_failures where last_at <= ?2 limit 16)",
-    "delete from admin_sessions where digest in (select digest from admin_sessions where expires_at <= ?1 limit 16)",
-    "delete from refresh_tokens where digest in (select digest from refresh_tokens where expires_at <= ?1 limit 16)",
-    "delete from revocations where n in (select n from revocations where expires_at <= ?1 limit 16)",
+        select email, network from login_failures where last_at <= ?2 limit ?3)",
+    "delete from admin_sessions where digest in (select digest from admin_sessions where expires_at <= ?1 limit ?3)",
+    "delete from refresh_tokens where digest in (select digest from refresh_tokens where expires_at <= ?1 limit ?3)",
+    "delete from revocations where n in (select n from revocations where expires_at <= ?1 limit ?3)",
 ];
 
 pub(super) const ADMIN: &str = "select a.email, a.password_hash, a.created_at, coalesce(f.locked_until, 0) from admins a
@@ -66,9 +83,10 @@ const ADMINS: &str = "select email, password_hash, created_at,
     from admins a order by email";
 pub(super) const SESSION: &str = "select email, expires_at from admin_sessions where digest = ?1 and expires_at > ?2";
 pub(super) const REVOCATIONS: &str = "select n, id, expires_at from revocations where n > ?1 order by n limit ?2";
-pub(super) const AUDIT: &str = "select n, at, actor, action, subject, remote, hash from audit
+pub(super) const AUDIT: &str = "select n, at, actor, action, subject, remote, hash, count from audit
     where n < ?1 order by n desc limit ?2";
-const AUDIT_FORWARD: &str = "select n, at, actor, action, subject, remote, hash from audit where n > ?1 order by n limit 1000";
+const AUDIT_FORWARD: &str =
+    "select n, at, actor, action, subject, remote, hash, count from audit where n > ?1 order by n limit 1000";
 
 /// Makes changes, in their order, in a transaction that the caller commits. Whoever meets an error drops the connection, and
 /// with it the transaction.
@@ -155,8 +173,9 @@ impl AccessRows for SqliteConnection {
         sqlx::query(FORGIVE_ALL).bind(email).execute(self).await.map(drop)
     }
 
-    async fn add_refresh(&mut self, digest: &str, family: &str, user: UserId, expires_at: Timestamp) -> Result<(), sqlx::Error> {
-        let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user.to_string()).bind(expires_at.as_micros());
+    async fn add_refresh(&mut self, digest: &str, of: (&str, UserId), until: [Timestamp; 2]) -> Result<(), sqlx::Error> {
+        let ((family, user), [expires_at, access_until]) = (of, until.map(Timestamp::as_micros));
+        let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user.to_string()).bind(expires_at).bind(access_until);
         add.execute(self).await.map(drop)
     }
 
@@ -166,8 +185,10 @@ impl AccessRows for SqliteConnection {
 
     async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error> {
         let found = sqlx::query(REFRESH).bind(digest).bind(now.as_micros()).fetch_optional(self).await?;
-        let token =
-            |row: SqliteRow| Ok(RefreshToken { family: row.try_get(0)?, user: rows::parsed(&row, 1)?, used: row.try_get(2)? });
+        let token = |row: SqliteRow| {
+            let (user, access_until) = (rows::parsed(&row, 1)?, rows::timestamp(&row, 3)?);
+            Ok(RefreshToken { family: row.try_get(0)?, user, used: row.try_get(2)?, access_until })
+        };
         found.map(token).transpose()
     }
 
@@ -176,8 +197,9 @@ impl AccessRows for SqliteConnection {
         sqlx::query(USE_UP).bind(digest).bind(now.as_micros()).bind(remembered).execute(self).await.map(drop)
     }
 
-    async fn end_family(&mut self, family: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(END_FAMILY).bind(family).execute(self).await.map(drop)
+    async fn end_family(&mut self, family: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+        let ended: Vec<i64> = sqlx::query_scalar(END_FAMILY).bind(family).fetch_all(self).await?;
+        Ok(ended.into_iter().max().map(Timestamp::from_micros))
     }
 
     async fn revoke(&mut self, id: &str, expires_at: Timestamp) -> Result<(), sqlx::Error> {
@@ -205,7 +227,8 @@ impl AccessRows for SqliteConnection {
             .bind(&entry.action)
             .bind(&entry.subject)
             .bind(&entry.remote)
-            .bind(&entry.hash);
+            .bind(&entry.hash)
+            .bind(entry.count);
         add.execute(self).await.map(drop)
     }
 
@@ -213,16 +236,57 @@ impl AccessRows for SqliteConnection {
         sqlx::query(AUDIT_FORWARD).bind(n).fetch_all(self).await?.iter().map(entry).collect()
     }
 
-    async fn tidy(&mut self, now: Timestamp) -> Result<(), sqlx::Error> {
+    async fn count_repeat(&mut self, key: &RepeatKey<'_>, since: Timestamp) -> Result<bool, sqlx::Error> {
+        Ok(bound(COUNT_REPEAT, key).bind(since.as_micros()).execute(self).await?.rows_affected() > 0)
+    }
+
+    async fn repeats(&mut self, action: &str, subject: &str) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(REPEATS).bind(action).bind(subject).fetch_one(self).await
+    }
+
+    async fn begin_repeats(&mut self, key: &RepeatKey<'_>, now: Timestamp, times: i64) -> Result<(), sqlx::Error> {
+        bound(BEGIN_REPEATS, key).bind(now.as_micros()).bind(times).execute(self).await.map(drop)
+    }
+
+    async fn end_repeats(&mut self, key: &RepeatKey<'_>) -> Result<Option<Repeats>, sqlx::Error> {
+        bound(END_REPEATS, key).fetch_optional(self).await?.as_ref().map(repeats).transpose()
+    }
+
+    async fn end_old_repeats(&mut self, since: Timestamp, limit: usize) -> Result<Vec<Repeats>, sqlx::Error> {
+        let end = sqlx::query(END_OLD_REPEATS).bind(since.as_micros()).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        end.fetch_all(self).await?.iter().map(repeats).collect()
+    }
+
+    async fn pending_repeats(&mut self) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(PENDING_REPEATS).fetch_one(self).await
+    }
+
+    async fn tidy(&mut self, now: Timestamp, limit: usize) -> Result<(), sqlx::Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         for statement in TIDY {
-            let query = sqlx::query(statement).bind(now.as_micros()).bind(now.minus(FAILURE_TTL).as_micros());
+            let query = sqlx::query(statement).bind(now.as_micros()).bind(now.minus(FAILURE_TTL).as_micros()).bind(limit);
             query.execute(&mut *self).await?;
         }
         Ok(())
     }
 }
 
-/// Columns: n, at, actor, action, subject, remote, hash.
+fn bound<'q>(statement: &'static str, key: &RepeatKey<'q>) -> Query<'q, Sqlite, SqliteArguments> {
+    sqlx::query(statement).bind(key.action).bind(key.subject).bind(key.actor).bind(key.remote)
+}
+
+/// Columns: action, subject, actor, remote, times.
+fn repeats(row: &SqliteRow) -> Result<Repeats, sqlx::Error> {
+    Ok(Repeats {
+        action: row.try_get(0)?,
+        subject: row.try_get(1)?,
+        actor: row.try_get(2)?,
+        remote: row.try_get(3)?,
+        times: row.try_get(4)?,
+    })
+}
+
+/// Columns: n, at, actor, action, subject, remote, hash, count.
 pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
     Ok(AuditEntry {
         n: row.try_get(0)?,
@@ -232,6 +296,7 @@ pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
         subject: row.try_get(4)?,
         remote: row.try_get(5)?,
         hash: row.try_get(6)?,
+        count: row.try_get(7)?,
     })
 }
 
