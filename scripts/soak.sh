@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tests of a failing disk, for longer than the suite has time: kills, power cuts, faults of the disk.
+# The tests of a failing disk, for longer than the suite has time: kills, power cuts, faults of the disk; and of a client that
+# loses its network, with the default timeouts.
 #
 #   scripts/soak.sh [NAME...]        default: all of the names below
 #
@@ -24,10 +25,13 @@ tests=(
     faults::nothing_is_lost_to_a_disk_that_fails
     full::a_full_disk_refuses_writes_until_there_is_room
     slow::a_slow_disk_delays_writes_and_nothing_else
+    lost_network::who_lost_the_network_is_gone
 )
+# Of the test binary `it`, which waits as long as a server with default settings.
+export SAMBAD_TEST_LOST_NETWORK_AS_SHIPPED=1
 [ $# -eq 0 ] || tests=("$@")
 
-cargo test --package sambad-server --all-features --test disk --no-run || exit 1
+cargo test --package sambad-server --all-features --test disk --test it --no-run || exit 1
 printf 'kills %s, states %s, faults %s, at most %s min a test\n' \
     "$SAMBAD_TEST_KILLS" "$SAMBAD_TEST_STATES" "$SAMBAD_TEST_FAULTS" "$minutes"
 
@@ -38,8 +42,9 @@ failed=0
 for test in "${tests[@]}"; do
     printf '\n== %s\n' "$test"
     begun=$SECONDS
+    case $test in lost_network::*) binary=it ;; *) binary=disk ;; esac
     timeout --foreground "$((minutes * 60))" \
-        cargo test --quiet --package sambad-server --all-features --test disk -- --exact "$test" --nocapture 2>&1 |
+        cargo test --quiet --package sambad-server --all-features --test "$binary" -- --exact "$test" --nocapture 2>&1 |
         tee "$log" | grep -v '^$'
     status=${PIPESTATUS[0]}
     if [ "$status" -eq 0 ] && ! grep -q '1 passed' "$log"; then

@@ -52,6 +52,8 @@ needs() {
     # Its library gives a process another clock.
     need faketime faketime
     need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
+    # A network of a test's own: by root, or where everybody may make one (kernel.unprivileged_userns_clone).
+    PATH=$PATH:/usr/sbin need ip iproute2 && need unshare util-linux
     # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
     need_subcommand deny 0.20.2 --no-default-features
 }

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::limits::CountedConnection;
+use crate::lost::notice_lost_peer;
 use crate::outbox::{Outbox, Watched};
 use crate::router::AppState;
 use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
@@ -72,6 +73,7 @@ impl Entrance {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // Frames are whole messages: waiting for more to fill a segment only delays them.
         stream.set_nodelay(true)?;
+        notice_lost_peer(&stream, self.state.config.stall_timeout);
         let limits = &self.state.config.clients;
         let patience =
             Patience { stall: self.state.config.stall_timeout, head: limits.header_timeout, idle: limits.idle_timeout };

@@ -251,7 +251,8 @@ pub struct ServerConfig {
     pub heartbeat: Duration,
     /// How long after a ping a peer may be silent. Default 10 s; then it is closed as idle.
     pub pong_grace: Duration,
-    /// How long a socket may accept no byte. Default 30 s; then a session is closed as stalled, any other answer is cut.
+    /// How long a socket may accept no byte. Default 30 s; then a session is closed as stalled, any other answer is cut. A
+    /// connection whose client acknowledges nothing for as long is lost.
     pub stall_timeout: Duration,
     /// How long a request's body may take to arrive. Default 10 s.
     pub body_timeout: Duration,

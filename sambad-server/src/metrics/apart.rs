@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::scrape;
+use crate::lost::notice_lost_peer;
 use crate::router::AppState;
 
 /// Connections at a time; scrapers keep one each.
@@ -31,6 +32,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 ///
 /// No line is logged and nothing counted for these requests: the one who watches is not what is watched.
 pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, closing: CancellationToken) {
+    let patience = state.config.stall_timeout;
     let router = Router::new().route("/metrics", get(scrape)).with_state(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // With it, when it is dropped, the connections end.
@@ -45,6 +47,7 @@ pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, c
             Ok((stream, _)) => {
                 // One that finds no place is closed at once.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                notice_lost_peer(&stream, patience);
                 connections.spawn(connection(stream, router.clone(), place));
             }
             Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,

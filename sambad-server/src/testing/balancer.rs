@@ -113,7 +113,7 @@ fn nginx(directory: &Path, port: u16, servers: &[SocketAddr]) -> String {
 
 fn haproxy(port: u16, servers: &[SocketAddr]) -> String {
     let shipped = include_str!("../../../deploy/haproxy.cfg");
-    let text = replaced(shipped, "bind :80\n", &format!("bind 127.0.0.1:{port}\n"));
+    let text = replaced(shipped, "bind :80 ", &format!("bind 127.0.0.1:{port} "));
     // It will not start with fewer descriptors than its connections may take.
     with_servers(&text.replace("maxconn 90000", "maxconn 1000"), "    server ", servers)
 }

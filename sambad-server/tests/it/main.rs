@@ -18,6 +18,8 @@ mod limits;
 mod log_secrets;
 mod logs;
 mod long_poll;
+#[cfg(target_os = "linux")]
+mod lost_network;
 mod messages;
 mod metric_names;
 mod metrics;

@@ -47,7 +47,8 @@ impl Dashboard {
         Self::over(stream, query).await.expect("the server upgrades")
     }
 
-    async fn over(stream: TcpStream, query: &str) -> tungstenite::Result<Self> {
+    /// As `try_connect`, over a connection that is there.
+    pub(crate) async fn over(stream: TcpStream, query: &str) -> tungstenite::Result<Self> {
         let address = stream.peer_addr()?;
         let (socket, _) = soon("upgrade", client_async(format!("ws://{address}/ws?{query}"), stream)).await?;
         let mut dashboard = Self { socket, connected: String::new() };

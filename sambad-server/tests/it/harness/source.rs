@@ -37,7 +37,8 @@ impl EventSource {
         Self::over(stream, query, &[]).await
     }
 
-    async fn over(stream: TcpStream, query: &str, headers: &[(&str, &str)]) -> Self {
+    /// As `open_with`, over a connection that is there.
+    pub(crate) async fn over(stream: TcpStream, query: &str, headers: &[(&str, &str)]) -> Self {
         let mut stream = BufReader::new(stream);
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!("GET /api/events/stream?{query} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
