@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod handlers;
 mod limits;
+mod line_limit;
 mod lost;
 mod metrics;
 mod object;

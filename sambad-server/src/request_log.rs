@@ -24,8 +24,10 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const REQUEST_ID_CHARS_MAX: usize = 128;
 /// Characters of a path that are logged.
 const PATH_CHARS_MAX: usize = 200;
+/// Characters of a method that are logged: clients may invent methods as long as a head.
+const METHOD_CHARS_MAX: usize = 20;
 /// The target of the lines about requests, by which a filter chooses them.
-const REQUEST: &str = "sambad_server::request";
+pub(crate) const REQUEST: &str = "sambad_server::request";
 /// Of requests that matched no route.
 const NO_ROUTE: &str = "none";
 /// Lines about failed requests in a second: whoever floods a server must not fill its disk as well.
@@ -118,7 +120,7 @@ impl Asked {
             target: REQUEST,
             request_id = self.id.to_str().unwrap_or_default(),
             trace_id = self.trace,
-            method = %self.method,
+            method = method(&self.method),
             route,
             path = path(self.uri.path()),
             status = status.as_u16(),
@@ -167,6 +169,11 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     (valid && whole).then_some(trace)
 }
 
+/// A method as it is logged. It is ASCII.
+fn method(method: &Method) -> &str {
+    method.as_str().get(..METHOD_CHARS_MAX).unwrap_or(method.as_str())
+}
+
 /// A path as it is logged: segments that look like a phone are masked, unless they are to be shown, and a long path is cut.
 fn path(path: &str) -> String {
     let brief: String = path.chars().take(PATH_CHARS_MAX).collect();
@@ -203,19 +210,20 @@ impl Lines {
 
     /// Whether one more line may be written now. The first of a second is told how many were left out in the one before.
     fn take_or(&self, left_out: impl FnOnce(u64)) -> bool {
-        self.take_at(self.since.elapsed().as_secs(), left_out)
+        self.take_at(self.since.elapsed().as_secs(), FAILED_LINES_MAX, left_out)
     }
 
-    fn take_at(&self, second: u64, left_out: impl FnOnce(u64)) -> bool {
+    /// Whether one more of `lines_max` lines may be written in `second`.
+    pub(crate) fn take_at(&self, second: u64, lines_max: u64, left_out: impl FnOnce(u64)) -> bool {
         let next = |spent: u64| Some(if spent / Self::SECOND == second { spent + 1 } else { second * Self::SECOND + 1 });
         // Relaxed: the number stands for itself. The update cannot be refused.
         let before = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
         let (of, lines) = (before / Self::SECOND, before % Self::SECOND);
         if of == second {
-            return lines < FAILED_LINES_MAX;
+            return lines < lines_max;
         }
-        if lines > FAILED_LINES_MAX {
-            left_out(lines - FAILED_LINES_MAX);
+        if lines > lines_max {
+            left_out(lines - lines_max);
         }
         true
     }
@@ -285,7 +293,7 @@ mod tests {
     fn lines_are_bounded() {
         let (lines, told) = (Lines::new(), std::cell::Cell::new(0));
         let written =
-            |second: u64, asked: u64| (0..asked).filter(|_| lines.take_at(second, |n| told.set(told.get() + n))).count();
+            |second: u64, asked: u64| (0..asked).filter(|_| lines.take_at(second, 100, |n| told.set(told.get() + n))).count();
         assert_eq!((written(0, 250), told.get()), (100, 0));
         assert_eq!((written(3, 50), told.get()), (50, 150));
         assert_eq!((written(4, 101), told.get()), (100, 150));

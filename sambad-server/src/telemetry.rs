@@ -3,8 +3,11 @@
 use std::io;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
+use crate::line_limit::LineLimit;
 
 /// Installs the process's logger.
 ///
@@ -17,8 +20,10 @@ pub fn install(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber
     let filter = EnvFilter::try_new(filter)?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
-        LogFormat::Text => logger.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => logger.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            logger.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish().with(LineLimit::new()).init();
+        }
+        LogFormat::Json => logger.json().flatten_event(true).finish().with(LineLimit::new()).init(),
     }
     Ok(())
 }

@@ -71,8 +71,10 @@ pub struct Cli {
     /// Country code of numbers that come without one
     #[arg(long, env = "SAMBAD_DEFAULT_COUNTRY_CODE", default_value = "+91", value_name = "CODE")]
     pub default_country_code: CountryCode,
-    /// What is logged, as a tracing filter such as `info` or `sambad_server=debug`
-    #[arg(long, env = "SAMBAD_LOG", default_value = "info", value_name = "FILTER")]
+    /// What is logged, as a tracing filter such as `error,sambad=info` or `sambad_server=debug`
+    ///
+    /// Libraries write at most 10 lines a second from each place in their code, whatever the filter.
+    #[arg(long, env = "SAMBAD_LOG", default_value = "error,sambad=info", value_name = "FILTER")]
     pub log: String,
     /// How a log line looks
     #[arg(long, env = "SAMBAD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

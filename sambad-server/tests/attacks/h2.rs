@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use crate::harness::h2::{ENHANCE_YOUR_CALM, GOAWAY, HEADERS, RawH2};
+use crate::harness::h2::{ACK, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, RawH2};
 use crate::siege::{Siege, connect_from};
 
 /// How long the server has patience with a client that takes nothing.
@@ -80,4 +80,32 @@ async fn rapid_resets() {
         })
         .await;
     siege.end().await;
+}
+
+/// Goal: nobody fills the disk by making a library complain. Method: acknowledgements of pings that were never sent, 20,000 on
+/// each of four connections, each of which the h2 crate would warn of; with the default filter, and with one that lets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_pings_that_were_never_sent() {
+    for (filter, foreign) in [(&[][..], false), (&["--log", "info"], true)] {
+        let siege = Siege::start_secure(filter).await;
+        siege
+            .during("unsolicited acknowledgements", async {
+                let attack = |_| async {
+                    let mut raw = begin(&siege, 1 << 16).await;
+                    for _ in 0..20_000 {
+                        raw.send(PING, ACK, 0, &[7; 8]).await;
+                    }
+                    // Answered once the server has read what came before.
+                    raw.get(1, "/livez").await;
+                    while raw.frame().await.expect("the server answers").kind != HEADERS {}
+                };
+                join_all((0..4).map(attack)).await;
+            })
+            .await;
+        let log = siege.log();
+        println!("{} bytes logged with {filter:?}", log.len());
+        assert_eq!(log.contains("h2::"), foreign, "{log}");
+        assert!(log.len() < 256 << 10, "{} bytes", log.len());
+        siege.end().await;
+    }
 }

@@ -60,15 +60,21 @@ impl Siege {
     /// As `start`, on a server that speaks HTTPS.
     pub(crate) async fn start_secure(args: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let log = directory.path().join("log");
         let (database, certificate) = (database(directory.path()), Certificate::new());
         let (cert, key) = certificate.write(directory.path());
         let (cert, key) = (cert.display().to_string(), key.display().to_string());
         let with =
             ["--listen", "127.0.0.1:0", "--database", &database, "--tls-cert", &cert, "--tls-key", &key, "--limit-loopback"];
-        let mut server = Process::start_with(&[&with, args].concat(), &[]).await;
+        let mut server = Process::start_logged(&[&with, args].concat(), &log).await;
         server.api = Api::trusting(&format!("https://{}", server.address), &certificate.pem);
         let user = server.api.user("+919876543210").await;
         Self { server, user, authorization: String::new(), certificate: Some(certificate), directory }
+    }
+
+    /// What a server that speaks HTTPS has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).expect("the log can be read")
     }
 
     /// What the server shows.

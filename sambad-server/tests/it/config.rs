@@ -80,7 +80,7 @@ async fn faults_of_a_file_are_named() {
         (6, "colour: no such setting"),
         (7, "database: is not a switch; expected URL, such as sqlite:sambad.db"),
         (8, "drain-delay: is not a date; expected TIME, such as 0s"),
-        (9, "log: is not a table; expected FILTER, such as info"),
+        (9, "log: is not a table; expected FILTER, such as error,sambad=info"),
     ] {
         let line = lines.get(number - 1).map(|line| line.trim_start_matches("error: "));
         assert_eq!(line, Some(format!("sambad.toml:{number}: {expected}").as_str()), "{told}");

@@ -13,9 +13,9 @@ use super::tls::Certificate;
 pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
+pub(crate) const ACK: u8 = 1;
 /// The head is whole, and there is no body.
 const END_HEADERS_AND_STREAM: u8 = 5;
 /// Reasons. Source: RFC 9113, 7.
@@ -77,7 +77,8 @@ impl RawH2 {
         }
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// Writes one frame: its kind, its flags, its stream.
+    pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         self.write(&frame(kind, flags, stream, payload)).await;
     }
 
