@@ -97,7 +97,7 @@ impl Asked {
     fn note(&self, state: &AppState, response: &Response, refusal: Option<&ApiError>, took: Duration) {
         let requests = &state.metrics.requests;
         let (status, route) = (response.status(), self.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str));
-        requests.answered(&self.method, route, status.as_u16(), took);
+        requests.answered(&self.method, self.route.as_ref().map(MatchedPath::as_str), status.as_u16(), took);
         if let Some(reason) = refusal.and_then(ApiError::refusal) {
             requests.refused(reason);
         }

@@ -1,6 +1,5 @@
 //! Requests by route, and those that were refused.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -12,18 +11,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::shown::Seconds;
+use crate::routes::ROUTES;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    route: Arc<str>,
+    route: &'static str,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     method: &'static str,
-    route: Arc<str>,
+    route: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,18 +52,18 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A method as a label: clients may invent others.
-pub(crate) fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
+/// The labels of a request: a method and path of the route table, one pair for all files, and one for everything that no
+/// handler answers. Whatever clients invent, there are no others.
+fn labels(method: &Method, matched: Option<&str>) -> (&'static str, &'static str) {
+    const UNSERVED: (&str, &str) = ("other", "none");
+    let Some(matched) = matched else { return UNSERVED };
+    // A handler of GET answers HEAD as well.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut routes = ROUTES.iter().filter(|route| route.path == matched).peekable();
+    if routes.peek().is_none() && *method == Method::GET {
+        return ("GET", "files");
     }
+    routes.find(|route| route.method == *method).map_or(UNSERVED, |route| (route.method.as_str(), route.path))
 }
 
 impl Requests {
@@ -89,10 +89,10 @@ impl Requests {
         InFlight(&self.in_flight)
     }
 
-    /// A request was answered.
-    pub(crate) fn answered(&self, method: &Method, route: &str, status: u16, took: Duration) {
-        let (method, route) = (method_label(method), Arc::<str>::from(route));
-        self.answered.get_or_create(&RequestLabels { method, route: Arc::clone(&route), status }).inc();
+    /// A request was answered, whose path matched this pattern.
+    pub(crate) fn answered(&self, method: &Method, matched: Option<&str>, status: u16, took: Duration) {
+        let (method, route) = labels(method, matched);
+        self.answered.get_or_create(&RequestLabels { method, route, status }).inc();
         self.took.get_or_create(&RouteLabels { method, route }).0.add_duration(took, 1);
     }
 
