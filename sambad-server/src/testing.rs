@@ -11,7 +11,7 @@
 
 use std::net::SocketAddr;
 
-use sambad_core::{Config, Limits, Sambad};
+use sambad_core::{Config, Limits, Retention, Sambad};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -78,9 +78,17 @@ impl TestServer {
     /// # Panics
     /// As [`TestServer::start`], and when the database is in use.
     pub async fn start_in(directory: TempDir, config: ServerConfig, limits: Limits) -> Self {
+        Self::start_retaining(directory, config, limits, Retention::Forever).await
+    }
+
+    /// As [`TestServer::start_in`], with a log that is trimmed.
+    ///
+    /// # Panics
+    /// As [`TestServer::start_in`].
+    pub async fn start_retaining(directory: TempDir, config: ServerConfig, limits: Limits, retention: Retention) -> Self {
         let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
-        let sambad =
-            Sambad::open(Config { limits, ..Config::new(database) }).await.expect("a database in a temporary directory opens");
+        let core = Config { limits, retention, ..Config::new(database) };
+        let sambad = Sambad::open(core).await.expect("a database in a temporary directory opens");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback interface has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let scheme = if config.tls.is_some() { "https" } else { "http" };

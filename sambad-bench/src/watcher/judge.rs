@@ -261,6 +261,16 @@ impl Judge {
                 standing.cursor = Some(to);
                 Ok(Frame::Other)
             }
+            "heartbeat" => {
+                let at = cursor()?.seq;
+                let standing = &mut self.sessions[session];
+                let passes = |verifier: &mut Verifier| verifier.check(at).is_ok();
+                // From here on, an event up to there counts as out of order.
+                if matches!(standing.role, Role::App(_)) && standing.verifier.as_mut().is_some_and(passes) {
+                    return Ok(Frame::Other);
+                }
+                self.strange(session, &format!("a heartbeat at {at}, which it knows"), tally)
+            }
             "live" | "token_expiring" => Ok(Frame::Other),
             other => {
                 let what = format!("a frame of type {:?} without a seq", other.chars().take(40).collect::<String>());

@@ -53,6 +53,7 @@ fn strange_frames_are_unexplained() {
         r#"{"type":"message_sent","data":{},"seq":18446744073709551615}"#,
         r#"{"type":"connected","data":{"cursor":"0000000b-5"}}"#,
         r#"{"type":"resync","data":{"reason":"epoch_changed","cursor":"0000000b-5"}}"#,
+        r#"{"type":"heartbeat","data":{"cursor":"0000000a-5"}}"#,
         "no JSON",
     ] {
         let shared = shared();
@@ -61,6 +62,21 @@ fn strange_frames_are_unexplained() {
         assert!(judge.receive(0, &event(&shared, "a"), 200, &mut recorder).is_ok());
         let audit = &recorder.tally.audit;
         assert_eq!((audit.unexplained, audit.checked, audit.findings.len()), (1, 1, 1), "{frame}: {audit:?}");
+    }
+}
+
+/// Goal: the position that a session of one user gets is held against the events. Method: one beyond the last event, the same
+/// again, and an event that it passed over.
+#[test]
+fn a_position_passes_over_no_event() {
+    let shared = shared();
+    let mut judge = Judge::new(Arc::clone(&shared), 0, [Role::App(0)]);
+    let mut recorder = Recorder::default();
+    judge.receive(0, r#"{"type":"connected","data":{"cursor":"0000000a-5"}}"#, 100, &mut recorder).unwrap();
+    let heartbeat = r#"{"type":"heartbeat","data":{"cursor":"0000000a-9"}}"#;
+    for (frame, expected) in [(heartbeat, 0), (heartbeat, 1), (&*event(&shared, "a"), 2)] {
+        judge.receive(0, frame, 200, &mut recorder).unwrap();
+        assert_eq!(recorder.tally.audit.findings.len(), expected, "{frame}: {:?}", recorder.tally.audit);
     }
 }
 

@@ -15,5 +15,6 @@ mod middlebox;
 mod usage;
 mod watch;
 mod watch_ends;
+mod watch_position;
 mod watch_transport;
 mod watch_verify;

@@ -101,8 +101,8 @@ impl Frame {
         Ok(match &*frame_type {
             "connected" => Self::Connected(serde_json::from_str(data)?),
             "live" => Self::Live(serde_json::from_str(data)?),
-            "resync" => Self::Resync(serde_json::from_str(data)?),
             "heartbeat" => Self::Passed(serde_json::from_str::<Position>(data)?.cursor),
+            "resync" => Self::Resync(serde_json::from_str(data)?),
             "token_expiring" => Self::TokenExpiring(serde_json::from_str(data)?),
             "authenticated" => Self::Authenticated,
             "error" => refused(text),

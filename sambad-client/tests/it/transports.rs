@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sambad_client::{
-    After, Client, EventKind, EventStream, EventStreamOptions, Filter, Item, NewUser, Resync, Seq, State, Transport, Verifier,
+    After, Client, EventKind, EventStream, EventStreamOptions, Filter, Item, NewMessage, NewUser, Resync, Seq, State, Transport,
+    UserRef, Verifier,
 };
-use sambad_core::Limits;
+use sambad_core::{Limits, Retention};
 use sambad_server::{ServerConfig, testing::TestServer};
 
 use crate::proxy::Proxy;
@@ -221,27 +222,75 @@ async fn rides_out_a_restart() {
     }
 }
 
-/// Goal: the cursor of a reader who is told nothing moves with the log. Method: a filter that nothing passes, short heartbeats.
-#[tokio::test]
-async fn a_quiet_readers_cursor_does_not_grow_old() {
-    let config = ServerConfig { heartbeat: Duration::from_millis(50), ..ServerConfig::default() };
-    let server = TestServer::start_with(config, Limits::default()).await;
-    let client = Client::new(server.url()).unwrap();
-    let filter = Filter { kinds: [EventKind::MessageSent].into_iter().collect(), user: None };
-    let grace = Duration::from_secs(10);
-    let mut stream = client.stream(EventStreamOptions { transport: Transport::Sse, filter, grace, ..quick() });
-    live(&mut stream).await;
-    for n in 0..3 {
-        user(&client, n).await;
-    }
+/// What lets no user through.
+fn messages() -> Filter {
+    Filter { kinds: [EventKind::MessageSent].into_iter().collect(), user: None }
+}
+
+/// Reads until the cursor stands at `seq`; the stream has no item meanwhile.
+async fn moves_to(stream: &mut EventStream, seq: u64) {
     let moved = async {
-        while stream.cursor().is_none_or(|cursor| cursor.seq < Seq(3)) {
-            // The stream lives by being read; it has nothing to tell.
+        while stream.cursor().is_none_or(|cursor| cursor.seq < Seq(seq)) {
+            // It lives by being read.
             let told = tokio::time::timeout(Duration::from_millis(20), stream.next()).await;
             assert!(told.is_err(), "{told:?}");
         }
     };
-    tokio::time::timeout(SOON, moved).await.expect("a heartbeat carries the cursor");
+    tokio::time::timeout(SOON, moved).await.expect("the server sends the position");
+}
+
+/// Goal: the cursor of a reader without events moves with the log. Method: a filter that nothing passes, short heartbeats,
+/// by each transport that has any.
+#[tokio::test]
+async fn a_quiet_readers_cursor_does_not_grow_old() {
+    for transport in [Transport::WebSocket, Transport::Sse] {
+        let config = ServerConfig { heartbeat: Duration::from_millis(50), ..ServerConfig::default() };
+        let server = TestServer::start_with(config, Limits::default()).await;
+        let client = Client::new(server.url()).unwrap();
+        let (filter, grace) = (messages(), Duration::from_secs(10));
+        let mut stream = client.stream(EventStreamOptions { transport, filter, grace, ..quick() });
+        live(&mut stream).await;
+        for n in 0..3 {
+            user(&client, n).await;
+        }
+        moves_to(&mut stream, 3).await;
+    }
+}
+
+/// Goal: a reader whose filter lets little through gets no false `cursor_expired`. Method: a log of 20 events, one message
+/// and 60 other events, then a restart, before which no heartbeat is due.
+#[tokio::test]
+async fn a_filtered_reader_rides_out_a_restart() {
+    let retaining = |directory| {
+        let (config, keep) = (ServerConfig::default(), Retention::Events(20));
+        TestServer::start_retaining(directory, config, Limits::default(), keep)
+    };
+    let server = retaining(tempfile::tempdir().unwrap()).await;
+    let proxy = Proxy::start(server.url()).await;
+    let direct = Client::new(server.url()).unwrap();
+    user(&direct, 0).await;
+    let mut stream = Client::new(proxy.url()).unwrap().stream(EventStreamOptions { filter: messages(), ..quick() });
+    live(&mut stream).await;
+    let asha: UserRef = "+919000000000".parse().unwrap();
+    direct.send_message(&NewMessage::text(asha.clone(), asha, "hi")).await.unwrap();
+    assert!(matches!(next(&mut stream).await, Item::Event(_)));
+    for n in 1..=60 {
+        user(&direct, n).await;
+    }
+    let (directory, end) = tokio::join!(server.stop(), next(&mut stream));
+    let Item::State(State::Reconnecting { why, .. }) = end else { panic!("{end:?}") };
+    assert!(why.to_string().contains("4000 drain"), "{why}");
+    assert_eq!(stream.cursor().map(|cursor| cursor.seq), Some(Seq(62)), "the last word was where it is");
+    let successor = retaining(directory).await;
+    proxy.retarget(successor.url());
+    let again = loop {
+        match next(&mut stream).await {
+            Item::State(State::Live { cursor, .. }) => break cursor.seq,
+            Item::State(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(again, Seq(62));
 }
 
 /// Goal: silence is death. Method: a server that says less than it announces, behind a link that stays open.

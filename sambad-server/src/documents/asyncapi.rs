@@ -52,10 +52,10 @@ fn document() -> Value {
     messages.extend(from_server());
     messages.extend(from_client());
     let events = EventKind::ALL.map(EventKind::as_str);
-    let control = ["connected", "live", "resync", "subscribed", "pong", "token_expiring", "authenticated", "error"];
+    let control = ["connected", "live", "resync", "heartbeat", "subscribed", "pong", "token_expiring", "authenticated", "error"];
     let commands = ["ping", "subscribe", "auth"];
     // What a stream that nobody can write to has.
-    let one_way = [&events[..], &control[..3], &["heartbeat"]].concat();
+    let one_way = [&events[..], &control[..4]].concat();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -207,8 +207,7 @@ fn from_server() -> [(String, Value); 9] {
         "cursor": cursor,
     });
     let greeting = json!({ "message": text, "data": closed(&connected), "timestamp": reference("schemas", "Timestamp") });
-    let live = json!({ "data": closed(&json!({ "cursor": cursor })) });
-    let heartbeat = live.clone();
+    let at = json!({ "data": closed(&json!({ "cursor": cursor })) });
     let resync = json!({ "data": closed(&json!({ "reason": { "type": "string", "enum": reasons }, "cursor": cursor })) });
     let until = |told: &str| {
         let at = json!({ "anyOf": [reference("schemas", "Timestamp"), { "type": "null" }], "description": told });
@@ -217,9 +216,9 @@ fn from_server() -> [(String, Value); 9] {
     let error = json!({ "code": { "type": "string", "enum": BAD_FRAME_CODES }, "message": text });
     [
         ("connected", "The first: `cursor` is where this stream goes on from.", greeting),
-        ("live", "A replay has caught up; only where a position was asked for.", live),
+        ("live", "A replay has caught up; only where a position was asked for.", at.clone()),
         ("resync", "The position cannot be served: reload state, then go on from here. The stream goes on live.", resync),
-        ("heartbeat", "The cursor has moved past events that the filter left out.", heartbeat),
+        ("heartbeat", "The filter let nothing through up to here: the client's cursor moves to this one.", at),
         ("subscribed", "The filter from the next event on.", json!({ "data": closed(&subscribed) })),
         ("pong", "The answer to `ping`.", json!({})),
         ("token_expiring", "The token ends within a minute: send `auth` with a new one.", until("When the token ends.")),
@@ -281,8 +280,8 @@ mod tests {
             ServerFrame::connected("hello", Uuid::now_v7(), cursor, bounds, 25),
             ServerFrame::live(cursor),
             ServerFrame::resync(ResyncReason::EpochChanged, cursor),
-            ServerFrame::subscribed(&Filter::default(), cursor),
             ServerFrame::heartbeat(cursor),
+            ServerFrame::subscribed(&Filter::default(), cursor),
             ServerFrame::Pong,
             ServerFrame::token_expiring(Timestamp::now()),
             ServerFrame::authenticated(None),

@@ -216,11 +216,11 @@ mod tests {
         let expected = r#"{"type":"connected","message":"WebSocket connected successfully","data":{"session":"00000000-0000-0000-0000-000000000000","cursor":"9f3a01c7-1042","head":1042,"first":1,"heartbeat_s":25},"timestamp":""#;
         assert!(connected.starts_with(expected), "{connected}");
         assert_eq!(ServerFrame::live(cursor).to_json(), r#"{"type":"live","data":{"cursor":"9f3a01c7-1042"}}"#);
+        assert_eq!(ServerFrame::heartbeat(cursor).to_json(), r#"{"type":"heartbeat","data":{"cursor":"9f3a01c7-1042"}}"#);
         assert_eq!(
             ServerFrame::resync(ResyncReason::EpochChanged, cursor).to_json(),
             r#"{"type":"resync","data":{"reason":"epoch_changed","cursor":"9f3a01c7-1042"}}"#
         );
-        assert_eq!(ServerFrame::heartbeat(cursor).to_json(), r#"{"type":"heartbeat","data":{"cursor":"9f3a01c7-1042"}}"#);
         assert_eq!(ServerFrame::Pong.to_json(), r#"{"type":"pong"}"#);
         assert_eq!(
             ServerFrame::error(BadFrame::new("invalid_id", "y")).to_json(),

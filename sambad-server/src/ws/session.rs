@@ -210,7 +210,10 @@ impl Session {
         if self.next_ping <= now {
             self.next_ping = now + self.config.heartbeat;
             self.heard_by.get_or_insert(now + self.config.pong_grace);
-            self.write_frame(Message::Ping(Vec::new().into())).await?;
+            // Into memory: it fails only once the session is closing.
+            self.socket.send(Message::Ping(Vec::new().into())).await.map_err(|_| End::Gone)?;
+            let ping = self.socket.get_mut().take_written();
+            self.write.heartbeat(ping).await;
         }
         Ok(())
     }
@@ -288,6 +291,8 @@ impl Session {
     /// client would never see the reason.
     async fn close(&mut self, frame: CloseFrame) {
         let goodbye = async {
+            // The client resumes from its cursor, and by then the log may have been trimmed beyond an old one.
+            self.write.heartbeat(Vec::new()).await;
             if self.socket.close(Some(frame)).await.is_ok() {
                 self.hand_over_last().await;
                 let mut stream = self.socket.get_mut().take(CLOSE_DRAIN_BYTES_MAX);

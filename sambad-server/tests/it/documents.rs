@@ -66,7 +66,8 @@ async fn everything_happens(api: &Api) {
 /// Method: a session that meets all of them, and what clients send as the document has it; the same by event stream.
 #[tokio::test]
 async fn frames_are_what_asyncapi_says() {
-    let world = World::start().await;
+    let config = ServerConfig { heartbeat: Duration::from_secs(1), ..ServerConfig::default() };
+    let world = World::start_with(config, Limits::default()).await;
     let served = world.api.get("/api/asyncapi.json").await;
     assert_eq!(served.header("content-type"), Some("application/json"));
     is_the_copy(&served.text, "asyncapi.json");
@@ -94,6 +95,9 @@ async fn frames_are_what_asyncapi_says() {
     seen.insert(check(&document, &replayed.frame().await));
     let mut lost = Dashboard::connect(world.server.address(), "after=00000000-1").await;
     seen.insert(check(&document, &lost.frame().await));
+    let mut quiet = world.dashboard("types=message_sent").await;
+    world.api.user("+919999999999").await;
+    seen.insert(check(&document, &quiet.frame().await));
     // Needs a token that ends within a minute: the document's own test has that frame.
     seen.insert("token_expiring".into());
     assert_eq!(seen, messages(&document, "send_frames"));
@@ -121,7 +125,7 @@ async fn frames_are_what_asyncapi_says() {
     drop(stream);
     brisk.finish().await;
     assert_eq!(seen, messages(&document, "send_messages"));
-    drop((replayed, lost));
+    drop((replayed, lost, quiet));
     world.finish().await;
 }
 

@@ -247,6 +247,53 @@ async fn a_peer_that_answers_pings_stays() {
     world.finish().await;
 }
 
+/// Goal: a session whose filter lets nothing through gets its position with the heartbeat, once; an unfiltered session gets none.
+/// Method: heartbeats of both kinds of session; then an event, after which no position follows.
+#[tokio::test]
+async fn a_filtered_session_gets_its_position() {
+    let config = ServerConfig { heartbeat: Duration::from_millis(100), ..ServerConfig::default() };
+    let world = World::start_with(config, Limits::default()).await;
+    let (asha, ravi) = (world.api.user("+919876543210").await, world.api.user("+919876543211").await);
+    let mut filtered = [
+        world.dashboard("types=message_sent").await,
+        world.dashboard("types=message_sent&after=0").await,
+        world.dashboard(&format!("user={asha}")).await,
+    ];
+    filtered[1].expect("live").await;
+    let mut unfiltered = world.dashboard("").await;
+    world.api.users(3).await;
+    let cursor = world.api.cursor().await;
+    for session in &mut filtered {
+        // A heartbeat may come between two writes.
+        while session.expect("heartbeat").await != json!({ "type": "heartbeat", "data": { "cursor": cursor } }) {}
+        session.pings(2).await;
+    }
+    assert_eq!(unfiltered.seqs(3).await, [3, 4, 5]);
+    unfiltered.pings(2).await;
+    world.api.send_message(&asha, &ravi, "hi").await;
+    for session in &mut filtered {
+        assert_eq!(session.seq().await, 6);
+        session.pings(2).await;
+    }
+    world.finish().await;
+}
+
+/// Goal: a session gets its position before the server closes it. Method: a drain long before the first heartbeat, with a filter
+/// and without.
+#[tokio::test]
+async fn a_drained_session_gets_its_position() {
+    let world = World::start().await;
+    let (mut filtered, mut unfiltered) = (world.dashboard("types=message_sent").await, world.dashboard("").await);
+    world.api.users(3).await;
+    let cursor = world.api.cursor().await;
+    assert_eq!(unfiltered.seqs(3).await, [1, 2, 3]);
+    let (told, ended, _) = tokio::join!(filtered.text(), unfiltered.text(), world.finish());
+    assert_eq!(told, Ok(format!(r#"{{"type":"heartbeat","data":{{"cursor":"{cursor}"}}}}"#)));
+    for ended in [filtered.text().await, ended] {
+        assert!(matches!(&ended, Err(Ended::Closed(4000, _))), "{ended:?}");
+    }
+}
+
 /// Goal: a peer from which nothing comes is closed as idle. Method: a raw client that never answers; its last frame.
 #[tokio::test]
 async fn a_silent_peer_is_closed_as_idle() {

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// How rarely the file is written while events come; each write is a new file and a rename.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
+/// How often a file that is up to date is compared with the stream, whose position also moves without an event.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A cursor in a file. It is replaced, never changed in place: whoever reads it finds the old or the new, whole.
 #[derive(Debug)]
@@ -42,10 +44,10 @@ impl Resume {
         self.current = cursor.or(self.current);
     }
 
-    /// When the file is to be written; `None` while it is up to date.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// When the file is to be written, or while it is up to date, when to look whether it still is.
+    pub(super) fn next_look(&self) -> Instant {
         let behind = self.current.is_some() && self.current != self.saved;
-        behind.then(|| self.saved_at.map_or_else(Instant::now, |at| at + SAVE_EVERY))
+        if behind { self.saved_at.map_or_else(Instant::now, |at| at + SAVE_EVERY) } else { Instant::now() + LOOK_EVERY }
     }
 
     /// Writes the file, unless it is up to date.

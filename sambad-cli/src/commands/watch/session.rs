@@ -136,7 +136,7 @@ impl Session {
     async fn wait(&mut self, interrupts: &mut Interrupts) -> Wake {
         let idle_at = self.idle.map(|idle| self.last_event + idle);
         let stop_at = [self.ends_at, idle_at].into_iter().flatten().min();
-        let save_at = self.resume.as_ref().and_then(Resume::due);
+        let save_at = self.resume.as_ref().map(Resume::next_look);
         tokio::select! {
             // In this order: a flood of events must neither outrun the clock nor drown a Ctrl-C.
             biased;

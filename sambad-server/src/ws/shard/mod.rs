@@ -67,6 +67,8 @@ enum Request<S> {
     Open { opening: Box<Opening<S>>, key: oneshot::Sender<SessionKey> },
     /// Write these whole frames before the next event.
     Answer { key: SessionKey, frames: Vec<u8> },
+    /// Write these whole frames, and before them the session's position, if the client cannot know it.
+    Heartbeat { key: SessionKey, frames: Vec<u8> },
     /// Use another filter from the next event on, and say so.
     Filter { key: SessionKey, filter: Filter },
     /// Write what is left, then these whole frames, then end: nothing may follow a close frame.
@@ -214,6 +216,12 @@ impl<S: Socket> WriteHalf<S> {
         if !frames.is_empty() {
             let _ = self.requests.send(Request::Answer { key: self.key, frames }).await;
         }
+    }
+
+    /// Writes whole frames before the next event, and before them a `heartbeat` with the session's position if that has moved
+    /// without an event for this client.
+    pub(super) async fn heartbeat(&self, frames: Vec<u8>) {
+        let _ = self.requests.send(Request::Heartbeat { key: self.key, frames }).await;
     }
 
     /// Uses another filter from the next event on, and says so to the client.

@@ -58,6 +58,9 @@ pub(super) struct Outbound<S> {
     answers: Vec<u8>,
     /// Everything up to here was handed over; of a `Live` session the shard's position is.
     pub(super) cursor: Seq,
+    /// The last position that the client learns from what was handed over or waits in `answers`: from an event, or from a
+    /// control frame with a cursor. Under a filter it falls behind the cursor.
+    pub(super) known: Seq,
     pub(super) filter: Filter,
     pub(super) phase: Phase,
     /// Whether the client is to be told when it has caught up.
@@ -89,6 +92,7 @@ impl<S: Socket> Outbound<S> {
             rest: Bytes::new(),
             answers: Vec::new(),
             cursor,
+            known: cursor,
             filter,
             phase: Phase::Behind,
             replaying,
@@ -138,12 +142,14 @@ impl<S: Socket> Outbound<S> {
         match self.write(run.bytes()) {
             Ok(written) if written == run.bytes().len() => {
                 self.events += run.events();
+                self.known = run.last().unwrap_or(before);
                 Sent::All
             }
             Ok(written) => {
                 let cut = run.cut(written);
                 self.events += cut.events;
                 self.cursor = cut.seq.unwrap_or(before);
+                self.known = cut.seq.unwrap_or(self.known);
                 self.rest = cut.rest;
                 Sent::Blocked
             }

@@ -44,6 +44,11 @@ impl Run {
         self.ends.len() as u64
     }
 
+    /// The last of the events; a run has at least one.
+    pub(super) fn last(&self) -> Option<Seq> {
+        self.ends.last().map(|(_, seq)| *seq)
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -179,6 +179,7 @@ impl<S: Socket> Shard<S> {
         match request {
             Request::Open { opening, key } => self.open(*opening, key),
             Request::Answer { key, frames } => self.answer(key, &frames),
+            Request::Heartbeat { key, frames } => self.heartbeat(key, frames),
             Request::Filter { key, filter } => self.filter(key, filter),
             Request::Close { key, frames } => {
                 if let Some(session) = self.sessions.get_mut(key) {
@@ -241,12 +242,31 @@ impl<S: Socket> Shard<S> {
         if session.answer(frames) { self.advance(key) } else { self.give_up(key, CloseReason::Stalled) }
     }
 
+    /// Writes a ping, and before it the position of a session whose filter let nothing through since the client learned one.
+    ///
+    /// All events up to the session's cursor were handed over, or stand in `rest`, which is written first.
+    fn heartbeat(&mut self, key: SessionKey, ping: Vec<u8>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let seq = if session.phase == Phase::Live { self.position } else { session.cursor };
+        let mut frames = Vec::new();
+        if session.known < seq {
+            session.known = seq;
+            let cursor = Cursor { epoch: self.log.bounds().epoch, seq };
+            frames = event::text_frame(&ServerFrame::heartbeat(cursor).to_json());
+        }
+        frames.extend(ping);
+        if !frames.is_empty() {
+            self.answer(key, &frames);
+        }
+    }
+
     fn filter(&mut self, key: SessionKey, filter: Filter) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         leave_live(session, self.position);
         self.audience.remove(key, session.filter);
         self.audience.add(key, filter);
         session.filter = filter;
+        session.known = session.cursor;
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: session.cursor };
         let frame = event::text_frame(&ServerFrame::subscribed(&filter, cursor).to_json());
         self.answer(key, &frame);
@@ -305,6 +325,7 @@ impl<S: Socket> Shard<S> {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: session.cursor };
         if std::mem::take(&mut session.replaying) {
+            session.known = session.cursor;
             let _ = session.answer(&event::text_frame(&ServerFrame::live(cursor).to_json()));
             return self.make_ready(key);
         }
@@ -340,6 +361,7 @@ impl<S: Socket> Shard<S> {
                 let bounds = self.log.bounds();
                 self.deliveries.resync(Transport::WebSocket, reason);
                 session.cursor = bounds.head;
+                session.known = bounds.head;
                 session.replaying = false;
                 let _ = session.answer(&event::text_frame(&ServerFrame::resync(reason, bounds.head_cursor()).to_json()));
                 self.make_ready(key);

@@ -44,7 +44,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(30);
 const PARTS: u64 = 10;
 
 /// What must be seen in each part of the seeds.
-const FACTS: [&str; 31] = [
+const FACTS: [&str; 32] = [
     "abandoned",
     "acknowledged",
     "answer of commit lost",
@@ -59,6 +59,7 @@ const FACTS: [&str; 31] = [
     "given up: drain",
     "given up: idle",
     "given up: stalled",
+    "heartbeat",
     "key reused",
     "live",
     "no answer",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sambad_core::{Cursor, event};
+use sambad_core::{Cursor, Seq, event};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ use crate::ws::shard::{Opening, ShardHandle, WriteHalf};
 const ACTIONS_MAX: usize = 25;
 /// A close frame without a reason.
 const CLOSE_FRAME: [u8; 2] = [0x88, 0];
+/// An empty ping.
+const PING_FRAME: [u8; 2] = [0x89, 0];
 
 /// Whether a client comes back.
 enum Then {
@@ -107,10 +109,15 @@ impl Life {
             last = self.world.calm() => last,
             reason = &mut self.given_up => return self.farewell(reason.ok()).await,
         };
+        let Self { link, write, given_up, .. } = &mut *self;
+        let all = async {
+            link.caught_up(last).await;
+            passes(link, write, last).await;
+        };
         tokio::select! {
             biased;
-            reason = &mut self.given_up => self.farewell(reason.ok()).await,
-            in_time = timeout(CATCH_UP_WITHIN, self.link.caught_up(last)) => {
+            reason = given_up => self.farewell(reason.ok()).await,
+            in_time = timeout(CATCH_UP_WITHIN, all) => {
                 assert!(in_time.is_ok(), "{:?} does not arrive", self.link.missing(last));
                 Then::End
             }
@@ -131,7 +138,7 @@ impl Life {
             sleep(self.world.stall_timeout * 2).await;
             return None;
         }
-        match chance.below(20) {
+        match chance.below(23) {
             0..9 => self.link.make_room(Some(chance.between(1, 900))),
             9 => self.link.make_room(None),
             10..13 => {
@@ -151,6 +158,7 @@ impl Life {
             }
             17 if chance.hits(300) => return Some(self.close().await),
             18 if chance.hits(300) => return Some(Then::Again),
+            19..22 => heartbeat(&self.link, &self.write).await,
             _ => {}
         }
         None
@@ -183,6 +191,7 @@ impl Life {
 
     /// Says goodbye: the close frame comes last, unless the socket takes too long for it.
     async fn close(&mut self) -> Then {
+        self.write.heartbeat(Vec::new()).await;
         self.write.close(CLOSE_FRAME.to_vec()).await;
         let _ = timeout(Duration::from_secs(1), self.link.let_go()).await;
         Then::Again
@@ -199,5 +208,18 @@ impl Life {
         };
         assert!(timeout(CATCH_UP_WITHIN, link.let_go()).await.is_ok(), "the shard keeps a socket that nobody wants");
         resume
+    }
+}
+
+async fn heartbeat(link: &Link, write: &WriteHalf<FakeSocket>) {
+    link.state().due.push_back(Due::Ping);
+    write.heartbeat(PING_FRAME.to_vec()).await;
+}
+
+/// Heartbeats bring the position of every client to the last event, once nothing goes wrong any more.
+async fn passes(link: &Link, write: &WriteHalf<FakeSocket>, last: Seq) {
+    while link.state().reader.position < last {
+        heartbeat(link, write).await;
+        sleep(Duration::from_secs(1)).await;
     }
 }

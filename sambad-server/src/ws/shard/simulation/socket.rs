@@ -23,6 +23,7 @@ pub(super) enum Due {
     /// It asked for a position, and what was stored then.
     Resync(After, LogBounds),
     Pong,
+    Ping,
     Subscribed(Filter),
 }
 
@@ -152,6 +153,7 @@ impl State {
             assert!(!self.closed, "a frame after the close frame");
             match opcode {
                 CLOSE => self.closed = true,
+                PING => assert!(matches!(self.due.pop_front(), Some(Due::Ping)), "a ping that is not due"),
                 TEXT => self.text(world, number, std::str::from_utf8(payload).unwrap(), &rest[..length]),
                 other => panic!("a frame of opcode {other}: torn, or in the middle of another"),
             }
@@ -187,6 +189,14 @@ impl State {
                 self.reader.passes(&world.truth(), cursor(json).seq);
             }
             ("pong", _) => assert!(matches!(self.due.pop_front(), Some(Due::Pong)), "a pong that is not due"),
+            ("heartbeat", _) => {
+                let Cursor { epoch, seq } = cursor(json);
+                assert!(epoch == stored.epoch && seq > self.reader.position, "a heartbeat at {seq}, which the client knows");
+                assert!(self.reader.filter != Filter::default(), "a heartbeat for a client that gets every event");
+                world.conditions.note("heartbeat", number, seq.0);
+                // Nothing that the filter lets through up to there is still to come.
+                self.reader.passes(&world.truth(), seq);
+            }
             ("subscribed", _) => {
                 let Some(Due::Subscribed(filter)) = self.due.pop_front() else { panic!("a subscription that is not due") };
                 world.conditions.note("subscribed", number, cursor(json).seq.0);
@@ -205,6 +215,7 @@ impl State {
 
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
 
 /// Opcode, payload and length in all of the first frame, if it is whole.
 fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
