@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::verifier::Anomaly;
+
 /// An underlying failure; its type is not part of the interface.
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -103,6 +105,9 @@ pub enum Error {
         /// `key` or `key key=value`.
         reason: String,
     },
+    /// An event is missing, was repeated or came out of order. A stream that reports this reconnects from its cursor.
+    #[error("{0}")]
+    Anomaly(Anomaly),
     /// Neither an event nor a heartbeat came for too long.
     #[error("nothing heard from the server for {} s", after.as_secs_f32())]
     Silent {
@@ -200,9 +205,12 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Transport { .. } | Self::Silent { .. } | Self::RateLimited(_) => {
-                true
-            }
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Transport { .. }
+            | Self::Silent { .. }
+            | Self::RateLimited(_)
+            | Self::Anomaly(_) => true,
             Self::Api { status, .. } => matches!(status, 408 | 500..),
             Self::InvalidUrl { .. }
             | Self::InvalidIdempotencyKey

@@ -29,7 +29,7 @@ pub mod testing {
 }
 
 pub use sambad_core::{
-    After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, ResyncReason, Seq, Timestamp, UserId, model,
+    After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, Seq, Timestamp, UserId, model,
 };
 
 pub use crate::{
@@ -46,7 +46,7 @@ pub use crate::{
         messages::{MessageQuery, NewMessage},
         users::{LoggedIn, NewUser, UserQuery},
     },
-    stream::{EventStream, EventStreamOptions, InvalidTransport, Item, Resync, State, Transport},
+    stream::{EventStream, EventStreamOptions, InvalidTransport, Item, Resync, ResyncReason, State, Transport},
     tls::Duplex,
     token::{RefreshToken, Token, TokenClaims},
     user_ref::{InvalidUserRef, UserRef},

@@ -33,6 +33,8 @@ pub struct TokenClaims {
     pub issued_at: Option<Timestamp>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Whether it is of one user, who gets what is theirs and nothing else, whatever is asked for.
+    pub(crate) confined: bool,
 }
 
 impl Token {
@@ -130,11 +132,14 @@ fn claims(token: &str) -> Option<TokenClaims> {
         roles: Vec<String>,
         iat: Option<i64>,
         exp: i64,
+        /// Of an outside issuer: which user it is about.
+        sambad_user: Option<String>,
     }
     let body = token.split('.').nth(1)?;
-    let Claims { sub, roles, iat, exp } = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
+    let Claims { sub, roles, iat, exp, sambad_user } = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
     let at = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
-    Some(TokenClaims { subject: sub, roles, issued_at: iat.map(at), expires_at: at(exp) })
+    let confined = sambad_user.is_some() || roles.iter().any(|role| role == "user");
+    Some(TokenClaims { subject: sub, roles, issued_at: iat.map(at), expires_at: at(exp), confined })
 }
 
 #[cfg(test)]
@@ -148,6 +153,20 @@ mod tests {
             assert!(matches!(Token::new(bad), Err(Error::InvalidToken)), "{bad:?}");
         }
         assert!(Token::new("x".repeat(BYTES_MAX)).is_ok());
+    }
+
+    /// Goal: whose stream has holes by right is known. Method: tokens of each sort, by this server and an outside issuer.
+    #[test]
+    fn knows_a_users_token() {
+        for (claims, confined) in [
+            (r#"{"sub":"u","roles":["user"],"exp":120}"#, true),
+            (r#"{"sub":"u","sambad_user":"0198f0c4-7b1e-7000-8000-00000000000a","exp":120}"#, true),
+            (r#"{"sub":"ops","roles":["admin","service"],"exp":120}"#, false),
+            (r#"{"sub":"ops","sambad_roles":["admin"],"exp":120}"#, false),
+        ] {
+            let token = Token::new(format!("head.{}.x", BASE64_URL_SAFE_NO_PAD.encode(claims))).unwrap();
+            assert_eq!(token.claims().unwrap().confined, confined, "{claims}");
+        }
     }
 
     /// Goal: who looks at a log finds no secret. Method: print everything that holds one.

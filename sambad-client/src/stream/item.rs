@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sambad_core::{Cursor, ResyncReason, Seq, Timestamp};
+use sambad_core::{Cursor, Seq, Timestamp};
 
 use super::transport::Transport;
 use crate::error::Error;
@@ -16,7 +16,7 @@ pub enum Item {
     Event(Event),
     /// The connection changed.
     State(State),
-    /// The position asked for cannot be served: reload state; the stream goes on after `cursor`.
+    /// Events before `cursor` cannot be had: reload state; the stream continues after it.
     Resync(Resync),
 }
 
@@ -26,8 +26,45 @@ pub enum Item {
 pub struct Resync {
     /// Why.
     pub reason: ResyncReason,
-    /// The head of the log as it is now.
+    /// The head of the log as it is now; after a loss, the last position of the hole.
     pub cursor: Cursor,
+}
+
+/// Why a stream does not continue where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResyncReason {
+    /// The server no longer stores the events right after the cursor.
+    CursorExpired,
+    /// The cursor belongs to another life of the log.
+    EpochChanged,
+    /// The cursor lies beyond the head.
+    CursorAhead,
+    /// Events of an unfiltered stream are missing, also after a reconnect: no server that keeps the contract causes this.
+    Loss,
+}
+
+impl ResyncReason {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CursorExpired => "cursor_expired",
+            Self::EpochChanged => "epoch_changed",
+            Self::CursorAhead => "cursor_ahead",
+            Self::Loss => "loss",
+        }
+    }
+}
+
+impl From<sambad_core::ResyncReason> for ResyncReason {
+    fn from(reason: sambad_core::ResyncReason) -> Self {
+        match reason {
+            sambad_core::ResyncReason::CursorExpired => Self::CursorExpired,
+            sambad_core::ResyncReason::EpochChanged => Self::EpochChanged,
+            sambad_core::ResyncReason::CursorAhead => Self::CursorAhead,
+        }
+    }
 }
 
 /// How far the connection is: connecting → replaying → live → reconnecting → connecting …, at last closed.

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reqwest::Url;
-use sambad_core::{After, Cursor, Filter};
+use sambad_core::{After, Cursor, Epoch, Filter, Seq};
 use tokio::time::Instant;
 
 use super::frame::{Connected, Frame};
-use super::item::{Item, Resync, State};
+use super::item::{Item, Resync, ResyncReason, State};
 use super::lease::Ending;
 use super::options::EventStreamOptions;
 use super::transport::Transport;
@@ -19,14 +19,29 @@ use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::event::Event;
 use crate::rest::events::types;
+use crate::verifier::Anomaly;
 
 /// How long a reader stays on a lower transport before its next reconnect tries from the top again.
 const CLIMB_AFTER: Duration = Duration::from_secs(600);
+
+/// What the server says although the contract does not allow it. The connection is of no more use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// About an event.
+    Anomaly(Anomaly),
+    /// About the stream's position.
+    Position(String),
+}
 
 #[derive(Debug)]
 pub(super) struct Machine {
     /// What the reader asked for; counts until there is a cursor.
     after: Option<After>,
+    filter: Filter,
+    /// Whether each event is the one after the one before: the stream has no filter, and is not of one user by its token.
+    dense: bool,
+    /// The cursor before a hole for which the stream came back once.
+    hole: Option<Cursor>,
     /// What the reader wants to be used.
     asked: Transport,
     /// What is used: that which worked last, or is to be tried next.
@@ -62,6 +77,9 @@ impl Machine {
         let backoff = Backoff::new(options.backoff_initial, options.backoff_cap);
         Self {
             after: options.after,
+            filter: options.filter,
+            dense: options.filter == Filter::default(),
+            hole: None,
             asked: options.transport,
             transport: options.transport.first(),
             stepped_down: None,
@@ -96,22 +114,31 @@ impl Machine {
         self.items.push_back(Item::State(State::Connecting { attempt: self.attempt, transport: self.transport }));
     }
 
-    pub(super) fn frame(&mut self, frame: Frame, now: Instant) {
+    /// Takes note of a connection; of one that is `confined` to a user, a part of the events comes without a filter as well.
+    pub(super) fn dialled(&mut self, confined: bool) {
+        self.dense = self.filter == Filter::default() && !confined;
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing of it is passed on, and the connection has to end with [`faulty`](Self::faulty).
+    pub(super) fn frame(&mut self, frame: Frame, now: Instant) -> Result<(), Fault> {
         match frame {
             Frame::Connected(connected) => self.connected(&connected, now),
             Frame::Event(event) => self.event(event),
             Frame::Live(position) => self.live(position.cursor),
             Frame::Resync(resync) => {
+                let session = self.session.as_mut().ok_or_else(out_of_place)?;
+                session.start = resync.cursor;
                 self.cursor = Some(resync.cursor);
-                if let Some(session) = &mut self.session {
-                    session.start = resync.cursor;
-                }
-                self.items.push_back(Item::Resync(Resync { reason: resync.reason, cursor: resync.cursor }));
-                self.live(resync.cursor);
+                self.items.push_back(Item::Resync(Resync { reason: resync.reason.into(), cursor: resync.cursor }));
+                self.live(resync.cursor)
             }
-            Frame::Passed(cursor) => self.passed(cursor),
+            // So that the cursor of a reader whose filter lets little through does not grow old.
+            Frame::Passed(cursor) => self.advance(cursor, false),
             // Of the token, which is not the machine's business.
-            Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Other => {}
+            Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Other => Ok(()),
         }
     }
 
@@ -136,6 +163,22 @@ impl Machine {
         };
         self.items.push_back(Item::State(State::Reconnecting { delay, why }));
         delay
+    }
+
+    /// Ends a connection that brought what the contract does not allow, and says how long to wait before the next.
+    ///
+    /// Something between may have made it so, such as a cache: then another transport helps, if the reader wants any. A hole is
+    /// first asked for again by the same one.
+    pub(super) fn faulty(&mut self, why: Error, now: Instant, random: f64) -> Duration {
+        if self.asked == Transport::Auto && !matches!(why, Error::Anomaly(Anomaly::Gap { .. })) {
+            self.stepped_down = self.transport.below().map(|_| now);
+            self.transport = self.transport.below().unwrap_or(self.asked.first());
+        }
+        if let Some(session) = &mut self.session {
+            // Events before the fault do not make it a success: a server that repeats it would be dialled without end or pause.
+            session.fruitful = false;
+        }
+        self.lost(why, None, now, random)
     }
 
     /// Takes note that the transport does not get through, and says how long to wait before the next one is tried.
@@ -170,56 +213,79 @@ impl Machine {
         self.items.push_back(Item::State(State::Closed));
     }
 
-    fn connected(&mut self, connected: &Connected, now: Instant) {
+    fn connected(&mut self, connected: &Connected, now: Instant) -> Result<(), Fault> {
         let start = connected.cursor;
         let resuming = self.after().is_some();
         self.attempt = 0;
         self.session = Some(Session { start, since: now, live: false, fruitful: false });
         // A cursor of ours stays until an event, `live` or `resync` moves it: were the connection cut between a
         // `connected` that starts elsewhere and its `resync`, the reader would never hear of the loss.
-        self.cursor.get_or_insert(start);
-        if resuming {
-            self.items.push_back(Item::State(State::Replaying {
-                cursor: start,
-                head: connected.head,
-                transport: self.transport,
-            }));
-        } else {
-            self.live(start);
+        let begins = match self.after {
+            Some(After::Seq(seq)) if seq != Seq::ZERO => Cursor { seq, ..start },
+            _ => start,
+        };
+        self.cursor.get_or_insert(begins);
+        if !resuming {
+            return self.live(start);
         }
+        self.items.push_back(Item::State(State::Replaying { cursor: start, head: connected.head, transport: self.transport }));
+        Ok(())
     }
 
-    fn live(&mut self, cursor: Cursor) {
+    fn live(&mut self, cursor: Cursor) -> Result<(), Fault> {
+        self.advance(cursor, false)?;
         if let Some(session) = &mut self.session
             && !std::mem::replace(&mut session.live, true)
         {
-            self.advance(cursor);
             self.items.push_back(Item::State(State::Live { cursor, transport: self.transport }));
         }
+        Ok(())
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: Event) -> Result<(), Fault> {
+        let epoch = self.session.as_ref().map_or(Epoch(0), |session| session.start.epoch);
+        self.advance(Cursor { epoch, seq: event.seq }, true)?;
         if let Some(session) = &mut self.session {
             session.fruitful = true;
-            let cursor = Cursor { epoch: session.start.epoch, seq: event.seq };
-            self.advance(cursor);
         }
         self.items.push_back(Item::Event(event));
+        Ok(())
     }
 
-    /// So that the cursor of a reader whose filter lets little through does not grow old.
-    fn passed(&mut self, cursor: Cursor) {
-        if self.session.is_some() {
-            self.advance(cursor);
+    /// Moves the cursor to an event, or to where the server says that the stream is; never back.
+    ///
+    /// A hole is a fault the first time, as the log may have what is missing. If it is still there after a reconnect, the stream
+    /// reports a loss and continues behind the hole.
+    fn advance(&mut self, to: Cursor, is_event: bool) -> Result<(), Fault> {
+        let session = self.session.as_ref().ok_or_else(out_of_place)?;
+        let from = self.cursor.unwrap_or(session.start);
+        if session.start.epoch != to.epoch || from.epoch != to.epoch {
+            return Err(Fault::Position(format!("position {to} after {from}, without a resync")));
         }
+        if is_event && to.seq <= from.seq {
+            let (seq, last) = (to.seq, from.seq);
+            let repeated = self.dense || seq == last;
+            return Err(Fault::Anomaly(if repeated { Anomaly::Repeat { seq, last } } else { Anomaly::Reorder { seq, last } }));
+        }
+        if to.seq < from.seq {
+            return Err(Fault::Position(format!("position {to} after {from}")));
+        }
+        let expected = if is_event { from.seq.next() } else { from.seq };
+        if self.dense && to.seq > expected {
+            let got = if is_event { to.seq } else { to.seq.next() };
+            if self.hole.replace(from) != Some(from) {
+                return Err(Fault::Anomaly(Anomaly::Gap { last: from.seq, got }));
+            }
+            let cursor = Cursor { seq: got.prev(), ..to };
+            self.items.push_back(Item::Resync(Resync { reason: ResyncReason::Loss, cursor }));
+        }
+        self.cursor = Some(to);
+        Ok(())
     }
+}
 
-    /// Moves the cursor, but never back within an epoch: a repeated event must not cause more repeats.
-    fn advance(&mut self, to: Cursor) {
-        if self.cursor.is_none_or(|cursor| cursor.epoch != to.epoch || cursor.seq < to.seq) {
-            self.cursor = Some(to);
-        }
-    }
+fn out_of_place() -> Fault {
+    Fault::Position("a first frame that is not connected".into())
 }
 
 /// The address of the stream, with what is asked for.

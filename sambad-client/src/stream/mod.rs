@@ -30,13 +30,13 @@ mod sse;
 mod transport;
 mod wire;
 
-pub use item::{Item, Resync, State};
+pub use item::{Item, Resync, ResyncReason, State};
 pub use options::EventStreamOptions;
 pub use transport::{InvalidTransport, Transport};
 
 use frame::Frame;
 use lease::{Ending, Lease};
-use machine::Machine;
+use machine::{Fault, Machine};
 use wire::{End, Target, Wire};
 
 /// The close code of a session whose token has ended or was revoked.
@@ -44,9 +44,13 @@ const UNAUTHORIZED: u16 = 4501;
 
 /// A stream of events: connects, replays, goes live, and after a cut goes on where it was.
 ///
-/// It passes on exactly what the server sends, in that order, and asks after a reconnect for what follows the last
-/// event it passed on. With a server that keeps the contract, that is every event, in `seq` order, exactly once, until
-/// an [`Item::Resync`] says otherwise; [`Verifier`](crate::Verifier) checks it.
+/// It passes on every event that was asked for, in `seq` order, exactly once, until an [`Item::Resync`] says otherwise, and asks
+/// after a reconnect for what follows the last one.
+///
+/// A server that keeps the contract leaves no hole and repeats no event. When one does, the stream passes nothing of it on, ends
+/// the connection, reports [`Error::Anomaly`] in [`State::Reconnecting`], and reconnects from its cursor: after a repeat by
+/// another transport, if [`Transport::Auto`] allows it. A hole that is still there then is reported as
+/// [`ResyncReason::Loss`], and the stream continues behind it. Under a filter, and with a token of one user, holes are normal.
 ///
 /// Nothing runs in the background: the stream lives by [`next`](Self::next) being called. One that is not read for long
 /// is not lost; the server may close it meanwhile, and it reconnects.
@@ -122,6 +126,8 @@ impl EventStream {
                 }
                 Link::Dialing(dial) => dial.await.map(|(wire, token)| {
                     self.refused = None;
+                    let claims = token.as_ref().and_then(Token::claims);
+                    self.machine.dialled(claims.is_some_and(|claims| claims.confined));
                     self.link = Link::Open(Box::new(wire), Box::new(Lease::new(self.client.clone(), token)));
                 }),
                 Link::Open(wire, lease) => {
@@ -162,7 +168,7 @@ impl EventStream {
 
     fn turn(&mut self, turn: Turn) -> Result<(), End> {
         match turn {
-            Turn::Read(frame) => self.receive(frame?),
+            Turn::Read(frame) => return self.receive(frame?),
             Turn::Renewed(Ok(token)) => {
                 if let Link::Open(wire, _) = &mut self.link {
                     wire.authenticate(&token);
@@ -173,7 +179,7 @@ impl EventStream {
         Ok(())
     }
 
-    fn receive(&mut self, frame: Frame) {
+    fn receive(&mut self, frame: Frame) -> Result<(), End> {
         if let Link::Open(wire, lease) = &mut self.link {
             match &frame {
                 Frame::Connected(connected) => wire.expect_heartbeat(connected.heartbeat() + self.options.grace),
@@ -187,7 +193,12 @@ impl EventStream {
                 _ => {}
             }
         }
-        self.machine.frame(frame, Instant::now());
+        self.machine.frame(frame, Instant::now()).map_err(|fault| {
+            End::Faulty(match fault {
+                Fault::Anomaly(anomaly) => Error::Anomaly(anomaly),
+                Fault::Position(what) => self.client.protocol(what),
+            })
+        })
     }
 
     /// Decides what the end of a connection means: another attempt, the end, or a final error.
@@ -205,11 +216,16 @@ impl EventStream {
                 }
                 Err(error) => End::Failed(error),
             },
+            End::Faulty(error) => {
+                let delay = self.machine.faulty(error, Instant::now(), fastrand::f64());
+                self.wait(delay);
+                return Ok(());
+            }
             other => other,
         };
         let (verdict, why) = match end {
             End::Failed(error) if error.is_transient() => (Verdict::Reconnect { after: error.retry_after() }, error),
-            End::Failed(error) | End::Blocked(error) => (Verdict::Final, error),
+            End::Failed(error) | End::Blocked(error) | End::Faulty(error) => (Verdict::Final, error),
             // Not with the same token: with another, if there is one to be had.
             End::Closed { code: code @ UNAUTHORIZED, reason } if self.client.can_renew() => {
                 (Verdict::Reconnect { after: None }, Error::closed(code, reason))

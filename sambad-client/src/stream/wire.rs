@@ -21,6 +21,8 @@ pub(super) enum End {
     /// The server is reached by TCP, and by this transport it is not: before the first frame it was refused by something
     /// else than the server, cut, or met with silence.
     Blocked(Error),
+    /// By us, as the server said what the contract does not allow; what follows the cursor is asked for again.
+    Faulty(Error),
     /// By anything else.
     Failed(Error),
 }

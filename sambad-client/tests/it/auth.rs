@@ -105,6 +105,29 @@ async fn a_socket_goes_on_by_renewed_tokens() {
     assert!(matches!(item, Item::Event(_)) && !connects(&item), "{item:?}");
 }
 
+/// Goal: what is not a user's own is no loss to them. Method: a user's stream without a filter, over others' events, by each
+/// transport.
+#[tokio::test]
+async fn a_users_stream_has_holes_by_right() {
+    let world = World::start(Duration::from_secs(600)).await;
+    let (asha, tokens) = world.log_in(ASHA).await;
+    let (ravi, _) = world.log_in(RAVI).await;
+    let client = world.anyone().with_token(tokens.token);
+    let mut streams = [Transport::WebSocket, Transport::Sse, Transport::Poll]
+        .map(|transport| client.stream(EventStreamOptions { transport, ..quick() }));
+    for stream in &mut streams {
+        live(stream).await;
+    }
+    world.log_in("+919876543212").await;
+    let operator = world.operator();
+    let contact = operator.add_contact(&NewContact::new(asha.user.id, ravi.user.id)).await.unwrap();
+    for mut stream in streams {
+        let item = next(&mut stream).await.unwrap().unwrap();
+        let Item::Event(event) = item else { panic!("{item:?}") };
+        assert_eq!(Some(event.seq), contact.seq);
+    }
+}
+
 /// Goal: streams that are not told go on as well. Method: tokens of two seconds, an event after two renewals.
 #[tokio::test]
 async fn other_transports_go_on_by_renewed_tokens() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sambad_client::{After, Client, EventStream, EventStreamOptions, Item, NewUser, Seq, State, Transport, Verifier};
+use sambad_client::{After, Client, Error, EventStream, EventStreamOptions, Item, NewUser, Seq, State, Transport, Verifier};
 use sambad_server::testing::TestServer;
 
 use crate::meddler::{ALL_PASS, BAD_GATEWAY, FORBIDDEN, Fate, Fates, Meddler, PORTAL};
@@ -28,6 +28,7 @@ async fn read_to(stream: &mut EventStream, verifier: &mut Verifier, last: u64) -
         match tokio::time::timeout(SOON, stream.next()).await.expect("the stream has something to tell").unwrap().unwrap() {
             Item::Event(event) => verifier.check(event.seq).unwrap(),
             Item::State(State::Replaying { transport, .. } | State::Live { transport, .. }) => used.push(transport),
+            Item::State(State::Reconnecting { why: Error::Anomaly(anomaly), .. }) => panic!("{anomaly}"),
             Item::State(State::Reconnecting { .. } | State::Connecting { .. }) => {}
             other => panic!("{other:?}"),
         }

@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod auth;
+mod broken_promises;
 mod fallback;
 mod meddler;
 mod parsers;

@@ -1,8 +1,8 @@
 //! The stream against a real server, through a proxy that breaks.
 
 use sambad_client::{
-    After, Client, EventKind, EventStream, EventStreamOptions, Filter, Item, NewContact, NewUser, Resync, Seq, State, UserId,
-    Verifier,
+    After, Client, Error, EventKind, EventStream, EventStreamOptions, Filter, Item, NewContact, NewUser, Resync, Seq, State,
+    UserId, Verifier,
 };
 use sambad_core::Limits;
 use sambad_server::{config::ServerConfig, testing::TestServer};
@@ -25,6 +25,7 @@ async fn read_to(stream: &mut EventStream, verifier: &mut Verifier, last: Seq) -
     while verifier.last() < last {
         match next(stream).await {
             Item::Event(event) => verifier.check(event.seq).unwrap(),
+            Item::State(State::Reconnecting { why: Error::Anomaly(anomaly), .. }) => panic!("{anomaly}"),
             Item::State(State::Reconnecting { .. }) => reconnects += 1,
             Item::State(_) => {}
             other => panic!("{other:?}"),

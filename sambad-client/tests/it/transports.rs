@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sambad_client::{
-    After, Client, EventKind, EventStream, EventStreamOptions, Filter, Item, NewMessage, NewUser, Resync, Seq, State, Transport,
-    UserRef, Verifier,
+    After, Client, Error, EventKind, EventStream, EventStreamOptions, Filter, Item, NewMessage, NewUser, Resync, Seq, State,
+    Transport, UserRef, Verifier,
 };
 use sambad_core::{Limits, Retention};
 use sambad_server::{ServerConfig, testing::TestServer};
@@ -36,6 +36,7 @@ async fn read_to(stream: &mut EventStream, verifier: &mut Verifier, last: u64) -
     while verifier.last() < Seq(last) {
         match next(stream).await {
             Item::Event(event) => verifier.check(event.seq).unwrap(),
+            Item::State(State::Reconnecting { why: Error::Anomaly(anomaly), .. }) => panic!("{anomaly}"),
             Item::State(State::Reconnecting { .. }) => reconnects += 1,
             Item::State(_) => {}
             other => panic!("{other:?}"),

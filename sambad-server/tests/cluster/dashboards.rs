@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sambad_client::{After, Client, Event, EventStreamOptions, Item, NewMessage, NewUser, Seq, State, Transport, Verifier};
+use sambad_client::{
+    After, Client, Error, Event, EventStreamOptions, Item, NewMessage, NewUser, Seq, State, Transport, Verifier,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -121,6 +123,7 @@ async fn read(client: Client, standing: watch::Sender<Standing>) -> Vec<Event> {
                 }
             }
             Item::State(State::Live { .. }) => standing.send_modify(|standing| standing.live = true),
+            Item::State(State::Reconnecting { why: Error::Anomaly(anomaly), .. }) => panic!("{anomaly}"),
             Item::State(State::Reconnecting { .. }) => standing.send_modify(|standing| {
                 standing.live = false;
                 standing.cuts += 1;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sambad_client::{
-    After, Event, EventKind, EventStreamOptions, Filter, Item, NewMessage, NewUser, Seq, State, UserId, Verifier,
+    After, Error, Event, EventKind, EventStreamOptions, Filter, Item, NewMessage, NewUser, Seq, State, UserId, Verifier,
 };
 use tokio::task::JoinHandle;
 
@@ -94,6 +94,7 @@ async fn read(world: Arc<World>, filter: Filter, cuts: Arc<AtomicU64>) -> Vec<Se
                 }
             }
             Item::Resync(resync) => panic!("what a stream saw is not stored: {resync:?}"),
+            Item::State(State::Reconnecting { why: Error::Anomaly(anomaly), .. }) => panic!("{anomaly}"),
             Item::State(State::Reconnecting { .. }) => drop(cuts.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }

@@ -61,6 +61,7 @@ impl Seen {
                         assert!(status == 503 && retry_after.is_some(), "{status}");
                         self.shed.fetch_add(1, Ordering::Relaxed);
                     }
+                    Error::Anomaly(anomaly) => panic!("{anomaly}"),
                     // Between the two servers nobody listens.
                     _ => {}
                 },

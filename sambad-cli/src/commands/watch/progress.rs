@@ -2,29 +2,17 @@
 
 use std::time::Duration;
 
-use sambad_client::{Anomaly, Cursor, Seq, Verifier};
-
 use super::expect::Expectation;
 use super::field::Shown;
 
-/// Counts, expectations and checks.
+/// Counts and expectations.
 #[derive(Debug)]
 pub(super) struct Progress {
     count: u64,
     count_max: Option<u64>,
     expected: Vec<Expectation>,
     expects: bool,
-    check: Option<Check>,
     latency: Latency,
-}
-
-/// The check of `--verify`.
-#[derive(Debug)]
-struct Check {
-    filtered: bool,
-    /// The position that was asked for; the server may only begin there.
-    asked: Option<Seq>,
-    verifier: Option<Verifier>,
 }
 
 /// Response times of events seen live.
@@ -39,39 +27,16 @@ pub(super) struct Latency {
 impl Progress {
     pub(super) fn new(count_max: Option<u64>, expected: Vec<Expectation>) -> Self {
         let expects = !expected.is_empty();
-        Self { count: 0, count_max, expected, expects, check: None, latency: Latency::default() }
+        Self { count: 0, count_max, expected, expects, latency: Latency::default() }
     }
 
-    /// Turns the check on, for a stream after `asked` (`None`: from now on, or from whatever is stored).
-    pub(super) fn verify(&mut self, filtered: bool, asked: Option<Seq>) {
-        self.check = Some(Check { filtered, asked, verifier: None });
-    }
-
-    /// Takes note of where a connection begins.
-    pub(super) fn started(&mut self, cursor: Cursor) {
-        if let Some(check) = &mut self.check
-            && check.verifier.is_none()
-        {
-            let start = check.asked.unwrap_or(cursor.seq);
-            check.verifier = Some(if check.filtered { Verifier::filtered(start) } else { Verifier::unfiltered(start) });
-        }
-    }
-
-    /// Takes note of an event, and tells what is wrong with its position.
-    pub(super) fn saw(&mut self, shown: &Shown<'_>, live: bool) -> Result<(), Anomaly> {
+    /// Takes note of an event.
+    pub(super) fn saw(&mut self, shown: &Shown<'_>, live: bool) {
         self.count += 1;
         self.expected.retain(|expectation| !expectation.is_met_by(shown));
         if live {
             self.latency.add(shown.latency);
         }
-        match self.check.as_mut().and_then(|check| check.verifier.as_mut()) {
-            Some(verifier) => verifier.check(shown.event.seq),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn verifies(&self) -> bool {
-        self.check.is_some()
     }
 
     pub(super) fn count(&self) -> u64 {

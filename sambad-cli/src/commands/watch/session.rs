@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sambad_client::{After, Client, Error, Event, EventStream, EventStreamOptions, Filter, Item, Seq, State, Transport};
+use sambad_client::{Client, Error, Event, EventStream, EventStreamOptions, Item, State, Transport};
 use tokio::time::{Instant, sleep_until};
 
 use super::WatchArgs;
@@ -25,6 +25,7 @@ pub(super) struct Session {
     url: String,
     format: Format,
     show_latency: bool,
+    verify: bool,
     progress: Progress,
     resume: Option<Resume>,
     ends_at: Option<Instant>,
@@ -52,21 +53,14 @@ type Step = anyhow::Result<Option<Exit>>;
 
 impl Session {
     pub(super) fn new(args: WatchArgs, client: &Client, options: EventStreamOptions, resume: Option<Resume>) -> Self {
-        let mut progress = Progress::new(args.count.map(Into::into), args.expect);
-        if args.verify {
-            let asked = match options.after {
-                Some(After::Cursor(cursor)) => Some(cursor.seq),
-                Some(After::Seq(seq)) => Some(seq).filter(|seq| *seq != Seq::ZERO),
-                None => None,
-            };
-            progress.verify(options.filter != Filter::default(), asked);
-        }
+        let progress = Progress::new(args.count.map(Into::into), args.expect);
         let now = Instant::now();
         Self {
             stream: client.stream(options),
             url: client.url().into(),
             format: args.format,
             show_latency: args.latency,
+            verify: args.verify,
             progress,
             resume,
             ends_at: args.time.map(|time| now + time),
@@ -154,7 +148,7 @@ impl Session {
             Item::Resync(resync) => {
                 let text = format!("resync: {}; going on after {}", resync.reason.as_str(), resync.cursor);
                 output.note(Role::Warning, text);
-                if self.progress.verifies() {
+                if self.verify {
                     output.note(Role::Bad, "verification failed: events before the resync cannot be had");
                     return Ok(Some(Exit::Verification));
                 }
@@ -169,11 +163,7 @@ impl Session {
         self.last_event = Instant::now();
         let line = self.format.line(&shown, self.show_latency, output)?;
         output.line(line)?;
-        if let Err(anomaly) = self.progress.saw(&shown, self.live) {
-            output.flush()?;
-            output.note(Role::Bad, format_args!("verification failed: {anomaly}"));
-            return Ok(Some(Exit::Verification));
-        }
+        self.progress.saw(&shown, self.live);
         Ok(self.progress.is_complete().then(|| self.verdict(output)))
     }
 
@@ -181,14 +171,20 @@ impl Session {
         match state {
             State::Connecting { transport, .. } => self.tried = transport,
             State::Replaying { cursor, head, transport } => {
-                self.connected(cursor);
+                self.connected();
                 let (url, by) = (&self.url, by(transport));
                 output.note(Role::Aside, format_args!("connected to {url}{by}, replaying from {cursor} to seq {head}"));
             }
             State::Live { cursor, transport } => {
-                self.connected(cursor);
+                self.connected();
                 self.live = true;
                 output.note(Role::Aside, format_args!("live at {}{}, after {cursor}", self.url, by(transport)));
+            }
+            // The stream reconnects and fills the hole, but the server has broken the promise all the same.
+            State::Reconnecting { why: Error::Anomaly(anomaly), .. } if self.verify => {
+                output.flush()?;
+                output.note(Role::Bad, format_args!("verification failed: {anomaly}"));
+                return Ok(Some(Exit::Verification));
             }
             // Whoever mistyped the address, or forgot to start the server, wants to hear it, not to wait.
             State::Reconnecting { why, .. } if self.is_hopeless(&why) => return Err(why.into()),
@@ -217,12 +213,11 @@ impl Session {
         !self.was_connected && (matches!(why, Error::Connect { .. }) || (last && in_vain))
     }
 
-    fn connected(&mut self, cursor: sambad_client::Cursor) {
+    fn connected(&mut self) {
         if !std::mem::replace(&mut self.was_connected, true) {
             // Idle time counts from when events could come.
             self.last_event = Instant::now();
         }
-        self.progress.started(cursor);
     }
 
     /// Hands what is printed to its reader, and only then takes note of it as done.
