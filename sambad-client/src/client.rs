@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 use sambad_core::Cursor;
 use sambad_core::limits::IDEMPOTENCY_KEY_CHARS_MAX;
@@ -283,9 +283,14 @@ impl Client {
             url.query_pairs_mut().extend_pairs(call.query);
         }
         let keyed = self.idempotency_key.as_ref().filter(|_| call.method == Method::POST);
+        let is_get = call.method == Method::GET;
         let mut request = self.http.request(call.method, url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token.authorization());
+        }
+        if is_get {
+            // What a cache has kept is not what is stored now.
+            request = request.header(CACHE_CONTROL, "no-cache");
         }
         if let Some(key) = keyed {
             request = request.header("idempotency-key", key.clone());

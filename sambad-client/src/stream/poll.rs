@@ -18,6 +18,7 @@ use crate::call::{Call, refusal, text};
 use crate::client::Client;
 use crate::error::Error;
 use crate::rest::events::{EventPage, types};
+use crate::verifier::Anomaly;
 
 /// How long the server may hold a request that finds nothing: below its own bound, and below a usual proxy's patience.
 const WAIT: Duration = Duration::from_secs(25);
@@ -25,6 +26,8 @@ const WAIT: Duration = Duration::from_secs(25);
 const PAGE_EVENTS: u32 = 1000;
 /// The least time from one request that was answered with nothing to the next: a server that drains answers at once.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Answers in a row that bring nothing and come at once, at most: a cache that kept one would keep the reader deaf.
+const HASTY_MAX: u32 = 3;
 
 /// A reader of the log.
 pub(super) struct Poll {
@@ -35,6 +38,12 @@ pub(super) struct Poll {
     live: bool,
     /// What the last answer brought and was not read: a page and what is said of it, at most.
     ready: VecDeque<Frame>,
+    /// The answer to the first request, until the greeting was read.
+    first: Option<Answer>,
+    /// Answers in a row that brought nothing and came at once.
+    hasty: u32,
+    /// Whether the last answer was that the position cannot be served.
+    gone: bool,
     /// The request under way. Kept here, so that a reader that goes away for a while finds its answer.
     request: Option<Request>,
     patience: Duration,
@@ -44,7 +53,11 @@ type Request = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
 
 /// What the server says to a request.
 enum Answer {
-    Page(EventPage),
+    Page {
+        page: EventPage,
+        /// Whether it took a time as if it had waited for an event.
+        waited: bool,
+    },
     /// The position cannot be served.
     Gone(Resync),
 }
@@ -69,18 +82,15 @@ impl Poll {
         let answer = ask(client.clone(), question, limit, false).await?;
         let start = match (&answer, after) {
             (Answer::Gone(resync), _) => resync.cursor,
-            (Answer::Page(page), None) => Cursor { seq: page.head, ..page.cursor },
-            (Answer::Page(_), Some(After::Cursor(cursor))) => cursor,
-            (Answer::Page(page), Some(After::Seq(seq))) => Cursor { seq: seq.max(page.first.prev()), ..page.cursor },
+            (Answer::Page { page, .. }, None) => Cursor { seq: page.head, ..page.cursor },
+            (Answer::Page { .. }, Some(After::Cursor(cursor))) => cursor,
+            (Answer::Page { page, .. }, Some(After::Seq(seq))) => Cursor { seq: seq.max(page.first.prev()), ..page.cursor },
         };
-        let head = if let Answer::Page(page) = &answer { page.head } else { start.seq };
+        let head = if let Answer::Page { page, .. } = &answer { page.head } else { start.seq };
         let connected = Frame::Connected(Connected::new(start, head, WAIT));
-        let ready = VecDeque::from([connected]);
-        let mut poll = Self { client, filter, cursor: start, live: after.is_none(), ready, request: None, patience: limit };
-        if after.is_some() {
-            poll.take(answer);
-        }
-        Ok(poll)
+        let (ready, first) = (VecDeque::from([connected]), after.is_some().then_some(answer));
+        let (live, request) = (after.is_none(), None);
+        Ok(Self { client, filter, cursor: start, live, ready, first, hasty: 0, gone: false, request, patience: limit })
     }
 
     /// Sets how long an answer may take from now on.
@@ -94,23 +104,39 @@ impl Poll {
             if let Some(frame) = self.ready.pop_front() {
                 return Ok(frame);
             }
-            let wait = if self.live { WAIT } else { Duration::ZERO };
+            if let Some(answer) = self.first.take() {
+                self.take(answer)?;
+                continue;
+            }
+            // A server that has yet to hear of what others stored gives a page that leads nowhere: it says when there is more.
+            let wait = if self.live || self.hasty > 0 { WAIT } else { Duration::ZERO };
             let question = Question { after: self.cursor.into(), filter: self.filter, limit: PAGE_EVENTS, wait };
             let new = || Box::pin(ask(self.client.clone(), question, self.patience, true)) as Request;
             let answer = self.request.get_or_insert_with(new).await;
             self.request = None;
-            self.take(answer?);
+            self.take(answer?)?;
         }
     }
 
-    /// Turns an answer into what a connection would have brought.
-    fn take(&mut self, answer: Answer) {
+    /// Turns an answer into what a connection would have brought; of one that cannot be right, into nothing.
+    fn take(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
             Answer::Gone(resync) => {
+                if std::mem::replace(&mut self.gone, true) {
+                    return Err(self.faulty(format!("{} cannot be served either", self.cursor)));
+                }
                 (self.cursor, self.live) = (resync.cursor, true);
                 self.ready.push_back(Frame::Resync(resync));
             }
-            Answer::Page(page) => {
+            Answer::Page { page, waited } => {
+                self.check(&page)?;
+                let in_vain = page.events.is_empty() && page.cursor == self.cursor;
+                let hasty = in_vain && !waited && (self.live || page.cursor.seq < page.head);
+                self.hasty = if hasty { self.hasty + 1 } else { 0 };
+                if self.hasty == HASTY_MAX {
+                    return Err(self.faulty(format!("nothing after {}, at once and {HASTY_MAX} times", self.cursor)));
+                }
+                self.gone = false;
                 self.ready.extend(page.events.into_iter().map(Frame::Event));
                 self.ready.push_back(Frame::Passed(page.cursor));
                 self.cursor = page.cursor;
@@ -120,6 +146,32 @@ impl Poll {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Checks that a page continues where it was asked for, before any of it is passed on: a cache may give an old one.
+    fn check(&self, page: &EventPage) -> Result<(), End> {
+        let (asked, end) = (self.cursor, page.cursor);
+        if end.epoch != asked.epoch {
+            return Err(self.faulty(format!("position {end} after {asked}, without a resync")));
+        }
+        let mut last = asked.seq;
+        for seq in page.events.iter().map(|event| event.seq) {
+            if seq <= last {
+                let repeated = seq <= asked.seq || seq == last;
+                let anomaly = if repeated { Anomaly::Repeat { seq, last } } else { Anomaly::Reorder { seq, last } };
+                return Err(End::Faulty(Error::Anomaly(anomaly)));
+            }
+            last = seq;
+        }
+        if end.seq < last {
+            return Err(self.faulty(format!("position {end} after seq {last}")));
+        }
+        Ok(())
+    }
+
+    fn faulty(&self, what: String) -> End {
+        End::Faulty(self.client.protocol(what))
     }
 }
 
@@ -159,10 +211,11 @@ async fn ask(client: Client, question: Question, patience: Duration, greeted: bo
                 // Readers are told the same as of a WebSocket.
                 return Err(End::Closed { code: 4000, reason: format!("drain reconnect_after_ms={millis}") });
             }
+            let waited = !wait.is_zero() && begun.elapsed() >= wait / 2;
             if page.events.is_empty() && !wait.is_zero() {
                 sleep(PAUSE.saturating_sub(begun.elapsed())).await;
             }
-            Ok(Answer::Page(page))
+            Ok(Answer::Page { page, waited })
         }
         StatusCode::GONE => gone(&headers, &body).map(Answer::Gone).ok_or_else(|| End::refused(refusal(status, &headers, &body))),
         _ => Err(End::refused(refusal(status, &headers, &body))),

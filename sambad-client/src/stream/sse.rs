@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -118,7 +118,7 @@ async fn ask(target: &Target, token: Option<&Token>) -> Result<Response, End> {
     let Target { client, after, filter, .. } = target;
     let call =
         Call::get("/api/events/stream").query("after", *after).query("types", types(filter.kinds)).query("user", filter.user);
-    let request = client.request(call, token).header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache");
+    let request = client.request(call, token).header(ACCEPT, MEDIA_TYPE);
     request.send().await.map_err(|error| End::unanswered(client.failure(error, Duration::ZERO)))
 }
 

@@ -1,8 +1,12 @@
 //! Servers and proxies that send events twice, late, or not at all.
 
-use sambad_client::{EventStreamOptions, Transport};
+use std::time::Duration;
 
-use crate::scripted::{Server, expect, quick};
+use sambad_client::{After, Client, Error, EventStream, EventStreamOptions, Item, NewUser, Seq, State, Transport, Verifier};
+use sambad_server::testing::TestServer;
+
+use crate::meddler::{ALL_PASS, FORBIDDEN, Fate, Fates, Meddler};
+use crate::scripted::{SOON, Server, expect, quick};
 
 const FORBIDDEN_UPGRADE: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -109,6 +113,94 @@ async fn a_repeat_changes_the_transport() {
     tokio::join!(script, read);
 }
 
+/// Goal: nothing of a wrong page is passed on, and none ends the stream. Method: each sort of page, then a good one.
+#[tokio::test]
+async fn wrong_pages_are_dropped() {
+    let gone = r#"{"error":"Gone","code":"cursor_gone","request_id":"r","reason":"cursor_expired"}"#;
+    let gone = format!(
+        "HTTP/1.1 410 Gone\r\nContent-Length: {}\r\nConnection: close\r\nSambad-Cursor: 0000000a-5\r\n\r\n{gone}",
+        gone.len()
+    );
+    let empty = page(&[], "0000000a-5", 5);
+    let beyond = page(&[], "0000000a-5", 9);
+    let position = |what: &str| format!("unexpected answer from URL: {what}");
+    let live = ["live 0000000a-5 by poll"].as_slice();
+    for (answers, items, complaint) in [
+        (vec![page(&[5], "0000000a-5", 5)], [].as_slice(), String::from("repeat: seq 5 again, after seq 5")),
+        (vec![page(&[4, 5, 6], "0000000a-6", 6)], &[], "repeat: seq 4 again, after seq 5".into()),
+        (vec![page(&[6, 8, 7], "0000000a-8", 8)], &[], "reorder: seq 7 came after seq 8".into()),
+        (vec![page(&[6, 6], "0000000a-6", 6)], &[], "repeat: seq 6 again, after seq 6".into()),
+        (vec![page(&[6], "0000000a-5", 9)], &[], position("position 0000000a-5 after seq 6")),
+        (vec![page(&[], "0000000a-4", 9)], &[], position("position 0000000a-4 after seq 5")),
+        (vec![page(&[6], "0000000b-6", 6)], &[], position("position 0000000b-6 after 0000000a-5, without a resync")),
+        (vec![beyond.clone(), beyond.clone(), beyond], &[], position("nothing after 0000000a-5, at once and 3 times")),
+        (
+            vec![empty.clone(), empty.clone(), empty.clone(), empty],
+            live,
+            position("nothing after 0000000a-5, at once and 3 times"),
+        ),
+        (
+            vec![gone.clone(), gone],
+            &["resync cursor_expired 0000000a-5", "live 0000000a-5 by poll"],
+            position("0000000a-5 cannot be served either"),
+        ),
+    ] {
+        let server = Server::start().await;
+        let complaint = complaint.replace("URL", server.client().url());
+        let mut stream = server.client().stream(after("0000000a-5", Transport::Poll));
+        let script = async {
+            for answer in &answers {
+                server.answer_raw(answer).await;
+            }
+            assert!(server.answer_raw(&page(&[6], "0000000a-6", 6)).await.starts_with("GET /api/events?after=0000000a-5&"));
+        };
+        let read = async {
+            expect(&mut stream, &["connecting by poll", "replaying 0000000a-5 by poll"]).await;
+            expect(&mut stream, items).await;
+            expect(&mut stream, &[&format!("reconnecting: {complaint}"), "connecting by poll"]).await;
+            expect(&mut stream, &["replaying 0000000a-5 by poll", "event 6", "live 0000000a-6 by poll"]).await;
+        };
+        tokio::join!(script, read);
+    }
+}
+
+/// Goal: a cache that returns one page for ever gets ever fewer requests, and no event is passed on twice; once it is gone no event
+/// is missing. Method: a proxy that keeps the first page of a real server; a fixed transport, and a fallback.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_cache_is_asked_ever_less() {
+    for (asked, fates) in [
+        (Transport::Poll, Fates { polls: Fate::IsStale, ..ALL_PASS }),
+        (Transport::Auto, Fates { upgrades: FORBIDDEN, streams: FORBIDDEN, polls: Fate::IsStale }),
+    ] {
+        let server = TestServer::start().await;
+        let proxy = Meddler::start(server.url(), fates).await;
+        user(&server, 1).await;
+        let first = EventStreamOptions { after: Some(After::Seq(Seq::ZERO)), transport: asked, ..EventStreamOptions::default() };
+        let mut stream = Client::new(&proxy.url).unwrap().stream(first);
+        let mut verifier = Verifier::unfiltered(Seq::ZERO);
+        let mut delays = Vec::new();
+        while delays.len() < 4 {
+            match next(&mut stream).await {
+                Item::Event(event) => verifier.check(event.seq).unwrap(),
+                Item::State(State::Reconnecting { delay, why: Error::Anomaly(_) }) => delays.push(delay),
+                Item::State(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let doubled = |pair: &[Duration]| pair[1] >= pair[0];
+        assert!(delays.windows(2).all(doubled) && delays[3] >= Duration::from_millis(400), "{asked}: {delays:?}");
+        let [_, _, polls] = proxy.counts();
+        assert!(polls <= 2 * 4, "{asked}: {polls} requests for {delays:?}");
+        user(&server, 2).await;
+        proxy.change(ALL_PASS);
+        while verifier.last() < Seq(2) {
+            if let Item::Event(event) = next(&mut stream).await {
+                verifier.check(event.seq).unwrap();
+            }
+        }
+    }
+}
+
 /// Goal: a stale event stream does not keep a reader from the log. Method: a refused upgrade, an event stream whose position lies
 /// before the reader's, then a poll.
 #[tokio::test]
@@ -134,4 +226,13 @@ async fn a_stale_event_stream_is_left_for_a_poll() {
     };
     let (asked, ()) = tokio::join!(script, read);
     assert!(asked.starts_with("GET /api/events?after=0000000a-5&"), "{asked}");
+}
+
+async fn next(stream: &mut EventStream) -> Item {
+    tokio::time::timeout(SOON, stream.next()).await.expect("an item comes").unwrap().unwrap()
+}
+
+async fn user(server: &TestServer, number: u64) {
+    let client = Client::new(server.url()).unwrap();
+    client.login(&NewUser::new(format!("+91{}", 9_000_000_000 + number))).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! An HTTP proxy that meddles: what stands between clients and servers in offices, hotels and clouds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,8 @@ pub(crate) enum Fate {
     LosesItsBody,
     /// The answer comes back when it is complete.
     IsBuffered,
+    /// The first answer is kept, and given to every later request, whatever it asks.
+    IsStale,
 }
 
 pub(crate) const FORBIDDEN: Fate = Fate::Answered(
@@ -50,6 +52,8 @@ pub(crate) struct Seen {
     pub(crate) upgrades: AtomicU32,
     pub(crate) streams: AtomicU32,
     pub(crate) polls: AtomicU32,
+    /// The answer that is kept.
+    stale: Mutex<Option<Vec<u8>>>,
 }
 
 pub(crate) struct Meddler {
@@ -124,6 +128,12 @@ async fn meddle(mut client: TcpStream, server: &str, fates: Fates, seen: &Seen) 
         Fate::Answered(answer) => return client.write_all(answer.as_bytes()).await,
         Fate::IsCut => return Ok(()),
         Fate::IsSwallowed => std::future::pending().await,
+        Fate::IsStale => {
+            let kept = seen.stale.lock().unwrap().clone();
+            if let Some(kept) = kept {
+                return client.write_all(&kept).await;
+            }
+        }
         _ => {}
     }
     let mut upstream = TcpStream::connect(server).await?;
@@ -137,9 +147,12 @@ async fn meddle(mut client: TcpStream, server: &str, fates: Fates, seen: &Seen) 
             client.write_all(&answer).await?;
             std::future::pending().await
         }
-        Fate::IsBuffered => {
+        Fate::IsBuffered | Fate::IsStale => {
             let mut answer = Vec::new();
             upstream.read_to_end(&mut answer).await?;
+            if fate == Fate::IsStale {
+                *seen.stale.lock().unwrap() = Some(answer.clone());
+            }
             client.write_all(&answer).await
         }
         _ => copy_bidirectional(&mut client, &mut upstream).await.map(drop),
