@@ -5,13 +5,13 @@ use std::path::Path;
 use sambad_core::maintenance::{self, Schema};
 use sambad_core::{After, Config, Delivery, Filter, ResyncReason, Sambad};
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
 use crate::filled::{Filled, url};
 use crate::harness::{Database, assert_sound, login};
 
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/");
 const NEWER: &str = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
     select 99, description, success, checksum, execution_time from _sqlx_migrations where version = 1";
 
@@ -19,22 +19,33 @@ async fn look(url: &str) -> Schema {
     maintenance::migrate(url, true).await.unwrap()
 }
 
-/// The migrations of a database.
-async fn migrations(url: &str) -> Migrator {
-    let name = if url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
-    Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(name)).await.unwrap()
+/// The migrations that this version knows, of both databases, by their numbers.
+fn migrations() -> Vec<i64> {
+    let names = std::fs::read_dir(FOLDER.to_owned() + "postgres").unwrap().map(|entry| entry.unwrap().file_name());
+    let mut numbers: Vec<i64> = names.map(|name| name.to_str().unwrap()[..4].parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
-/// Makes a schema up to a migration.
-async fn migrate_to(version: i64, url: &str) {
-    if url.starts_with("sqlite:") {
-        let options = url.parse::<SqliteConnectOptions>().unwrap().create_if_missing(true);
-        let mut connection = options.connect().await.unwrap();
-        migrations(url).await.run_to(version, &mut connection).await.unwrap();
+fn stored(stored: i64) -> Schema {
+    Schema { stored, known: *migrations().last().unwrap() }
+}
+
+/// Makes the schema as the version before the last migration did.
+async fn make_older(url: &str) {
+    let sqlite = url.starts_with("sqlite:");
+    let all = Migrator::new(Path::new(&(FOLDER.to_owned() + if sqlite { "sqlite" } else { "postgres" }))).await.unwrap();
+    let last = all.iter().map(|migration| migration.version).max();
+    let older = all.iter().filter(|migration| Some(migration.version) != last).cloned().collect();
+    let older = Migrator::with_migrations(older);
+    if sqlite {
+        let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.create_if_missing(true).connect().await.unwrap();
+        older.run(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     } else {
         let mut connection = PgConnection::connect(url).await.unwrap();
-        migrations(url).await.run_to(version, &mut connection).await.unwrap();
+        older.run(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
 }
@@ -43,23 +54,28 @@ async fn migrate_to(version: i64, url: &str) {
 /// of the version before, a current one, and one of a newer version, which is refused; SQLite and PostgreSQL.
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date() {
-    let (empty, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (empty_database, database_before) = (Database::new().await, Database::new().await);
-    for (empty, before) in [(&url(&empty), &url(&before)), (&empty_database.url, &database_before.url)] {
-        let known = migrations(empty).await.iter().map(|migration| migration.version).max().unwrap();
-        let stored = |stored: i64| Schema { stored, known };
-        migrate_to(known - 1, before).await;
-        for (url, version) in [(empty, 0), (before, known - 1)] {
-            assert_eq!(look(url).await, stored(version));
-            assert_eq!(look(url).await, stored(version), "looking changes nothing");
-            assert_eq!(maintenance::migrate(url, false).await.unwrap(), stored(version));
+    let known = migrations();
+    let [.., before, last] = known[..] else { panic!("{known:?}") };
+    for step in [0, before] {
+        let (file, database) = (tempfile::tempdir().unwrap(), Database::new().await);
+        for url in [&url(&file), &database.url] {
+            if step > 0 {
+                make_older(url).await;
+            }
+            assert_eq!(look(url).await, stored(step));
+            assert_eq!(look(url).await, stored(step), "looking changes nothing");
+            assert_eq!(maintenance::migrate(url, false).await.unwrap(), stored(step));
             assert!(look(url).await.is_current());
-            assert_eq!(maintenance::migrate(url, false).await.unwrap(), stored(known));
+            assert_eq!(maintenance::migrate(url, false).await.unwrap(), stored(last));
             assert_sound(url).await;
         }
-        run(empty, NEWER).await;
-        assert_eq!(look(empty).await, stored(99));
-        let refused = maintenance::migrate(empty, false).await.unwrap_err().to_string();
+    }
+    let (file, database) = (tempfile::tempdir().unwrap(), Database::new().await);
+    for url in [&url(&file), &database.url] {
+        maintenance::migrate(url, false).await.unwrap();
+        run(url, NEWER).await;
+        assert_eq!(look(url).await, stored(99));
+        let refused = maintenance::migrate(url, false).await.unwrap_err().to_string();
         assert!(refused.contains("has migration 99"), "{refused}");
     }
 }
@@ -101,7 +117,7 @@ async fn a_running_server_is_left_alone() {
         if url.starts_with("sqlite:") {
             assert!(migrated.unwrap_err().to_string().contains("is in use by another server"));
         } else {
-            assert!(migrated.unwrap().is_current());
+            assert_eq!(migrated.unwrap(), stored(*migrations().last().unwrap()));
         }
         let refused = maintenance::renew_epoch(&url).await.unwrap_err().to_string();
         assert!(refused.contains("is in use by"), "{refused}");
