@@ -17,8 +17,23 @@ use crate::merge::Merge;
 use crate::stats::Stats;
 use crate::store::Store;
 
+/// Pause before the store is asked again after it had nothing new: doubled each time, up to the last. Anybody who reaches the
+/// broker may say that the log grew, any number of times; only a server says so when it is true.
+const IN_VAIN_PAUSE_MIN: Duration = Duration::from_millis(10);
+const IN_VAIN_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How long the store is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What came of a look for what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// The store was not asked: nothing was missing.
+    Nothing,
+    /// There were events.
+    Events,
+    /// The store has no more than was announced, whatever was heard.
+    InVain,
+}
 
 /// The one task that reads what this server did not write.
 #[derive(Debug)]
@@ -41,12 +56,12 @@ impl Follower {
     async fn follow(&self) {
         let mut poll_due = Instant::now() + self.poll_interval;
         let mut polled = self.merge.log().bounds().head;
-        let mut fill_due = None;
+        let (mut fill_due, mut pause) = (None, Duration::ZERO);
         let mut away = false;
         loop {
             let outcome = tokio::select! {
                 () = self.merge.hole(), if fill_due.is_none() => {
-                    fill_due = Some(Instant::now() + self.patience);
+                    fill_due = Some(Instant::now() + self.patience.max(pause));
                     continue;
                 }
                 () = sleep_until(fill_due.unwrap_or(poll_due)), if fill_due.is_some() => {
@@ -60,7 +75,12 @@ impl Follower {
                 }
             };
             match outcome {
-                Ok(()) if away => tracing::warn!("the log can be read again"),
+                Ok(Filled::InVain) => pause = (pause * 2).clamp(IN_VAIN_PAUSE_MIN, IN_VAIN_PAUSE_MAX),
+                Ok(Filled::Events) => pause = Duration::ZERO,
+                Ok(Filled::Nothing) | Err(_) => {}
+            }
+            match outcome {
+                Ok(_) if away => tracing::warn!("the log can be read again"),
                 Err(ref error) if !away => {
                     tracing::error!(
                         error = error as &dyn std::error::Error,
@@ -74,7 +94,7 @@ impl Follower {
     }
 
     /// Looks at the head, which was announced up to `last` an interval ago.
-    async fn poll(&self, last: Seq) -> Result<(), Error> {
+    async fn poll(&self, last: Seq) -> Result<Filled, Error> {
         let before = self.merge.log().bounds();
         let bounds = answer(self.store.look(before)).await?;
         if !is_same_log(before, bounds) {
@@ -85,12 +105,13 @@ impl Follower {
         }
         self.merge.offer(&[], bounds.head);
         // Nothing moved for an interval: a hole was not filled, or the store did not answer when it was asked.
-        if before.head == last { self.fill().await } else { Ok(()) }
+        if before.head == last { self.fill().await } else { Ok(Filled::Nothing) }
     }
 
     /// Reads what is missing, until nothing is.
-    async fn fill(&self) -> Result<(), Error> {
-        while self.merge.has_hole() {
+    async fn fill(&self) -> Result<Filled, Error> {
+        let mut filled = Filled::Nothing;
+        while self.merge.take_hole() {
             let before = self.merge.log().bounds();
             let page = answer(self.store.log_page(before.head, &Filter::default(), PAGE_EVENTS_MAX)).await?;
             if !is_same_log(before, page.bounds) {
@@ -103,19 +124,20 @@ impl Follower {
                 self.merge.skip(page.bounds.head);
             }
             if page.bounds.head == before.head {
-                // Nobody but a stranger tells of more than there is.
-                self.merge.correct(before.head);
+                self.merge.forget_ahead();
+                return Ok(Filled::InVain);
             }
+            filled = Filled::Events;
             self.stats.broker.filled.add(page.rows.len() as u64);
             for run in event::encode(&page.rows).chunk_by(|event, next| event.seq.next() == next.seq) {
-                self.merge.offer(run, page.through);
+                self.merge.offer(run, page.bounds.head);
             }
-            if self.merge.has_hole() && self.merge.log().bounds().head == before.head {
+            if self.merge.log().bounds().head == before.head {
                 let what = format!("the log has no event {}: examine it with `sambad-server check`", before.head.next());
                 return Err(Error::Internal { what, source: None });
             }
         }
-        Ok(())
+        Ok(filled)
     }
 }
 
@@ -137,4 +159,104 @@ fn end(before: LogBounds, now: LogBounds) -> ! {
     let (epoch, head) = (now.epoch.to_string(), now.head.0);
     tracing::error!(epoch, head, announced = before.head.0, "the log was replaced by another: the process ends");
     std::process::abort();
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::command::Command;
+    use crate::cursor::Epoch;
+    use crate::limits::Limits;
+    use crate::log::Log;
+    use crate::store::memory::{Fault, FaultPoint, PageBounds, Reader, SimulatedStore, Writer};
+    use crate::store::{Request, Store};
+    use crate::time::Timestamp;
+
+    /// A follower that does not poll, over a store that counts how often it is asked.
+    struct World {
+        merge: Arc<Merge>,
+        writer: Writer,
+        reads: Arc<AtomicUsize>,
+        stop: CancellationToken,
+    }
+
+    impl World {
+        fn start() -> Self {
+            let reads = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&reads);
+            let script = move |point| {
+                counted.fetch_add(usize::from(point == FaultPoint::Read), Ordering::Relaxed);
+                Fault::None
+            };
+            let store = SimulatedStore::new(Epoch(1), PageBounds::default(), Box::new(script));
+            let reader = Store::Simulated(Reader(store.clone()));
+            let merge = Arc::new(Merge::new(Arc::new(Log::new(reader.clone(), store.bounds(), &Limits::default()))));
+            let follower = Follower {
+                merge: Arc::clone(&merge),
+                store: reader,
+                stats: Stats::default(),
+                poll_interval: Duration::from_secs(3600),
+                patience: Duration::ZERO,
+            };
+            let stop = CancellationToken::new();
+            tokio::spawn(follower.run(stop.clone()));
+            Self { merge, writer: Writer::new(store), reads, stop }
+        }
+
+        /// Another server's write: stored, and not announced here.
+        async fn write(&mut self, user: u32) -> Seq {
+            let command = Command::Login { phone: format!("+9190000{user:05}").parse().expect("a phone"), name: None };
+            let committed = self.writer.commit(&[Request { command, key: None }], Timestamp::from_micros(0)).await;
+            committed.expect("nothing fails").head
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::Relaxed)
+        }
+
+        async fn announced(&self, head: Seq) {
+            self.merge.log().watch().wait_for(|bounds| bounds.head == head).await.expect("the log is there");
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            self.stop.cancel();
+        }
+    }
+
+    /// Goal: a head that is not true costs one question to the store, and hides none that is. Method: the highest head that there
+    /// can be, then the next true one, told before the store has answered and after.
+    #[tokio::test(start_paused = true)]
+    async fn a_forged_head_costs_one_look() {
+        let mut world = World::start();
+        world.merge.offer(&[], Seq(u64::MAX));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!((world.reads(), world.merge.log().bounds().head), (1, Seq(0)));
+        for (user, forged) in [(1, Seq(u64::MAX)), (2, Seq(3)), (3, Seq(u64::MAX))] {
+            world.merge.offer(&[], forged);
+            tokio::task::yield_now().await;
+            let head = world.write(user).await;
+            world.merge.offer(&[], head);
+            world.announced(head).await;
+        }
+        assert_eq!(world.merge.log().bounds().head, Seq(3));
+    }
+
+    /// Goal: a flood of heads that are not true asks the store hardly more often than polling does, and what is true comes in
+    /// between. Method: one a millisecond for ten seconds, each higher than before; then a write.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_forged_heads_is_bounded() {
+        let mut world = World::start();
+        for n in 0..10_000 {
+            world.merge.offer(&[], Seq(1_000_000 + n));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!((40..=50).contains(&world.reads()), "{} looks", world.reads());
+        let head = world.write(1).await;
+        world.merge.offer(&[], head);
+        tokio::time::timeout(IN_VAIN_PAUSE_MAX, world.announced(head)).await.expect("it is told soon");
+    }
 }

@@ -58,8 +58,8 @@ struct Inner {
     /// Events beyond a hole, by the first of each run.
     ahead: BTreeMap<Seq, Vec<Event>>,
     ahead_bytes: usize,
-    /// The highest head heard of.
-    known: Seq,
+    /// The highest head heard of since the store was last asked.
+    heard: Seq,
 }
 
 impl Merge {
@@ -71,10 +71,11 @@ impl Merge {
         &self.log
     }
 
-    /// Takes events that follow each other, and a head that was committed. They may be known, or may come too early.
+    /// Takes events that follow each other and are stored, and a head that was heard of. Events may be known, or may come too
+    /// early; the head may be anything: it moves nothing, and is a reason to ask the store.
     pub(crate) fn offer(&self, events: &[Event], head: Seq) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.known = inner.known.max(head);
+        inner.heard = inner.heard.max(head);
         match events.first() {
             Some(first) if first.seq <= self.log.bounds().head.next() => self.publish(events),
             Some(first) => inner.keep(first.seq, events),
@@ -85,7 +86,7 @@ impl Merge {
             inner.ahead_bytes -= bytes(&events);
             self.publish(&events);
         }
-        if inner.known > self.log.bounds().head {
+        if inner.heard > self.log.bounds().head {
             self.hole.notify_one();
         }
     }
@@ -106,18 +107,19 @@ impl Merge {
         }
     }
 
-    /// Corrects what was heard: the log reaches to `head`, says the store. What was committed since is heard of again.
-    pub(crate) fn correct(&self, head: Seq) {
+    /// Forgets what waits beyond a hole, where the store says that nothing lies there: it is of a log that was replaced by a
+    /// shorter one.
+    pub(crate) fn forget_ahead(&self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.known = inner.known.min(head);
-        // What lies beyond is of strangers, or of a log that was replaced by a shorter one.
         inner.ahead.clear();
         inner.ahead_bytes = 0;
     }
 
-    /// Whether the log is known to reach beyond what was announced.
-    pub(crate) fn has_hole(&self) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).known > self.log.bounds().head
+    /// Whether somebody said that the log reaches beyond what was announced. That is forgotten with this call: the caller asks
+    /// the store, whose word replaces it, and what is heard meanwhile is another reason to ask.
+    pub(crate) fn take_hole(&self) -> bool {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut inner.heard) > self.log.bounds().head
     }
 
     /// Waits until there may be a hole.
@@ -202,7 +204,7 @@ mod tests {
             let have: std::collections::BTreeSet<u64> = taken.iter().flat_map(|run| runs[*run].clone()).collect();
             let contiguous: Vec<u64> = (1..).take_while(|seq| have.contains(seq)).collect();
             assert_eq!(announced(&merge), contiguous, "{taken:?}");
-            assert_eq!(merge.has_hole(), have.len() > contiguous.len(), "{taken:?}");
+            assert_eq!(merge.take_hole(), have.len() > contiguous.len(), "{taken:?}");
         }
     }
 
@@ -220,7 +222,7 @@ mod tests {
         merge.offer(&events(1..=1, size), Seq(1));
         let head = merge.log.bounds().head.0;
         assert!((10..40).contains(&head), "{head}");
-        assert!(merge.has_hole());
+        assert!(merge.take_hole());
         assert_eq!(merge.inner.lock().unwrap().ahead_bytes, 0);
     }
 
@@ -229,12 +231,12 @@ mod tests {
     async fn heads_make_holes() {
         let merge = merge();
         merge.offer(&[], Seq(3));
-        assert!(merge.has_hole());
+        assert!(merge.take_hole());
         merge.hole().await;
         merge.offer(&events(1..=3, 1), Seq(3));
-        assert!(!merge.has_hole());
+        assert!(!merge.take_hole());
         merge.offer(&[], Seq(2));
-        assert!(!merge.has_hole(), "old news");
+        assert!(!merge.take_hole(), "old news");
         merge.skip(Seq(9));
         assert_eq!(merge.log.bounds().head, Seq(9));
     }

@@ -103,7 +103,7 @@ pub struct BrokerStats {
     pub sent: Arc<Count>,
     /// Messages of other servers; with PostgreSQL as the broker, its own as well.
     pub received: Arc<Count>,
-    /// Messages that are none of a server's.
+    /// Messages that were rejected: no server of this log made them.
     pub foreign: Arc<Count>,
     /// Events that were not sent: the broker was away, or too slow.
     pub dropped: Arc<Count>,

@@ -1,16 +1,18 @@
 //! "The log grew", to and from other servers.
 //!
 //! **Invariant:** a message is a hint. A lost, late, repeated or reordered one costs time and nothing else, since seq has no
-//! holes and the log is polled underneath. Nobody waits for a broker: not the committer, and no reader.
+//! holes and the log is polled underneath. A forged one does neither: events are taken from authenticated messages alone, and a
+//! head that anybody may notify is a reason to ask the store. Nobody waits for a broker: not the committer, and no reader.
 
+mod key;
 mod message;
 mod postgres;
 mod redis;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,6 +32,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Pause before a connection that failed is opened anew: doubled each time, up to the last.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Between two lines of the log about messages that were rejected: whoever sends them does not fill it.
+const REJECTED_LINE_INTERVAL: Duration = Duration::from_secs(60);
 /// How late a message of another server may be before what it would bring is read from the log.
 const LATE_MAX: Duration = Duration::from_millis(10);
 
@@ -92,6 +96,8 @@ struct Context {
     stats: Stats,
     /// Whether messages come in.
     connected: Arc<AtomicBool>,
+    /// When a rejected message was last logged. A std lock: no section awaits.
+    rejected_line: Arc<Mutex<Option<Instant>>>,
     epoch: Epoch,
     stop: CancellationToken,
 }
@@ -106,6 +112,22 @@ impl Context {
             tracing::info!(broker, "broker is connected");
         } else {
             Self::away(broker, error);
+        }
+    }
+
+    /// Counts a message that no server of this log made.
+    fn reject(&self, broker: &'static str) {
+        let rejected = &self.stats.broker.foreign;
+        rejected.add(1);
+        let mut line = self.rejected_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.is_none_or(|at| at.elapsed() >= REJECTED_LINE_INTERVAL) {
+            *line = Some(Instant::now());
+            let rejected = rejected.get();
+            tracing::warn!(
+                broker,
+                rejected,
+                "rejected a message that no server of this log made: something else uses its channel"
+            );
         }
     }
 
@@ -150,6 +172,7 @@ pub(crate) async fn start(
         merge: Arc::clone(merge),
         stats: stats.clone(),
         connected: Arc::clone(&connected),
+        rejected_line: Arc::default(),
         epoch: merge.log().bounds().epoch,
         stop: stop.clone(),
     };
@@ -160,7 +183,7 @@ pub(crate) async fn start(
             (Publisher::Postgres(publisher), tasks, Duration::ZERO)
         }
         Broker::Redis(url) => {
-            let (publisher, tasks) = redis::start(url, context).await?;
+            let (publisher, tasks) = redis::start(url, store, context).await?;
             (Publisher::Redis(publisher), tasks, LATE_MAX)
         }
     };

@@ -77,7 +77,7 @@ async fn take_all(mut notices: Notices, context: &Context, backoff: &mut Backoff
                 context.stats.broker.received.add(1);
                 context.merge.offer(&[], head);
             }
-            None => context.stats.broker.foreign.add(1),
+            None => context.reject(NAME),
         }
     }
 }

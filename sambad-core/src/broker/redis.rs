@@ -1,4 +1,6 @@
 //! Redis between servers: each publishes its batches on one channel, and reads what all publish.
+//!
+//! Others may use the same Redis: what they publish is rejected, since it does not bear the authentication code of this log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +10,16 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::message::Message;
+use super::key::MessageKey;
+use super::message::{EVENT_BYTES_MAX, Message};
 use super::{Backoff, Context, HEARTBEAT_INTERVAL, RedisUrl, SILENCE_MAX};
 use crate::cursor::Seq;
 use crate::error::Error;
 use crate::event::Event;
+use crate::store::Store;
 use crate::time::Timestamp;
 
 const NAME: &str = "redis";
@@ -23,7 +27,7 @@ const NAME: &str = "redis";
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 /// Batches that wait to be sent.
 const QUEUE_BATCHES_MAX: usize = 1024;
-/// Bytes of frames in one message, exceeded by one event at most.
+/// Bytes of events in one message, exceeded by one event at most.
 const MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// How long a connection, or an answer, is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,19 +72,16 @@ impl Publisher {
     }
 }
 
-/// The channel of a log: databases that share a Redis do not hear each other.
-fn channel(context: &Context) -> String {
-    format!("sambad:{}", context.epoch)
-}
-
 /// Connects, and starts to send and to receive. While Redis is away it is tried again: a server that is started during an
 /// outage is as good as one that runs through it.
 ///
 /// # Errors
-/// `Internal` when Redis answers that it will not be used so.
-pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher, Vec<JoinHandle<()>>), Error> {
+/// `Internal` when Redis answers that it will not be used so, `Unavailable` when the store does not answer.
+pub(super) async fn start(url: &RedisUrl, store: &Store, context: Context) -> Result<(Publisher, Vec<JoinHandle<()>>), Error> {
     let client = (*url.0).clone();
-    let connected = async { Ok((connect(&client).await?, subscribe(&client, &channel(&context)).await?)) };
+    // If the log was given another epoch meanwhile, this key is nobody's, and the follower notices the epoch.
+    let key = Arc::new(MessageKey::new(&store.secret().await?, context.epoch));
+    let connected = async { Ok((connect(&client).await?, subscribe(&client, key.channel()).await?)) };
     let (connection, messages) = match connected.await {
         Ok((connection, messages)) => {
             context.note(true, NAME, None);
@@ -94,8 +95,8 @@ pub(super) async fn start(url: &RedisUrl, context: Context) -> Result<(Publisher
     };
     let (queue, batches) = mpsc::channel(QUEUE_BATCHES_MAX);
     let server = Uuid::now_v7();
-    let sender = Sender { client: client.clone(), connection, server, context: context.clone() };
-    let receiver = Receiver { client, server, context: context.clone() };
+    let sender = Sender { client: client.clone(), connection, server, key: Arc::clone(&key), context: context.clone() };
+    let receiver = Receiver { client, server, key, context: context.clone() };
     let tasks = vec![tokio::spawn(sender.run(batches)), tokio::spawn(receiver.run(messages))];
     Ok((Publisher { queue, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)), context }, tasks))
 }
@@ -168,6 +169,7 @@ struct Sender {
     client: Client,
     connection: Option<MultiplexedConnection>,
     server: Uuid,
+    key: Arc<MessageKey>,
     context: Context,
 }
 
@@ -213,7 +215,7 @@ impl Sender {
         let connection = self.connection.as_mut().ok_or(Trouble::Closed)?;
         let head = events.last().map_or_else(|| self.context.merge.log().bounds().head, |last| last.seq);
         let message = Message { server: self.server, sent_at: Timestamp::now(), head, events: events.to_vec() };
-        let publish = redis::cmd("PUBLISH").arg(channel(&self.context)).arg(message.encode()).to_owned();
+        let publish = redis::cmd("PUBLISH").arg(self.key.channel()).arg(message.encode(&self.key)).to_owned();
         publish.query_async::<()>(connection).await?;
         self.context.stats.broker.sent.add(1);
         Ok(())
@@ -237,7 +239,7 @@ fn gather(first: Outgoing, batches: &mut mpsc::Receiver<Outgoing>) -> (Vec<Event
 fn messages(events: &[Event]) -> Vec<&[Event]> {
     let (mut messages, mut begin, mut bytes) = (Vec::new(), 0, 0);
     for (i, event) in events.iter().enumerate() {
-        bytes += event.frame().len();
+        bytes += event.frame().len() + EVENT_BYTES_MAX;
         if bytes >= MESSAGE_BYTES_MAX {
             messages.push(&events[begin..=i]);
             (begin, bytes) = (i + 1, 0);
@@ -253,6 +255,7 @@ fn messages(events: &[Event]) -> Vec<&[Event]> {
 struct Receiver {
     client: Client,
     server: Uuid,
+    key: Arc<MessageKey>,
     context: Context,
 }
 
@@ -267,7 +270,7 @@ impl Receiver {
         loop {
             let trouble = match messages.take() {
                 Some(messages) => self.take_all(messages, &mut backoff).await,
-                None => match subscribe(&self.client, &channel(&self.context)).await {
+                None => match subscribe(&self.client, self.key.channel()).await {
                     Ok(subscribed) => {
                         messages = Some(subscribed);
                         continue;
@@ -280,27 +283,30 @@ impl Receiver {
         }
     }
 
-    /// Takes messages until the connection ends or falls silent: there are heartbeats, our own among them.
+    /// Takes messages until the connection ends or falls silent: there are heartbeats, our own among them. What is rejected is
+    /// no sign that messages come in.
     async fn take_all(&self, mut messages: redis::aio::PubSubStream, backoff: &mut Backoff) -> Trouble {
+        let mut silent_at = Instant::now() + SILENCE_MAX;
         loop {
-            match timeout(SILENCE_MAX, messages.next()).await {
-                Ok(Some(message)) => {
+            let Ok(next) = timeout_at(silent_at, messages.next()).await else { return Trouble::Silent };
+            let Some(payload) = next else { return Trouble::Closed };
+            match Message::decode(payload.get_payload_bytes(), &self.key) {
+                Some(message) => {
                     self.context.note(true, NAME, None);
                     *backoff = Backoff::new();
-                    self.take(message.get_payload_bytes().to_vec());
+                    silent_at = Instant::now() + SILENCE_MAX;
+                    self.take(message);
                 }
-                Ok(None) => return Trouble::Closed,
-                Err(_) => return Trouble::Silent,
+                None => self.context.reject(NAME),
             }
         }
     }
 
-    fn take(&self, payload: Vec<u8>) {
-        let stats = &self.context.stats.broker;
-        let Some(message) = Message::decode(payload.into()) else { return stats.foreign.add(1) };
+    fn take(&self, message: Message) {
         if message.server == self.server {
             return;
         }
+        let stats = &self.context.stats.broker;
         stats.received.add(1);
         if !message.events.is_empty() {
             stats.lag_us.add_duration(Timestamp::now().since(message.sent_at), 1);

@@ -10,6 +10,7 @@ mod pages;
 mod plan;
 mod postgres;
 mod query;
+mod secret;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use self::postgres::Notices;
 pub use self::query::{ContactQuery, InvalidListPosition, ListPosition, MessageQuery, UserOrder, UserQuery};
+pub(crate) use self::secret::LogSecret;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
@@ -173,8 +175,8 @@ pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
     if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::path(url)?).await }
 }
 
-fn no_notices() -> Error {
-    Error::Internal { what: "only PostgreSQL carries notices between servers".into(), source: None }
+fn has_no_others() -> Error {
+    Error::Internal { what: "only a PostgreSQL database has several servers".into(), source: None }
 }
 
 pub(crate) async fn schema(url: &str) -> Result<Schema, Error> {
@@ -354,7 +356,7 @@ impl Store {
     pub(crate) async fn notify(&self, epoch: Epoch, head: Seq) -> Result<(), Error> {
         match self {
             Self::Postgres(store) => store.notify(epoch, head).await,
-            _ => Err(no_notices()),
+            _ => Err(has_no_others()),
         }
     }
 
@@ -362,7 +364,15 @@ impl Store {
     pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
         match self {
             Self::Postgres(store) => store.notices(epoch).await,
-            _ => Err(no_notices()),
+            _ => Err(has_no_others()),
+        }
+    }
+
+    /// Reads by what servers of the same log authenticate their messages.
+    pub(crate) async fn secret(&self) -> Result<LogSecret, Error> {
+        match self {
+            Self::Postgres(store) => store.secret().await,
+            _ => Err(has_no_others()),
         }
     }
 

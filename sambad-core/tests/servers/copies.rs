@@ -8,7 +8,7 @@ use sambad_core::{After, Config, Cursor, Error, Filter, Sambad, Timestamp};
 use tokio::sync::Notify;
 
 use crate::filled::{Filled, PASSWORD_HASH, actor, contents, key, url};
-use crate::harness::{Database, assert_sound, collect, login};
+use crate::harness::{Database, Servers, assert_sound, collect, login};
 
 /// More rows of one table than go into one portion, in no order of time.
 const MANY_KEYS: &str = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 12000)
@@ -199,4 +199,17 @@ async fn databases_in_use_are_refused() {
     refused(&source.url(), &target.url, "is a database of another program").await;
     source.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
     refused(&source.url(), &Database::new().await.url, "is another version's: `sambad-server migrate` first").await;
+}
+
+/// Goal: whoever has read one database cannot forge messages of a copy. Method: the secrets of a log and of its copy, which is in
+/// the same life.
+#[tokio::test]
+async fn a_copy_has_a_secret_of_its_own() {
+    let (source, target) = (Servers::start(1).await, Database::new().await);
+    source.stop().await;
+    let copied = copy(source.url(), &target.url).await.unwrap();
+    assert_eq!(copied.bounds.epoch, source.get(0).bounds().epoch);
+    let (ours, theirs) = (source.secret().await, target.secret().await);
+    assert_eq!((ours.len(), theirs.len()), (32, 32));
+    assert_ne!(ours, theirs);
 }

@@ -39,11 +39,26 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn new() -> Self {
+        Self::of("template1").await
+    }
+
+    /// A copy of it, made while nobody is connected to it.
+    pub(crate) async fn copy(&self) -> Self {
+        Self::of(&self.name).await
+    }
+
+    async fn of(template: &str) -> Self {
         let maintenance = environment("SAMBAD_TEST_POSTGRES_URL");
         let name = format!("sambad_test_{}", uuid::Uuid::now_v7().simple());
-        connect(&maintenance).await.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+        let create = format!("create database {name} template {template}");
+        connect(&maintenance).await.execute(AssertSqlSafe(create)).await.unwrap();
         let (server, _) = maintenance.rsplit_once('/').unwrap();
         Self { url: format!("{server}/{name}"), name }
+    }
+
+    /// The secret of its log.
+    pub(crate) async fn secret(&self) -> Vec<u8> {
+        sqlx::query_scalar("select secret from log").fetch_one(&mut connect(&self.url).await).await.unwrap()
     }
 
     /// Runs SQL on it.
@@ -65,12 +80,35 @@ impl Servers {
     }
 
     pub(crate) async fn start_with(count: usize, broker: impl Fn(usize) -> Option<Broker>, poll_interval: Duration) -> Self {
-        let database = Database::new().await;
-        let url = &database.url;
-        // At once, as a deployment does: they must agree on who makes the schema.
-        let opening = (0..count).map(|n| Sambad::open(Config { broker: broker(n), poll_interval, ..Config::new(url) }));
-        let all = futures_util::future::join_all(opening).await.into_iter().map(Result::unwrap).collect();
-        Self { database, all }
+        let mut servers = Self { database: Database::new().await, all: Vec::new() };
+        servers.open(count, broker, poll_interval).await;
+        servers
+    }
+
+    /// At once, as a deployment does: they must agree on who makes the schema.
+    async fn open(&mut self, count: usize, broker: impl Fn(usize) -> Option<Broker>, poll_interval: Duration) {
+        let opening = (0..count).map(|n| Sambad::open(Config { broker: broker(n), poll_interval, ..Config::new(self.url()) }));
+        self.all = futures_util::future::join_all(opening).await.into_iter().map(Result::unwrap).collect();
+    }
+
+    /// Stops all cores; the database stays.
+    pub(crate) async fn stop(&self) {
+        futures_util::future::join_all(self.all.iter().map(Sambad::shutdown)).await;
+    }
+
+    /// Starts as many cores as there were, on the same database.
+    pub(crate) async fn start_again(&mut self, broker: impl Fn(usize) -> Option<Broker>, poll_interval: Duration) {
+        self.open(self.all.len(), broker, poll_interval).await;
+    }
+
+    /// Copies the database of cores that were stopped, within PostgreSQL, for as many others.
+    pub(crate) async fn copy(&self) -> Self {
+        Self { database: self.database.copy().await, all: self.all.clone() }
+    }
+
+    /// The secret of the stored log.
+    pub(crate) async fn secret(&self) -> Vec<u8> {
+        self.database.secret().await
     }
 
     /// Starts one core whose connections go through a proxy.

@@ -10,15 +10,17 @@ use crate::harness::{Servers, login};
 async fn a_log_that_moved_has_a_new_epoch() {
     let servers = Servers::start(1).await;
     servers.get(0).execute(login(1), None).await.unwrap();
-    let epoch = servers.get(0).bounds().epoch;
+    let (epoch, secret) = (servers.get(0).bounds().epoch, servers.secret().await);
     servers.get(0).shutdown().await;
     let open = async || Sambad::open(Config::new(servers.url())).await.unwrap();
     let again = open().await;
     assert_eq!(again.bounds().epoch, epoch, "the same PostgreSQL");
+    assert_eq!(servers.secret().await, secret);
     again.shutdown().await;
     servers.run("update log set cluster = '1/00000001'").await;
     let (first, second) = tokio::join!(open(), open());
     assert_ne!(first.bounds().epoch, epoch);
+    assert_ne!(servers.secret().await, secret, "a life has a secret of its own");
     assert_eq!(first.bounds(), second.bounds(), "one of them renewed it");
     first.execute(login(2), None).await.unwrap();
     servers.assert_sound().await;

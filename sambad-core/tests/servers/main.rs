@@ -6,6 +6,7 @@ mod brokers;
 mod committers;
 mod copies;
 mod filled;
+mod forged;
 mod harness;
 mod lives;
 mod outcomes;

@@ -93,7 +93,11 @@ fn register_core(registry: &mut Registry, sambad: &Sambad) {
     let broker = stats.broker;
     registry.register("broker_messages_sent", "Messages sent to other servers", Total(Arc::clone(&broker.sent)));
     registry.register("broker_messages_received", "Messages received from servers", Total(Arc::clone(&broker.received)));
-    registry.register("broker_messages_foreign", "Messages that no server sends", Total(Arc::clone(&broker.foreign)));
+    registry.register(
+        "broker_messages_foreign",
+        "Messages rejected, as no server of this log made them",
+        Total(Arc::clone(&broker.foreign)),
+    );
     registry.register("broker_events_dropped", "Events that were not sent to other servers", Total(Arc::clone(&broker.dropped)));
     registry.register("broker_events_filled", "Events of other servers read from the log", Total(Arc::clone(&broker.filled)));
     registry.register("broker_lag_seconds", "Time from sending to receiving events", Seconds(Arc::clone(&broker.lag_us)));

@@ -49,11 +49,12 @@ async fn a_log_that_went_back_is_another_log() {
     let mut server = Process::start_with(&flags, &[]).await;
     server.api.users(5).await;
     let cursor = server.api.cursor().await;
-    let epoch = database.run("select epoch from log").await;
+    let (epoch, secret) = (database.run("select epoch from log").await, database.run("select secret from log").await);
     database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
     let status = soon("end of the server", server.ends()).await;
     assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
     assert_ne!(database.run("select epoch from log").await, epoch);
+    assert_ne!(database.run("select secret from log").await, secret);
 
     let server = Process::start_with(&flags, &[]).await;
     server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");

@@ -17,6 +17,7 @@ mod dashboards;
 mod encrypted;
 mod faults;
 mod figures;
+mod forged;
 mod instances;
 mod keys;
 mod lists;

@@ -111,8 +111,14 @@ async fn a_server_that_runs_tells_no_secret() {
     let settings = run(&["--database", database.url(), "--redis", &url, "config"], &[]).await;
     let settings = String::from_utf8(settings.stdout).unwrap();
     assert!(settings.contains("redis"), "{settings}");
+    // That of the log, in hexadecimal and as Rust shows bytes.
+    let of_log = database.run("select encode(secret, 'hex') from log").await;
+    let bytes: Vec<String> = (0..4).map(|n| u8::from_str_radix(&of_log[2 * n..2 * n + 2], 16).unwrap().to_string()).collect();
+    let shown = format!("[{}, ", bytes.join(", "));
     for text in [printed, settings, std::fs::read_to_string(&log).unwrap()] {
         for line in text.lines() {
+            let lower = line.to_lowercase();
+            assert!(!lower.contains(&of_log) && !line.contains(&shown), "the log's secret is told: {line}");
             assert!(!line.contains(password) && !line.contains(SECRET), "a secret is told: {line}");
         }
     }

@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions as _, Row as _};
 use super::{Reader, bounded, failed, identity, rows, sqlstate};
 use crate::cursor::LogBounds;
 use crate::error::Error;
+use crate::store::LogSecret;
 
 /// The cluster, and its timeline: another one after each failover and each return to an earlier moment.
 const CLUSTER: &str = "select (select system_identifier from pg_control_system()) || '/'
@@ -16,12 +17,16 @@ const CLUSTER: &str = "select (select system_identifier from pg_control_system()
 const LOOK: &str = "select epoch, head, first, $1 = (select system_identifier from pg_control_system()) || '/'
     || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from log";
 /// Gives the log of another life a new epoch; one server does, the others find it done.
-const BEGIN_LIFE: &str = "update log set cluster = $1,
+const BEGIN_LIFE: &str = "update log set cluster = $1, secret = default,
         epoch = case when cluster is null then epoch else (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295 end
     where cluster is distinct from $1 returning epoch";
 /// As that, for a log that went back within its life: a disk was restored.
-const END_LIFE: &str = "update log set epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
+const END_LIFE: &str = "update log set secret = default, epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
     where epoch = $1 and head < $2 returning epoch";
+/// The secret, and what tells this log from a copy of it on the same PostgreSQL: a copied database has an id of its own, and a
+/// copied table within one.
+const SECRET: &str = "select secret, (select oid from pg_database where datname = current_database())::text
+    || '/' || 'log'::regclass::oid::text from log";
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
@@ -32,7 +37,8 @@ pub(super) async fn begin(connection: &mut PgConnection, options: &PgConnectOpti
         Ok(cluster) => cluster,
         Err(error) if sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
             tracing::warn!(
-                "this user may not call pg_control_system(): after a failover or a restore the epoch is yours to renew"
+                "this user may not call pg_control_system(): after a failover or a restore the epoch is yours to renew, and \
+                 before a copy of this database uses the same Redis"
             );
             return Ok(None);
         }
@@ -46,6 +52,16 @@ pub(super) async fn begin(connection: &mut PgConnection, options: &PgConnectOpti
 }
 
 impl Reader {
+    /// Reads the log's secret, and where the log lies.
+    pub(crate) async fn secret(&self) -> Result<LogSecret, Error> {
+        let found = self.fetch(sqlx::query(SECRET)).await?;
+        let row = found.first().ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
+        let table: String = row.try_get(1).map_err(failed)?;
+        // The timeline changes with the epoch.
+        let system = self.cluster().and_then(|cluster| cluster.split_once('/')).map_or("", |(system, _)| system);
+        Ok(LogSecret { secret: row.try_get(0).map_err(failed)?, place: format!("{system}/{table}") })
+    }
+
     /// Reads the bounds, and sees to it that a log of another life, or one that has become shorter than `before`, has another
     /// epoch than `before` when this returns.
     pub(crate) async fn look(&self, before: LogBounds) -> Result<LogBounds, Error> {

@@ -18,7 +18,7 @@ const ENDING_MAX: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const BOUNDS: &str = "select epoch, head, first from log";
 /// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
-const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
+const NEW_EPOCH: &str = "update log set secret = default, epoch = (epoch + 1 + floor(random() * 2147483648)::bigint) & 4294967295
     returning epoch, head, first";
 
 /// Reads the log's bounds, also while servers run.
