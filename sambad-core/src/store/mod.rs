@@ -139,7 +139,7 @@ pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), 
         let (reader, writer) = postgres::open(url, limits).await?;
         return Ok((Store::Postgres(reader), Writer::Postgres(writer)));
     }
-    let (reader, writer) = sqlite::open(sqlite::path(url)?, limits).await?;
+    let (reader, writer) = sqlite::open(sqlite::file(url)?, limits).await?;
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
 }
 
@@ -149,30 +149,30 @@ pub(crate) fn is_shared(url: &str) -> bool {
 }
 
 pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
-    if postgres::is_url(url) { postgres::check(url).await } else { sqlite::check(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::check(url).await } else { sqlite::check(&sqlite::file(url)?).await }
 }
 
 pub(crate) async fn repair(url: &str) -> Result<(), Error> {
-    if postgres::is_url(url) { postgres::repair(url).await } else { sqlite::repair(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::repair(url).await } else { sqlite::repair(&sqlite::file(url)?).await }
 }
 
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
-    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::backup(&sqlite::path(url)?, file).await }
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::backup(&sqlite::file(url)?, file).await }
 }
 
 pub(crate) async fn restore(file: &Path, url: &str) -> Result<LogBounds, Error> {
-    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::restore(file, &sqlite::path(url)?).await }
+    if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::restore(file, &sqlite::file(url)?).await }
 }
 
 pub(crate) async fn change_access(url: &str, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
     if postgres::is_url(url) {
         return postgres::change(url, change, actor).await;
     }
-    sqlite::change(&sqlite::path(url)?, change, actor).await
+    sqlite::change(&sqlite::file(url)?, change, actor).await
 }
 
 pub(crate) async fn admins(url: &str) -> Result<Vec<Admin>, Error> {
-    if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::admins(url).await } else { sqlite::admins(&sqlite::file(url)?).await }
 }
 
 fn has_no_others() -> Error {
@@ -180,21 +180,21 @@ fn has_no_others() -> Error {
 }
 
 pub(crate) async fn schema(url: &str) -> Result<Schema, Error> {
-    if postgres::is_url(url) { postgres::schema(url).await } else { sqlite::schema(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::schema(url).await } else { sqlite::schema(&sqlite::file(url)?).await }
 }
 
 pub(crate) async fn migrate(url: &str) -> Result<Schema, Error> {
-    if postgres::is_url(url) { postgres::migrate(url).await } else { sqlite::migrate(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::migrate(url).await } else { sqlite::migrate(&sqlite::file(url)?).await }
 }
 
 pub(crate) use self::copy::copy;
 
 pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
-    if postgres::is_url(url) { postgres::bounds(url).await } else { sqlite::bounds(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::bounds(url).await } else { sqlite::bounds(&sqlite::file(url)?).await }
 }
 
 pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
-    if postgres::is_url(url) { postgres::renew_epoch(url).await } else { sqlite::renew_epoch(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::renew_epoch(url).await } else { sqlite::renew_epoch(&sqlite::file(url)?).await }
 }
 
 impl Writer {

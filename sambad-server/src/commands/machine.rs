@@ -43,6 +43,8 @@ pub(super) async fn examine(cli: &Cli) -> Vec<Finding> {
 fn folder(database: &str) -> Option<PathBuf> {
     let path = database.strip_prefix("sqlite:")?;
     let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+    // Where a symbolic link leads to another disk, that one is asked.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     Some(folder.unwrap_or(Path::new(".")).to_owned())
 }

@@ -24,6 +24,7 @@ mod messages;
 mod metric_names;
 mod metrics;
 mod moving;
+mod names;
 mod patience;
 mod promises;
 mod retention;

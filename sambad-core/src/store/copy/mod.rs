@@ -72,14 +72,14 @@ impl Side {
         if postgres::is_url(url) {
             return postgres::Side::source(url).await.map(Self::Postgres);
         }
-        sqlite::Side::source(&sqlite::path(url)?).await.map(Self::Sqlite)
+        sqlite::Side::source(sqlite::file(url)?).await.map(Self::Sqlite)
     }
 
     async fn target(url: &str) -> Result<Self, Error> {
         if postgres::is_url(url) {
             return postgres::Side::target(url).await.map(Self::Postgres);
         }
-        sqlite::Side::target(&sqlite::path(url)?).await.map(Self::Sqlite)
+        sqlite::Side::target(sqlite::file(url)?).await.map(Self::Sqlite)
     }
 
     async fn standing(&mut self) -> Result<Standing, Error> {

@@ -3,13 +3,11 @@
 //! The server's changes go through the committer, which owns the connection that writes; the command line has one of its own,
 //! and waits for its turn like any other process.
 
-use std::path::Path;
-
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::{check, failed, identity, rows};
+use super::{DatabaseFile, check, failed, identity, rows};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
 use crate::id::UserId;
@@ -100,8 +98,9 @@ pub(super) async fn apply(
 }
 
 /// Makes a change beside the server, which may run meanwhile.
-pub(crate) async fn change(path: &Path, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
-    let mut connection = open_current(path).await?;
+pub(crate) async fn change(file: &DatabaseFile, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
+    file.require_unopened_elsewhere().await?;
+    let mut connection = open_current(file).await?;
     let outcomes = apply(&mut connection, &[(change, actor)], Timestamp::now()).await.map_err(failed)?;
     sqlx::query("commit").execute(&mut connection).await.map_err(super::outcome_unknown)?;
     // The answer stands whether or not SQLite could tidy up.
@@ -110,20 +109,20 @@ pub(crate) async fn change(path: &Path, change: AccessChange, actor: Actor) -> R
 }
 
 /// Lists the accounts, beside the server.
-pub(crate) async fn admins(path: &Path) -> Result<Vec<Admin>, Error> {
-    let mut connection = open_current(path).await?;
+pub(crate) async fn admins(file: &DatabaseFile) -> Result<Vec<Admin>, Error> {
+    let mut connection = open_current(file).await?;
     let found = sqlx::query(ADMINS).fetch_all(&mut connection).await.map_err(failed)?;
     let _ = connection.close().await;
     found.iter().map(admin).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// Opens a database whose schema is this version's.
-pub(super) async fn open_current(path: &Path) -> Result<SqliteConnection, Error> {
-    let mut connection = identity::open_existing(path).await?;
+pub(super) async fn open_current(file: &DatabaseFile) -> Result<SqliteConnection, Error> {
+    let mut connection = identity::open_existing(file).await?;
     if check::has_current_schema(&mut connection).await.map_err(failed)? {
         return Ok(connection);
     }
-    let what = format!("the schema of {} is another version's: start this version's server on it once", path.display());
+    let what = format!("the schema of {file} is another version's: start this version's server on it once");
     Err(Error::Internal { what, source: None })
 }
 

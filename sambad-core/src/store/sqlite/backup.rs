@@ -5,25 +5,30 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{failed, identity, lock, rows, with_suffix};
+use super::file::PARTIAL;
+use super::{DatabaseFile, failed, identity, lock, rows, with_suffix};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 
 const COPY: &str = "vacuum into ?1";
+/// Where the head of a file says how it is written, and what it says of one with a WAL.
+const WRITE_VERSION_AT: u64 = 18;
+const WRITES_A_LOG: [u8; 1] = [2];
 const QUICK_CHECK: &str = "pragma quick_check(1)";
 pub(super) const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
 /// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
 pub(super) const NEW_EPOCH: &str = "update log set epoch = (epoch + 1 + (random() & 2147483647)) & 4294967295";
 
-/// Copies the database at `path` into the new file `to`, while a server may run on it. Gives the copy's bounds.
-pub(crate) async fn backup(path: &Path, to: &Path) -> Result<LogBounds, Error> {
+/// Copies the database in `file` into the new file `to`, while a server may run on it. Gives the copy's bounds.
+pub(crate) async fn backup(file: &DatabaseFile, to: &Path) -> Result<LogBounds, Error> {
     refuse_existing(to)?;
-    let mut connection = identity::open_read_only(path).await?;
+    let mut connection = identity::open_read_only(file).await?;
     let partial = copy(&mut connection, to).await?;
     let _ = connection.close().await;
     let bounds = inspect(&partial, None).await?;
@@ -31,19 +36,43 @@ pub(crate) async fn backup(path: &Path, to: &Path) -> Result<LogBounds, Error> {
     Ok(bounds)
 }
 
-/// Makes the new database `path` of the backup `from`, with an epoch of its own: whoever has a cursor of the old life may
+/// Makes the new database `file` of the backup `from`, with an epoch of its own: whoever has a cursor of the old life may
 /// have seen events that the copy does not have, and is told to resync. Gives the new database's bounds.
-pub(crate) async fn restore(from: &Path, path: &Path) -> Result<LogBounds, Error> {
-    let _lock = lock(path)?;
+pub(crate) async fn restore(from: &Path, file: &DatabaseFile) -> Result<LogBounds, Error> {
+    let _lock = lock(file).await?;
+    let path = file.path();
     refuse_existing(path)?;
     // SQLite would take what is left of another database's WAL for this one's.
     refuse_existing(&with_suffix(path, "-wal"))?;
-    let mut connection = identity::open_read_only(from).await?;
+    let from = DatabaseFile::find_at_rest(from)?;
+    require_whole_log(&from)?;
+    let mut connection = identity::open_read_only(&from).await?;
     let partial = copy(&mut connection, path).await?;
     let _ = connection.close().await;
     let bounds = inspect(&partial, Some(NEW_EPOCH)).await?;
     put_in_place(&partial, path)?;
     Ok(bounds)
+}
+
+/// Refuses a database whose log lies beside another of its names. A backup has no log, and may have several names, as a rotation
+/// of backups gives them.
+///
+/// Which of both it is, the file itself says: SQLite would make a log to look. Only a file with several names is opened for it, which
+/// this process can have open otherwise only if it got its names since.
+///
+/// Source: <https://sqlite.org/fileformat2.html#file_format_version_numbers>.
+fn require_whole_log(from: &DatabaseFile) -> Result<(), Error> {
+    let has_log = || {
+        let mut version = [0];
+        File::open(from.path())?.read_exact_at(&mut version, WRITE_VERSION_AT)?;
+        io::Result::Ok(version == WRITES_A_LOG)
+    };
+    // What is too short for a database, or cannot be read, SQLite says more of.
+    if from.links()? > 1 && has_log().unwrap_or(false) {
+        let what = format!("{from} is no backup and has several names (hard links): restore what `sambad-server backup` made");
+        return Err(Error::Internal { what, source: None });
+    }
+    Ok(())
 }
 
 fn refuse_existing(path: &Path) -> Result<(), Error> {
@@ -56,7 +85,7 @@ fn refuse_existing(path: &Path) -> Result<(), Error> {
 
 /// Copies into a file beside `to`; one that a copy left which did not end is replaced.
 async fn copy(connection: &mut SqliteConnection, to: &Path) -> Result<PathBuf, Error> {
-    let partial = with_suffix(to, ".partial");
+    let partial = with_suffix(to, PARTIAL);
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_write(&partial, error)),
         _ => {}
@@ -97,7 +126,11 @@ fn put_in_place(partial: &Path, to: &Path) -> Result<(), Error> {
         File::open(partial)?.sync_all()?;
         // A rename would replace a file that was made meanwhile.
         std::fs::hard_link(partial, to)?;
-        std::fs::remove_file(partial)?;
+        match std::fs::remove_file(partial) {
+            // Whoever found both names took this one away.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     };

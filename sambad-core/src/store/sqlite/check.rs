@@ -3,12 +3,10 @@
 //! Everything is read in one transaction, so that a server may write meanwhile. It is not done in pages: the WAL grows until
 //! the examination has ended.
 
-use std::path::Path;
-
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::{MIGRATIONS, failed, identity, lock, rows};
+use super::{DatabaseFile, MIGRATIONS, failed, identity, lock, rows};
 use crate::check::{Finding, Severity};
 use crate::error::Error;
 use crate::event::to_json;
@@ -140,9 +138,9 @@ const REPAIR_TOTALS: &str = "update log set users = (select count(*) from users)
 const REPAIR_DAYS: &str = "insert or replace into daily (day, users, contacts, messages, last_active)
     select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each(?1)";
 
-/// Examines the database at `path`; a server may run on it meanwhile.
-pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
-    let mut connection = identity::open_read_only(path).await?;
+/// Examines the database in `file`; a server may run on it meanwhile.
+pub(crate) async fn check(file: &DatabaseFile) -> Result<Vec<Finding>, Error> {
+    let mut connection = identity::open_read_only(file).await?;
     let mut findings = Vec::new();
     if let Err(error) = examine(&mut connection, &mut findings).await {
         // What was found so far tells more than the failure alone.
@@ -154,9 +152,9 @@ pub(crate) async fn check(path: &Path) -> Result<Vec<Finding>, Error> {
 }
 
 /// Counts the rows anew; no server may run on the database.
-pub(crate) async fn repair(path: &Path) -> Result<(), Error> {
-    let _lock = lock(path)?;
-    let mut connection = identity::open_existing(path).await?;
+pub(crate) async fn repair(file: &DatabaseFile) -> Result<(), Error> {
+    let _lock = lock(file).await?;
+    let mut connection = identity::open_existing(file).await?;
     if !has_current_schema(&mut connection).await.map_err(failed)? {
         let what = "its schema is not this version's: nothing was repaired".into();
         return Err(Error::Internal { what, source: None });

@@ -1,14 +1,13 @@
 //! A file as one side of a copy.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{check, connect_migrated, failed, identity, lock, outcome_unknown, rows, writing};
+use super::{DatabaseFile, check, connect_migrated, failed, identity, lock, outcome_unknown, rows, writing};
 use crate::error::Error;
 use crate::event::to_json;
 use crate::store::copy::tables::{Cell, Kind, Row, TABLES, Table};
@@ -32,34 +31,34 @@ const PUT_SEQUENCE: [&str; 2] = [
 #[derive(Debug)]
 pub(in crate::store) struct Side {
     connection: SqliteConnection,
-    path: PathBuf,
+    file: DatabaseFile,
     _lock: File,
 }
 
 impl Side {
     /// Opens a whole database, and begins to read one snapshot of it.
-    pub(in crate::store) async fn source(path: &Path) -> Result<Self, Error> {
-        let mut connection = identity::open_read_only(path).await?;
-        let lock = lock(path)?;
+    pub(in crate::store) async fn source(file: DatabaseFile) -> Result<Self, Error> {
+        let mut connection = identity::open_read_only(&file).await?;
+        let lock = lock(&file).await?;
         if !check::has_current_schema(&mut connection).await.map_err(failed)? {
-            let what = format!("the schema of {} is another version's: `sambad-server migrate` first", path.display());
+            let what = format!("the schema of {file} is another version's: `sambad-server migrate` first");
             return Err(Error::Internal { what, source: None });
         }
         sqlx::query("begin").execute(&mut connection).await.map_err(failed)?;
-        Ok(Self { connection, path: path.into(), _lock: lock })
+        Ok(Self { connection, file, _lock: lock })
     }
 
     /// Opens a database to be copied into: a new one, or what an earlier copy left.
-    pub(in crate::store) async fn target(path: &Path) -> Result<Self, Error> {
-        identity::require_ours_or_new(path).await?;
-        let lock = lock(path)?;
-        let schema = super::schema(path).await?;
+    pub(in crate::store) async fn target(file: DatabaseFile) -> Result<Self, Error> {
+        identity::require_ours_or_new(&file).await?;
+        let lock = lock(&file).await?;
+        let schema = super::schema(&file).await?;
         if schema.stored > 0 && !schema.is_current() {
-            let what = format!("{} has another version's schema: copy into a new file", path.display());
+            let what = format!("{file} has another version's schema: copy into a new file");
             return Err(Error::Internal { what, source: None });
         }
-        let connection = connect_migrated(&writing(path), path).await?;
-        let mut side = Self { connection, path: path.into(), _lock: lock };
+        let connection = connect_migrated(&writing(&file), &file).await?;
+        let mut side = Self { connection, file, _lock: lock };
         if sqlx::query_scalar(HAS_LOG).fetch_one(&mut side.connection).await.map_err(failed)? {
             side.refuse_rows().await?;
             sqlx::query(TAKE_LOG_AWAY).execute(&mut side.connection).await.map_err(failed)?;
@@ -71,7 +70,7 @@ impl Side {
         for table in &TABLES {
             let has_rows = sqlx::query_scalar(AssertSqlSafe(table.has_rows())).fetch_one(&mut self.connection).await;
             if has_rows.map_err(failed)? {
-                let what = format!("{} has rows of {} already: copy into a new file", self.path.display(), table.name);
+                let what = format!("{} has rows of {} already: copy into a new file", self.file, table.name);
                 return Err(Error::Internal { what, source: None });
             }
         }

@@ -1,10 +1,9 @@
 //! Whether a file is a database of Sambad's, asked before anything in it is changed; and what to say when it cannot be opened.
 
-use std::path::Path;
-
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::DatabaseFile;
 use crate::error::Error;
 
 /// Tables, those among them by which a database of ours is known, and the one that is there first: where a crash came between
@@ -16,72 +15,72 @@ const OUR_TABLES: i64 = 4;
 const HAS_LOG: &str = "select exists (select 1 from log)";
 
 /// Refuses a file that another program keeps its data in. A file that is not there, or is empty, is nobody's.
-pub(super) async fn require_ours_or_new(path: &Path) -> Result<(), Error> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return require_folder(path),
-        Err(error) => return Err(cannot_open(path, sqlx::Error::Io(error))),
-        Ok(file) if file.len() == 0 => return Ok(()),
+pub(super) async fn require_ours_or_new(file: &DatabaseFile) -> Result<(), Error> {
+    match file.path().metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return require_folder(file),
+        Err(error) => return Err(cannot_open(file, sqlx::Error::Io(error))),
+        Ok(found) if found.len() == 0 => return Ok(()),
         Ok(_) => {}
     }
-    let ours = match look(path, true).await {
+    let ours = match look(file, true).await {
         // A crash left a transaction to be rolled back, which is writing; whose file it is, SQLite's rules say that it is due.
-        Err(error) if primary_code(&error) == Some(SQLITE_READONLY) => look(path, false).await,
+        Err(error) if primary_code(&error) == Some(SQLITE_READONLY) => look(file, false).await,
         looked => looked,
     };
-    match ours.map_err(|error| cannot_open(path, error))? {
-        Some(false) => Err(foreign(path)),
+    match ours.map_err(|error| cannot_open(file, error))? {
+        Some(false) => Err(foreign(file)),
         Some(true) | None => Ok(()),
     }
 }
 
-async fn look(path: &Path, read_only: bool) -> Result<Option<bool>, sqlx::Error> {
-    let mut connection = connect(path, read_only).await?;
+async fn look(file: &DatabaseFile, read_only: bool) -> Result<Option<bool>, sqlx::Error> {
+    let mut connection = connect(file, read_only).await?;
     let ours = is_ours(&mut connection).await?;
     let _ = connection.close().await;
     Ok(ours)
 }
 
 /// Opens a database of ours to look at it.
-pub(super) async fn open_read_only(path: &Path) -> Result<SqliteConnection, Error> {
-    open(path, true).await
+pub(super) async fn open_read_only(file: &DatabaseFile) -> Result<SqliteConnection, Error> {
+    open(file, true).await
 }
 
 /// Opens a database of ours as it is, without bringing its schema up to date.
-pub(super) async fn open_existing(path: &Path) -> Result<SqliteConnection, Error> {
-    open(path, false).await
+pub(super) async fn open_existing(file: &DatabaseFile) -> Result<SqliteConnection, Error> {
+    open(file, false).await
 }
 
-async fn open(path: &Path, read_only: bool) -> Result<SqliteConnection, Error> {
-    if !path.exists() {
-        return Err(Error::Internal { what: format!("there is no database {}", path.display()), source: None });
+async fn open(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, Error> {
+    if !file.path().exists() {
+        return Err(Error::Internal { what: format!("there is no database {file}"), source: None });
     }
     let opened = async {
-        let mut connection = connect(path, read_only).await?;
+        let mut connection = connect(file, read_only).await?;
         Ok((is_ours(&mut connection).await?, connection))
     };
-    match opened.await.map_err(|error| cannot_open(path, error))? {
+    match opened.await.map_err(|error| cannot_open(file, error))? {
         (Some(true), mut connection) => {
-            require_whole(&mut connection, path).await?;
+            require_whole(&mut connection, file).await?;
             Ok(connection)
         }
-        _ => Err(foreign(path)),
+        _ => Err(foreign(file)),
     }
 }
 
 /// Refuses a database that a copy is not done with: it takes the log's row away first, and writes it back last.
-pub(super) async fn require_whole(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+pub(super) async fn require_whole(connection: &mut SqliteConnection, file: &DatabaseFile) -> Result<(), Error> {
     // Where it cannot be asked, the file is damaged, of which whoever goes on says more.
     match sqlx::query_scalar(HAS_LOG).fetch_one(connection).await {
         Ok(false) => {
-            let what = format!("a copy into database {} has not ended: run it again", path.display());
+            let what = format!("a copy into database {file} has not ended: run it again");
             Err(Error::Internal { what, source: None })
         }
         _ => Ok(()),
     }
 }
 
-pub(super) async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT);
+pub(super) async fn connect(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(file.path()).read_only(read_only).busy_timeout(super::BUSY_TIMEOUT);
     // As the server's: a table that is read from end to end must not be handed over row by row.
     options.row_buffer_size(1024).connect().await
 }
@@ -92,16 +91,16 @@ async fn is_ours(connection: &mut SqliteConnection) -> Result<Option<bool>, sqlx
     Ok((others > 0).then_some(ours == OUR_TABLES))
 }
 
-fn foreign(path: &Path) -> Error {
-    let what = format!("{} is a database of another program: choose another file", path.display());
+fn foreign(file: &DatabaseFile) -> Error {
+    let what = format!("{file} is a database of another program: choose another file");
     Error::Internal { what, source: None }
 }
 
-fn require_folder(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+fn require_folder(file: &DatabaseFile) -> Result<(), Error> {
+    let folder = file.path().parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) if !folder.is_dir() => {
-            let what = format!("cannot create database {}: there is no folder {}", path.display(), folder.display());
+            let what = format!("cannot create database {file}: there is no folder {}", folder.display());
             Err(Error::Internal { what, source: None })
         }
         _ => Ok(()),
@@ -109,17 +108,16 @@ fn require_folder(path: &Path) -> Result<(), Error> {
 }
 
 /// Says what keeps the database from being opened, and what would help.
-pub(super) fn cannot_open(path: &Path, error: sqlx::Error) -> Error {
-    let path = path.display();
+pub(super) fn cannot_open(file: &DatabaseFile, error: sqlx::Error) -> Error {
     let what = match primary_code(&error) {
-        Some(SQLITE_NOTADB) => format!("{path} is no SQLite database: choose another file"),
-        Some(SQLITE_CORRUPT) => format!("database {path} is damaged: restore the last backup"),
-        Some(SQLITE_READONLY) => format!("database {path} cannot be written: the file or its file system is read-only"),
+        Some(SQLITE_NOTADB) => format!("{file} is no SQLite database: choose another file"),
+        Some(SQLITE_CORRUPT) => format!("database {file} is damaged: restore the last backup"),
+        Some(SQLITE_READONLY) => format!("database {file} cannot be written: the file or its file system is read-only"),
         Some(SQLITE_CANTOPEN) => {
-            format!("cannot open database {path}: the folder must be writable, and the file readable and writable")
+            format!("cannot open database {file}: the folder must be writable, and the file readable and writable")
         }
-        Some(SQLITE_FULL) => format!("cannot open database {path}: the disk is full"),
-        _ => format!("cannot open database {path}"),
+        Some(SQLITE_FULL) => format!("cannot open database {file}: the disk is full"),
+        _ => format!("cannot open database {file}"),
     };
     Error::Internal { what, source: Some(error.into()) }
 }

@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod check;
 mod copy;
+mod file;
 mod identity;
 mod read;
 mod recovery;
@@ -27,6 +28,7 @@ pub(super) use self::access::{admins, change};
 pub(super) use self::backup::{backup, restore};
 pub(super) use self::check::{check, repair};
 pub(super) use self::copy::Side;
+pub(crate) use self::file::DatabaseFile;
 use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};
 pub(crate) use self::read::Reader;
 pub(super) use self::schema::{migrate, schema};
@@ -42,30 +44,30 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of a read for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads the path out of a database's name.
-pub(super) fn path(url: &str) -> Result<PathBuf, Error> {
+/// Finds the file that a database's name leads to.
+pub(super) fn file(url: &str) -> Result<DatabaseFile, Error> {
     let path = url.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH or postgres://…"))?;
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.starts_with(":memory:") {
         return Err(Error::field("database", "expected sqlite:PATH: what was acknowledged must be on disk"));
     }
-    Ok(path.into())
+    DatabaseFile::find(Path::new(path))
 }
 
-/// Opens the file at `path`, creating it if there is none, and brings its schema up to date.
-pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writer), Error> {
-    identity::require_ours_or_new(&path).await?;
-    let lock = Arc::new(lock(&path)?);
-    let options = writing(&path)
+/// Opens `file`, creating it if there is none, and brings its schema up to date.
+pub(super) async fn open(file: DatabaseFile, limits: &Limits) -> Result<(Reader, Writer), Error> {
+    identity::require_ours_or_new(&file).await?;
+    let lock = Arc::new(lock(&file).await?);
+    let options = writing(&file)
         // Written back by the writer: see there why not by SQLite.
         .pragma("wal_autocheckpoint", "0")
         // What is left of a WAL that grew beyond it, as soon as it is empty.
         .pragma("journal_size_limit", limits.wal_bytes_max.to_string())
         // The writer's working set is the upper levels of every index; 64 MiB.
         .pragma("cache_size", "-65536");
-    let mut connection = connect_migrated(&options, &path).await?;
-    identity::require_whole(&mut connection, &path).await?;
-    recovery::make_durable(&mut connection, &path).await?;
+    let mut connection = connect_migrated(&options, &file).await?;
+    identity::require_whole(&mut connection, &file).await?;
+    recovery::make_durable(&mut connection, &file).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(limits.readers_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -76,15 +78,15 @@ pub(super) async fn open(path: PathBuf, limits: &Limits) -> Result<(Reader, Writ
         .min_connections(limits.readers_max)
         .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
         .await
-        .map_err(|error| cannot_open(&path, error))?;
+        .map_err(|error| cannot_open(&file, error))?;
     let writer = Writer::new(options, connection, limits.wal_bytes_max, Arc::clone(&lock));
-    Ok((Reader::new(readers, path, lock), writer))
+    Ok((Reader::new(readers, file.into_path(), lock), writer))
 }
 
 /// How a file is opened by whoever writes to it and has its lock.
-fn writing(path: &Path) -> SqliteConnectOptions {
+fn writing(file: &DatabaseFile) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
-        .filename(path)
+        .filename(file.path())
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -95,9 +97,9 @@ fn writing(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Opens the file, creating it if there is none, and brings its schema up to date.
-async fn connect_migrated(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, Error> {
-    let mut connection = options.connect().await.map_err(|error| cannot_open(path, error))?;
-    MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(path, error))?;
+async fn connect_migrated(options: &SqliteConnectOptions, file: &DatabaseFile) -> Result<SqliteConnection, Error> {
+    let mut connection = options.connect().await.map_err(|error| cannot_open(file, error))?;
+    MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(file, error))?;
     Ok(connection)
 }
 
@@ -105,21 +107,23 @@ async fn connect_migrated(options: &SqliteConnectOptions, path: &Path) -> Result
 ///
 /// A lock file of its own, because SQLite's exclusive mode would shut out our own readers as well.
 /// The kernel releases it when the process ends, however it ends.
-fn lock(database: &Path) -> Result<File, Error> {
-    let path = with_suffix(database, ".lock");
+async fn lock(database: &DatabaseFile) -> Result<File, Error> {
+    let path = with_suffix(database.path(), ".lock");
     let cannot = |source: std::io::Error| Error::Internal {
         what: format!("cannot create {}", path.display()),
         source: Some(source.into()),
     };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Internal {
-            what: format!("database {} is in use by another server: stop it, or choose another file", database.display()),
-            source: None,
-        }),
-        Err(TryLockError::Error(error)) => Err(cannot(error)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let what = format!("database {database} is in use by another server: stop it, or choose another file");
+            return Err(Error::Internal { what, source: None });
+        }
+        Err(TryLockError::Error(error)) => return Err(cannot(error)),
     }
+    database.require_unopened_elsewhere().await?;
+    Ok(file)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -128,12 +132,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-fn cannot_migrate(path: &Path, error: MigrateError) -> Error {
+fn cannot_migrate(file: &DatabaseFile, error: MigrateError) -> Error {
     let what = match &error {
         MigrateError::VersionMissing(version) => {
-            format!("database {} has migration {version}, which this version of Sambad does not know", path.display())
+            format!("database {file} has migration {version}, which this version of Sambad does not know")
         }
-        _ => format!("cannot bring the schema of {} up to date", path.display()),
+        _ => format!("cannot bring the schema of {file} up to date"),
     };
     Error::Internal { what, source: Some(error.into()) }
 }

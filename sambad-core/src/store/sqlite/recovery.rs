@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::failed;
+use super::{DatabaseFile, failed, with_suffix};
 use crate::error::Error;
 
 /// Bytes read and written at once.
@@ -24,14 +24,13 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// it cut short, the older part of the WAL that is on disk would hide what was written back.
 ///
 /// Source: "Can Applications Recover from fsync Failures?", Rebello et al., USENIX ATC 2020.
-pub(super) async fn make_durable(connection: &mut SqliteConnection, database: &Path) -> Result<(), Error> {
+pub(super) async fn make_durable(connection: &mut SqliteConnection, database: &DatabaseFile) -> Result<(), Error> {
     // The lock that writers take: a foreign one would append to the file meanwhile.
     let tx = connection.begin_with("begin immediate").await.map_err(failed)?;
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    let rewritten = tokio::task::spawn_blocking(move || rewrite(&PathBuf::from(path))).await;
+    let wal = with_suffix(database.path(), "-wal");
+    let rewritten = tokio::task::spawn_blocking(move || rewrite(&wal)).await;
     rewritten.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| Error::Internal {
-        what: format!("cannot make sure that what {} holds is on disk", database.display()),
+        what: format!("cannot make sure that what {database} holds is on disk"),
         source: Some(error.into()),
     })?;
     tx.rollback().await.map_err(failed)

@@ -1,27 +1,25 @@
 //! What is done with a file while no server runs on it.
 
-use std::path::Path;
-
 use sqlx::Connection as _;
 
 use super::access::open_current;
 use super::backup::{BOUNDS, NEW_EPOCH};
-use super::{failed, lock, rows};
+use super::{DatabaseFile, failed, lock, rows};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 
 /// Reads the log's bounds, also while a server runs.
-pub(crate) async fn bounds(path: &Path) -> Result<LogBounds, Error> {
-    let mut connection = open_current(path).await?;
+pub(crate) async fn bounds(file: &DatabaseFile) -> Result<LogBounds, Error> {
+    let mut connection = open_current(file).await?;
     let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;
     let _ = connection.close().await;
     rows::bounds(&row).map_err(failed)
 }
 
 /// Gives the log another epoch.
-pub(crate) async fn renew_epoch(path: &Path) -> Result<LogBounds, Error> {
-    let mut connection = open_current(path).await?;
-    let _lock = lock(path)?;
+pub(crate) async fn renew_epoch(file: &DatabaseFile) -> Result<LogBounds, Error> {
+    let mut connection = open_current(file).await?;
+    let _lock = lock(file).await?;
     sqlx::query(NEW_EPOCH).execute(&mut connection).await.map_err(failed)?;
     let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
