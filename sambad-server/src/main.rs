@@ -1,25 +1,25 @@
 //! The `sambad-server` binary: its allocator and its command line around [`sambad_server::run`].
 
-use std::io::{self, Write as _};
-use std::process::ExitCode;
-
 use sambad_server::config::Cli;
+use sambad_server::telemetry;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let cli = match Cli::load(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    match sambad_server::run(&cli).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match sambad_server::run(&cli).await {
+        Ok(()) => 0,
         Err(error) => {
-            // stderr may be closed; there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
+            telemetry::say(&format!("error: {error:#}"));
+            telemetry::finish();
+            1
         }
-    }
+    };
+    // Not by returning, which would wait for threads that may be blocked for good, such as one that looks a name up.
+    std::process::exit(code);
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,11 +19,13 @@ use crate::{commands, serve, telemetry};
 
 /// Does what the command line asks for, as the binary does.
 ///
-/// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger, and prints to stdout where the database is and, once it accepts connections, a line
-/// that ends in ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that is allowed.
+/// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger and panic
+/// hook, and prints to stdout where the database is and, once it accepts connections, a line that ends in
+/// ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that
+/// is allowed. When it returns, the log is written as far as stderr takes it within a second.
 ///
 /// # Errors
-/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, stdout is closed, or a command fails.
+/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, or a command fails.
 ///
 /// # Panics
 /// When a logger is installed already.
@@ -34,7 +37,11 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
     ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
     match &cli.command {
         Some(command) => commands::run(cli, command).await,
-        None => serve_until_signal(cli).await,
+        None => {
+            let served = serve_until_signal(cli).await;
+            telemetry::finish();
+            served
+        }
     }
 }
 
@@ -56,7 +63,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     let sambad = Sambad::open(cli.core()?).await.context("cannot start")?;
-    announce(cli, address).context("cannot write to stdout")?;
+    announce(cli, address)?;
     let stop = CancellationToken::new();
     let signals = async {
         for again in [false, true] {
@@ -122,14 +129,20 @@ fn raise_descriptor_limit() {
 }
 
 /// Says where the database is, then the line that scripts wait for.
-fn announce(cli: &Cli, address: SocketAddr) -> io::Result<()> {
+///
+/// In a thread of its own: a stdout that takes nothing, or that is closed, is no reason not to serve.
+fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
     let database = match cli.database.strip_prefix("sqlite:") {
         Some(path) => std::path::absolute(path.strip_prefix("//").unwrap_or(path))?.display().to_string(),
         None => cli.database.to_string(),
     };
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "Database: {database}")?;
     let scheme = if cli.tls.tls_cert.is_some() { "https" } else { "http" };
-    writeln!(stdout, "Sambad unified backend listening on {scheme}://{address}")?;
-    stdout.flush()
+    let lines = format!("Database: {database}\nSambad unified backend listening on {scheme}://{address}\n");
+    let print = move || {
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to stdout");
+        }
+    };
+    thread::Builder::new().name("stdout".to_owned()).spawn(print).map(drop).context("cannot start a thread")
 }

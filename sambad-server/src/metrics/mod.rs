@@ -30,7 +30,9 @@ pub(crate) use scrape::scrape;
 pub(crate) use sessions::{SESSION, SessionEnd, Sessions};
 use shown::{Numbers, Seconds, Total};
 
-/// Everything that one server counts, and the registry that prints it. There is nothing global: a process may run several.
+use crate::telemetry;
+
+/// Everything that one server counts, and the registry that prints it. Nothing but the log is global: a process may run several.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -61,6 +63,7 @@ impl Metrics {
         let epoch = sambad.bounds().epoch.to_string();
         ours.register("log", "Identity of this life of the log", Info::new(vec![("epoch", epoch)]));
         register_core(ours, sambad);
+        ours.register("log_lines_lost", "Lines of the log that could not be written", Total(telemetry::lost_lines()));
         Self {
             levels: Levels::register(ours),
             requests: Requests::register(ours),

@@ -41,6 +41,7 @@ mod tls;
 mod tls_sockets;
 mod transports;
 mod unavailable;
+mod unwritable_logs;
 mod users;
 mod ws;
 mod ws_bad_frames;

@@ -8,6 +8,7 @@ pub(crate) mod raw;
 pub(crate) mod scrape;
 pub(crate) mod socket;
 pub(crate) mod source;
+pub(crate) mod stderr;
 pub(crate) mod tls;
 
 use std::future::Future;

@@ -71,6 +71,21 @@ impl Process {
         Self::spawn(command, file.into()).await.expect("the server listens")
     }
 
+    /// Starts the binary with a stderr of the test's own.
+    pub(crate) async fn start_on(args: &[&str], stderr: Stdio) -> Self {
+        let mut command = command();
+        command.args(args);
+        Self::spawn(command, stderr).await.expect("the server listens")
+    }
+
+    /// Starts the binary with its stderr closed.
+    pub(crate) async fn start_without_stderr(args: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.args(["-c", r#"exec "$0" "$@" 2>&-"#, BINARY]).args(args);
+        Self::spawn(command, Stdio::null()).await.expect("the server listens")
+    }
+
     /// As `start_with`, started in `directory`.
     pub(crate) async fn start_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = command();
