@@ -17,8 +17,8 @@ use crate::merge::Merge;
 use crate::stats::Stats;
 use crate::store::Store;
 
-/// Pause before the store is asked again after it had nothing new: doubled each time, up to the last. Anybody who reaches the
-/// broker may say that the log grew, any number of times; only a server says so when it is true.
+/// Pause before the store is asked again after it had nothing new: doubled each time, up to the last. A program that
+/// reaches the broker may say that the log grew, any number of times; only a server says so when it is true.
 const IN_VAIN_PAUSE_MIN: Duration = Duration::from_millis(10);
 const IN_VAIN_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How long the store is waited for.

@@ -1,7 +1,7 @@
 //! The key of a log's messages, and the channel that they are published on.
 //!
-//! Both are derived from the log's secret, its epoch, and the place of the database: whoever cannot read the database cannot
-//! forge a message, and two copies of one database, or two lives of one log, do not understand each other.
+//! Both are derived from the log's secret, its epoch, and the place of the database: a program that cannot read the database
+//! cannot forge a message, and two copies of one database, or two lives of one log, do not understand each other.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! A message between servers: events with their frames, as bytes.
 //!
-//! All numbers are big-endian. The last bytes authenticate all before them, and nothing is read before they do: anybody who
-//! reaches the broker may send anything.
+//! All numbers are big-endian. The last bytes authenticate all before them, and nothing is read before they do: any program
+//! that reaches the broker may send anything.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use uuid::Uuid;

@@ -1,8 +1,9 @@
 //! "The log grew", to and from other servers.
 //!
 //! **Invariant:** a message is a hint. A lost, late, repeated or reordered one costs time and nothing else, since seq has no
-//! holes and the log is polled underneath. A forged one does neither: events are taken from authenticated messages alone, and a
-//! head that anybody may notify is a reason to ask the store. Nobody waits for a broker: not the committer, and no reader.
+//! holes and the log is polled underneath. So does a forged one: events are taken from authenticated messages alone, and a
+//! head, which any user of the database may notify, is a reason to ask the store. Nobody waits for a broker: not the
+//! committer, and no reader.
 
 mod key;
 mod message;
