@@ -66,9 +66,12 @@ const BEGIN_REPEATS: &str = "insert into audit_repeats as r (action, subject, ac
     on conflict (action, subject, actor, remote) do update set times = r.times + excluded.times";
 const END_REPEATS: &str = "delete from audit_repeats where action = $1 and subject = $2 and actor = $3 and remote = $4
     returning action, subject, actor, remote, times";
-const END_OLD_REPEATS: &str = "delete from audit_repeats where (action, subject, actor, remote) in (
-        select action, subject, actor, remote from audit_repeats where since <= $1 order by since limit $2)
-    returning action, subject, actor, remote, times";
+/// In the order in which they began, as on SQLite: entries are made of them in turn.
+const END_OLD_REPEATS: &str = "with ended as (
+        delete from audit_repeats where (action, subject, actor, remote) in (
+            select action, subject, actor, remote from audit_repeats where since <= $1 order by since limit $2)
+        returning action, subject, actor, remote, times, since)
+    select action, subject, actor, remote, times from ended order by since, action, subject, actor, remote";
 const PENDING_REPEATS: &str = "select coalesce(sum(times), 0)::bigint from audit_repeats";
 const TIDY: &str = "with
     failures as (delete from login_failures where (email, network) in (
