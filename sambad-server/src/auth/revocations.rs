@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sambad_core::access::{AccessChange, Actor, Revocation};
 use sambad_core::{Error, Sambad, Timestamp};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::principal::Principal;
@@ -91,9 +92,9 @@ impl Revocations {
             }
             if tidied.elapsed() >= TIDY_PERIOD {
                 tidied = Instant::now();
-                // If it fails, so do the writes of clients, which the committer logs.
+                // If it fails, so do the writes of clients, which the committer logs; if it takes long, it is carried out later.
                 let tidy = sambad.change_access(AccessChange::Tidy, Actor { name: String::new(), remote: String::new() });
-                let _ = tidy.await;
+                let _ = timeout(PERIOD, tidy).await;
             }
             match self.read_on(&sambad).await {
                 Ok(()) => failed = false,
