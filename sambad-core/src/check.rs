@@ -5,6 +5,9 @@ use std::fmt;
 /// The subject of the finding that [`repair_counters`](crate::maintenance::repair_counters) mends.
 pub const COUNTERS: &str = "counters = rows";
 
+/// The subject of the finding that [`reset_clock`](crate::maintenance::reset_clock) mends.
+pub const CLOCK: &str = "log is of the past";
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{AccessChange, AccessOutcome, Actor};
+use crate::clock::AHEAD_MAX;
 use crate::command::Receipt;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -31,6 +32,12 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 const TRIM_PAUSE_FACTOR: u32 = 4;
 /// Changes of who may come in that one transaction makes, at most.
 const ACCESS_CHANGES_MAX: usize = 64;
+/// How often a log that is ahead of the clock is warned of.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the clock is read where no batch does.
+const READ_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is noted how far age was judged: what a crash loses of that is made good in as long a time.
+const NOTE_INTERVAL: Duration = Duration::from_secs(600);
 /// Pause after a portion that took no time to speak of.
 const TRIM_PAUSE_MIN: Duration = Duration::from_millis(1);
 
@@ -73,6 +80,22 @@ pub(crate) struct Committer {
     /// Batches there were.
     batches: u64,
     trim_due: Instant,
+    clock: ClockUpkeep,
+}
+
+/// When the clock is looked after.
+#[derive(Debug)]
+struct ClockUpkeep {
+    read_due: Instant,
+    note_due: Instant,
+    warn_due: Instant,
+}
+
+impl Default for ClockUpkeep {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { read_due: now, note_due: now, warn_due: now }
+    }
 }
 
 /// What the committer does next.
@@ -103,7 +126,19 @@ impl Committer {
         retention: Retention,
         (outage, stats): (Arc<Outage>, Stats),
     ) -> Self {
-        Self { jobs, next: None, writer, outlet, limits, retention, outage, stats, batches: 0, trim_due: Instant::now() }
+        Self {
+            jobs,
+            next: None,
+            writer,
+            outlet,
+            limits,
+            retention,
+            outage,
+            stats,
+            batches: 0,
+            trim_due: Instant::now(),
+            clock: ClockUpkeep::default(),
+        }
     }
 
     /// Commits batches until `stop` is cancelled and everything accepted before is answered.
@@ -125,6 +160,12 @@ impl Committer {
                 Turn::Upkeep => self.upkeep().await,
                 Turn::End => break,
             }
+        }
+        // A store that does not answer must not keep the host from ending: the next start then begins from the note before.
+        if !self.outage.lasts()
+            && let Err(error) = self.writer.note_age().await
+        {
+            self.outage.noticed(&error, 0);
         }
         self.writer.close().await;
     }
@@ -266,6 +307,7 @@ impl Committer {
         }
         if self.trim_due <= Instant::now() {
             self.trim().await;
+            self.look_after_clock().await;
             self.probe().await;
         }
     }
@@ -277,6 +319,33 @@ impl Committer {
                 Ok(()) => self.outage.over(),
                 Err(error) => self.outage.noticed(&error, 0),
             }
+        }
+    }
+
+    /// Has the clock read where no batch does, notes how far age was judged, and warns of a log that is ahead of it.
+    async fn look_after_clock(&mut self) {
+        let (now, clock) = (Instant::now(), self.writer.clock());
+        let ahead = clock.log_ahead();
+        if ahead > AHEAD_MAX && now >= self.clock.warn_due {
+            self.clock.warn_due = now + WARN_INTERVAL;
+            let ahead_s = ahead.as_secs();
+            tracing::warn!(
+                ahead_s,
+                "the log's last event lies ahead of the clock: all events get its instant meanwhile; see `sambad-server check`"
+            );
+        }
+        if now < self.clock.read_due {
+            return;
+        }
+        // As often as a clock that settles sooner than by default needs to be looked at.
+        self.clock.read_due = now + self.limits.clock_settle.clamp(TRIM_INTERVAL, READ_INTERVAL);
+        let mut looked = self.writer.read_clock().await;
+        if looked.is_ok() && now >= self.clock.note_due && clock.is_trusted() {
+            self.clock.note_due = now + NOTE_INTERVAL;
+            looked = self.writer.note_age().await;
+        }
+        if let Err(error) = looked {
+            self.outage.noticed(&error, 0);
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a core stands at this moment, for a host that reports on it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cursor::{LogBounds, Seq};
 
@@ -25,6 +26,10 @@ pub struct Figures {
     pub readers_busy: u32,
     /// Whether the last attempt to write reached the disk.
     pub writable: bool,
+    /// By how much the log's last instant lies ahead of the clock; events get that instant until the clock has reached it.
+    pub log_ahead: Duration,
+    /// Whether the clock has agreed with elapsed time for long enough; until then nothing is deleted for its age.
+    pub clock_trusted: bool,
     /// The database's file; `None` of one that has none.
     pub file: Option<PathBuf>,
     /// Whether messages of other servers come in; `None` without a broker.

@@ -16,6 +16,8 @@ mod broker;
 #[cfg(feature = "store")]
 pub mod check;
 #[cfg(feature = "store")]
+mod clock;
+#[cfg(feature = "store")]
 pub mod command;
 #[cfg(feature = "store")]
 mod committer;
@@ -59,6 +61,7 @@ pub use time::{Day, Timestamp};
 #[cfg(feature = "store")]
 pub use crate::{
     broker::{Broker, RedisUrl},
+    clock::Clock,
     command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
     event::Event,
     figures::{Figures, TailFigures},

@@ -14,6 +14,8 @@ pub const SYNC_CONTACTS_MAX: usize = 5000;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long a retry with the same idempotency key gets the first answer.
 pub const IDEMPOTENCY_KEY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long the clock must have agreed with elapsed time, when the host does not say.
+pub const CLOCK_SETTLE_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Rows of one page of a list, at most.
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// Rows of one page of a list, when the caller does not say.
@@ -51,6 +53,9 @@ pub struct Limits {
     /// Bytes up to which SQLite's WAL may grow before writes wait for a checkpoint. Default 64 MiB; what comes in within a
     /// second, and what a long reader outside this process pins, may exceed it.
     pub wal_bytes_max: u64,
+    /// How long the clock must have agreed with elapsed time, after a start or a step, before data is stamped by it again and
+    /// deleted for its age. Default 5 min; until then nothing grows old.
+    pub clock_settle: Duration,
 }
 
 impl Default for Limits {
@@ -63,6 +68,7 @@ impl Default for Limits {
             tail_bytes_max: 32 << 20,
             readers_max: 4,
             wal_bytes_max: 64 << 20,
+            clock_settle: CLOCK_SETTLE_DEFAULT,
         }
     }
 }

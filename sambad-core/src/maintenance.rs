@@ -5,6 +5,7 @@ use crate::check::Finding;
 use crate::cursor::LogBounds;
 use crate::error::Error;
 use crate::store;
+use crate::time::Timestamp;
 
 /// How a database's schema stands to the one that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,21 @@ pub async fn check(database: &str) -> Result<Vec<Finding>, Error> {
 /// Done wholly or not at all.
 pub async fn repair_counters(database: &str) -> Result<(), Error> {
     store::repair(database).await
+}
+
+/// Resets the log's last instant to now where it lies ahead of the clock, and with it all instants that would wait for the clock to
+/// reach them: when users were last active, since when idempotency keys are kept, until when logins are locked. Gives the last
+/// instant as it was, or `None` if it did not lie ahead.
+///
+/// Events stay as they are: those that follow may have earlier timestamps. [`repair_counters`] comes after it.
+///
+/// # Errors
+/// As [`repair_counters`].
+///
+/// # Cancel safety
+/// Done wholly or not at all.
+pub async fn reset_clock(database: &str) -> Result<Option<Timestamp>, Error> {
+    store::reset_clock(database).await
 }
 
 /// Copies a database into a new file, consistent with its log, while a server may run on it. Gives the copy's bounds: it holds

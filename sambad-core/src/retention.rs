@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::cursor::Seq;
 use crate::time::{Timestamp, duration};
 
@@ -51,14 +52,33 @@ pub(crate) struct Oldest {
     pub(crate) data_bytes: u64,
 }
 
+/// An operator's word on the log's clock: events up to `seq` were committed before the instant `at`, whatever they say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reset {
+    pub(crate) seq: Seq,
+    pub(crate) at: Timestamp,
+}
+
+/// When an event was committed at the latest.
+fn committed_at(event: &Oldest, resets: &[Reset]) -> Timestamp {
+    let resets = resets.iter().filter(|reset| event.seq <= reset.seq).map(|reset| reset.at);
+    resets.fold(event.created_at, Timestamp::min)
+}
+
 impl Retention {
-    /// How many of `oldest`, the oldest events in their order, are no longer kept at the instant `now`.
-    pub(crate) fn expired(self, extent: Extent, oldest: &[Oldest], now: Timestamp) -> usize {
+    /// The instant from which age is counted, if that is what decides and it can be counted now.
+    pub(crate) fn aged(self, clock: &Clock) -> Option<Timestamp> {
+        if let Self::Age(age) = self { clock.aged(age) } else { None }
+    }
+
+    /// How many of `oldest`, the oldest events in their order, are no longer kept where age is counted from the instant `aged`:
+    /// without it, nothing is old.
+    pub(crate) fn expired(self, extent: Extent, oldest: &[Oldest], resets: &[Reset], aged: Option<Timestamp>) -> usize {
         match self {
             Self::Forever => 0,
             Self::Age(age) => {
-                let since = now.minus(age);
-                oldest.iter().take_while(|event| event.created_at < since).count()
+                let Some(since) = aged.map(|aged| aged.minus(age)) else { return 0 };
+                oldest.iter().take_while(|event| committed_at(event, resets) < since).count()
             }
             Self::Events(kept) => {
                 let through = Seq(extent.head.0.saturating_sub(kept));
@@ -162,7 +182,24 @@ mod tests {
             (Retention::Bytes(each), 9),
             (Retention::Bytes(1), 10),
         ] {
-            assert_eq!(retention.expired(extent, &oldest, second(11)), expired, "{retention}");
+            assert_eq!(retention.expired(extent, &oldest, &[], Some(second(11))), expired, "{retention}");
+        }
+        let age = Retention::Age(Duration::from_secs(4));
+        assert_eq!(age.expired(extent, &oldest, &[], None), 0, "nothing is old by a clock that is not trusted");
+    }
+
+    /// Goal: events that a wrong clock stamped grow old once an operator has said when they were committed at the latest. Method:
+    /// ten events of the far future, some of them before a reset.
+    #[test]
+    fn a_reset_lets_events_of_the_future_grow_old() {
+        let second = |n: i64| Timestamp::from_micros(n * 1_000_000);
+        let oldest: Vec<Oldest> =
+            (1..=10).map(|n| Oldest { seq: Seq(n), created_at: second(1_000_000), data_bytes: 100 }).collect();
+        let extent = Extent { head: Seq(10), data_bytes: 1000, events: 10 };
+        let resets = [Reset { seq: Seq(3), at: second(20) }, Reset { seq: Seq(7), at: second(10) }];
+        for (now, expired) in [(14, 0), (15, 7), (999_999, 7)] {
+            let found = Retention::Age(Duration::from_secs(4)).expired(extent, &oldest, &resets, Some(second(now)));
+            assert_eq!(found, expired, "at second {now}");
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::open::Config;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
+use crate::clock::Clock;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::committer::{Access, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds, Seq};
@@ -49,6 +50,7 @@ struct Shared {
     queue_bytes_max: usize,
     outage: Arc<Outage>,
     stats: Stats,
+    clock: Clock,
     /// Ends the committer.
     stop: CancellationToken,
     /// Whether messages of other servers come in; `None` without a broker.
@@ -145,7 +147,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn knows_refresh_token(&self, digest: &str) -> Result<bool, Error> {
-        self.shared.store.knows_refresh_token(digest).await
+        self.shared.store.knows_refresh_token(digest, self.shared.clock.now()).await
     }
 
     /// Reads whose session the cookie with this digest is, and when it ends; `None` if it has.
@@ -153,7 +155,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
-        self.shared.store.admin_session(digest).await
+        self.shared.store.admin_session(digest, self.shared.clock.now()).await
     }
 
     /// Reads up to `limit` revocations after `n`, in their order.
@@ -199,6 +201,12 @@ impl Sambad {
         !self.shared.outage.lasts()
     }
 
+    /// The clock by which data is stamped and its age is judged: a host that decides by time about data uses this one.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     /// What this core has done since it was opened.
     #[must_use]
     pub fn stats(&self) -> &Stats {
@@ -208,7 +216,7 @@ impl Sambad {
     /// How this core stands now. Costs a few locks that are held for a moment, and asks neither the store nor the disk.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let Shared { store, log, jobs, queue_bytes, queue_bytes_max, broker_connected, .. } = &*self.shared;
+        let Shared { store, log, jobs, queue_bytes, queue_bytes_max, broker_connected, clock, .. } = &*self.shared;
         let readers = store.readers();
         Figures {
             bounds: log.bounds(),
@@ -220,6 +228,8 @@ impl Sambad {
             readers: readers.open,
             readers_busy: readers.busy,
             writable: self.is_writable(),
+            log_ahead: clock.log_ahead(),
+            clock_trusted: clock.is_trusted(),
             file: store.file(),
             broker_connected: broker_connected.as_ref().map(|connected| connected.load(Ordering::Relaxed)),
         }
@@ -355,7 +365,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn analytics(&self) -> Result<Snapshot<Analytics>, Error> {
-        self.shared.store.analytics(Timestamp::now()).await
+        self.shared.store.analytics(self.shared.clock.now()).await
     }
 
     /// Reads the last `limit` events, the newest first.

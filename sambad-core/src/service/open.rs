@@ -132,6 +132,7 @@ impl Sambad {
         let Parts { store, writer, log, outlet, stats } = parts;
         let (jobs, receiver) = mpsc::channel(limits.queue_commands_max);
         let queue_bytes_max = limits.queue_bytes_max;
+        let clock = writer.clock();
         let outage = Arc::new(Outage::default());
         let told = (Arc::clone(&outage), stats.clone());
         let committer = Committer::new(receiver, writer, outlet, limits, retention, told);
@@ -143,6 +144,7 @@ impl Sambad {
             queue_bytes_max,
             outage,
             stats,
+            clock,
             stop: CancellationToken::new(),
             broker_connected: None,
             tasks: Mutex::new(None),

@@ -1,8 +1,11 @@
 //! What each change of who may come in does, whatever the database: the decisions here, the statements there.
 
+use std::time::Duration;
+
 use crate::access::{
     AccessChange, AccessOutcome, Actor, AuditAction, AuditEntry, REPEAT_WINDOW, REPEATS_MAX, SEVERAL, lock_time,
 };
+use crate::clock::Clock;
 use crate::id::UserId;
 use crate::time::Timestamp;
 
@@ -56,6 +59,27 @@ pub(super) struct LastEntry {
     pub(super) time: Timestamp,
 }
 
+/// By what instants changes are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Instants {
+    /// What is valid, and the entries' instants.
+    pub(super) now: Timestamp,
+    /// What had ended then is deleted: nothing while the clock is not trusted.
+    pub(super) aged: Option<Timestamp>,
+}
+
+impl Instants {
+    pub(super) fn by(clock: &Clock) -> Self {
+        // Not sooner for a clock that has run for long: a revocation that went too early lets a stolen token in again.
+        Self { now: clock.now(), aged: clock.aged(Duration::MAX) }
+    }
+
+    /// Of a command line, which knows nothing of the clock's past: it deletes nothing.
+    pub(super) fn once(now: Timestamp) -> Self {
+        Self { now, aged: None }
+    }
+}
+
 /// The statements, all in one transaction that has changes of access to itself.
 pub(super) trait AccessRows {
     async fn put_admin(&mut self, email: &str, password_hash: &str, now: Timestamp) -> Result<(), sqlx::Error>;
@@ -102,29 +126,31 @@ pub(super) trait AccessRows {
     async fn end_old_repeats(&mut self, since: Timestamp, limit: usize) -> Result<Vec<Repeats>, sqlx::Error>;
     /// Tells how much is counted that is no entry yet.
     async fn pending_repeats(&mut self) -> Result<i64, sqlx::Error>;
-    /// Deletes what has expired, `limit` rows of each kind at most.
-    async fn tidy(&mut self, now: Timestamp, limit: usize) -> Result<(), sqlx::Error>;
+    /// Deletes what had ended at `aged`, `limit` rows of each kind at most.
+    async fn tidy(&mut self, aged: Timestamp, limit: usize) -> Result<(), sqlx::Error>;
 }
 
 /// Makes changes, in their order.
 pub(super) async fn apply(
     rows: &mut impl AccessRows,
     changes: &[(AccessChange, Actor)],
-    clock: Timestamp,
+    Instants { now, aged }: Instants,
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     let mut outcomes = Vec::with_capacity(changes.len());
     for (change, actor) in changes {
-        let (outcome, noted) = decide(rows, change, clock).await?;
+        let (outcome, noted) = decide(rows, change, now).await?;
         if let Some(noted) = noted {
-            note(rows, clock, actor, noted).await?;
+            note(rows, now, actor, noted).await?;
         }
         outcomes.push(outcome);
     }
     let limit = changes.iter().map(|(change, _)| if matches!(change, AccessChange::Tidy) { TIDIED_MAX } else { TIDIED }).sum();
-    for repeats in rows.end_old_repeats(clock.minus(REPEAT_WINDOW), limit).await? {
-        append_repeats(rows, clock, repeats).await?;
+    for repeats in rows.end_old_repeats(now.minus(REPEAT_WINDOW), limit).await? {
+        append_repeats(rows, now, repeats).await?;
     }
-    rows.tidy(clock, limit).await?;
+    if let Some(aged) = aged {
+        rows.tidy(aged, limit).await?;
+    }
     Ok(outcomes)
 }
 

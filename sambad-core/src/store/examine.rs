@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use crate::check::{COUNTERS, Finding};
+use crate::check::{CLOCK, COUNTERS, Finding};
+use crate::clock::AHEAD_MAX;
 use crate::cursor::LogBounds;
 use crate::store::admission::AuditState;
-use crate::time::Day;
+use crate::time::{Day, Timestamp};
 
 /// Days with wrong counters, told one by one.
 const TOLD_DAYS_MAX: usize = 5;
 
 const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
+
+const RESET: &str = "Set the clock right first. `sambad-server check --repair`, while no server runs, resets the log's last instant \
+    to now: later events may then have earlier timestamps than those before.";
 
 /// What the log says of itself.
 pub(super) struct Extent {
@@ -109,6 +113,16 @@ pub(super) fn time(found: &Backwards, several: bool) -> Finding {
     }
     let advice = "No event is lost, and seq is the order: a log that was copied from PostgreSQL may be so, no other.";
     Finding::warning(SUBJECT, detail, advice)
+}
+
+/// The log's last instant beside the clock's: events get the later of the two.
+pub(super) fn clock(last_at: Timestamp, now: Timestamp) -> Finding {
+    let ahead = last_at.since(now);
+    if ahead <= AHEAD_MAX {
+        return Finding::fine(CLOCK, format!("the last event is of {last_at}"));
+    }
+    let detail = format!("the log's last instant is {last_at}, {} s ahead of the clock: all events get it", ahead.as_secs());
+    Finding::fault(CLOCK, detail, RESET)
 }
 
 /// What one side says and the other does not show, each with how many there are.

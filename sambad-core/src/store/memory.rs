@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::ContextV7;
 
-use super::plan::{KeptAnswer, Loaded, Lookups, Plan, Start};
+use super::plan::{KeptAnswer, KeyAge, Loaded, Lookups, Plan, Start};
 use super::{Committed, LogPage, Request, Trimmed};
+use crate::clock::Clock;
 use crate::command::UserRef;
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
@@ -272,7 +273,7 @@ impl Rows {
             Extent { head: self.head, data_bytes: self.events.iter().map(data_bytes).sum(), events: self.events.len() as u64 };
         let oldest = |row: &EventRow| Oldest { seq: row.seq, created_at: row.created_at, data_bytes: data_bytes(row) };
         let oldest: Vec<Oldest> = self.events.iter().take(rows_max).map(oldest).collect();
-        let expired = retention.expired(extent, &oldest, now);
+        let expired = retention.expired(extent, &oldest, &[], Some(now));
         let last = expired.checked_sub(1).map(|last| oldest[last].seq)?;
         self.events.drain(..expired);
         Some(Trimmed { first: last.next(), events: expired, more: expired == rows_max })
@@ -322,15 +323,16 @@ impl Writer {
         Self { store, ids: ContextV7::new() }
     }
 
-    /// Carries out `requests` at the simulation's own instant: the caller's clock is the machine's.
-    pub(crate) async fn commit(&mut self, requests: &[Request], _clock: Timestamp) -> Result<Committed, Error> {
+    /// Carries out `requests` at the simulation's own instant.
+    pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
         if !self.store.passes(FaultPoint::Begin).await {
             return Err(Error::Unavailable(None));
         }
         let plan = {
             let rows = self.store.rows();
             let now = self.store.now().max(rows.last_at);
-            let start = Start { epoch: rows.epoch, head: rows.head, now };
+            let keys = KeyAge { now, expired: now.minus(IDEMPOTENCY_KEY_TTL) };
+            let start = Start { epoch: rows.epoch, head: rows.head, now, keys };
             Plan::make(requests, rows.load(requests, now), start, &self.ids)
         };
         if !self.store.passes(FaultPoint::Commit).await {
@@ -347,12 +349,17 @@ impl Writer {
     }
 
     /// Trims as the SQLite store does, at the simulation's own instant.
-    pub(crate) async fn trim(&mut self, retention: Retention, _clock: Timestamp) -> Result<Option<Trimmed>, Error> {
+    pub(crate) async fn trim(&mut self, retention: Retention, _aged: Option<Timestamp>) -> Result<Option<Trimmed>, Error> {
         if !self.store.passes(FaultPoint::Trim).await {
             return Err(Error::Unavailable(None));
         }
         let trimmed = self.store.rows().trim(retention, self.store.now(), self.store.shared.page.trimmed_rows);
         if self.store.passes(FaultPoint::Trimmed).await { Ok(trimmed) } else { Err(Error::Unavailable(None)) }
+    }
+
+    /// The simulation's own, as it stands: nothing here asks it.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::fixed(self.store.now())
     }
 
     #[expect(clippy::unused_async, reason = "has the face of a writer that has something to close")]

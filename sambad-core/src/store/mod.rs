@@ -16,12 +16,14 @@ mod sqlite;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use self::postgres::Notices;
 pub use self::query::{ContactQuery, InvalidListPosition, ListPosition, MessageQuery, UserOrder, UserQuery};
 pub(crate) use self::secret::LogSecret;
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, Revocation};
 use crate::check::Finding;
+use crate::clock::Clock;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
@@ -156,6 +158,10 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
     if postgres::is_url(url) { postgres::repair(url).await } else { sqlite::repair(&sqlite::file(url)?).await }
 }
 
+pub(crate) async fn reset_clock(url: &str) -> Result<Option<Timestamp>, Error> {
+    if postgres::is_url(url) { postgres::reset_clock(url).await } else { sqlite::reset_clock(&sqlite::path(url)?).await }
+}
+
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
     if postgres::is_url(url) { Err(postgres::has_its_own_backups()) } else { sqlite::backup(&sqlite::file(url)?, file).await }
 }
@@ -203,11 +209,50 @@ impl Writer {
     /// # Errors
     /// `Unavailable` when nothing was stored, `OutcomeUnknown` when COMMIT itself failed; both concern all of `requests`.
     pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
-        self.commit_at(requests, Timestamp::now()).await
+        dispatch!(self, writer => writer.commit(requests))
     }
 
-    async fn commit_at(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
-        dispatch!(self, writer => writer.commit(requests, clock))
+    /// The clock by which this side stamps and judges ages.
+    pub(crate) fn clock(&self) -> Clock {
+        match self {
+            Self::Sqlite(writer) => writer.clock.clone(),
+            Self::Postgres(writer) => writer.clock.clone(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(writer) => writer.clock(),
+        }
+    }
+
+    /// Puts another clock in the place of the real one.
+    #[cfg(test)]
+    fn set_clock(&mut self, clock: Clock) {
+        match self {
+            Self::Sqlite(writer) => writer.clock = clock,
+            Self::Postgres(writer) => writer.clock = clock,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => {}
+        }
+    }
+
+    /// Asks a clock that is elsewhere for its time, which batches do by themselves.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not answer.
+    pub(crate) async fn read_clock(&mut self) -> Result<(), Error> {
+        if let Self::Postgres(writer) = self { writer.read_clock().await } else { Ok(()) }
+    }
+
+    /// Notes how far age was judged, for the next start; nothing while the clock is not trusted.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store does not answer.
+    pub(crate) async fn note_age(&mut self) -> Result<(), Error> {
+        let Some(aged_at) = self.clock().aged(Duration::MAX) else { return Ok(()) };
+        match self {
+            Self::Sqlite(writer) => writer.note_age(aged_at).await,
+            Self::Postgres(writer) => writer.note_age(aged_at).await,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(()),
+        }
     }
 
     /// Tells where the log stood that readers have seen, whoever wrote it: nothing is stored under a number up to there.
@@ -223,7 +268,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::commit`].
     pub(crate) async fn change_access(&mut self, changes: &[(AccessChange, Actor)]) -> Result<Vec<AccessOutcome>, Error> {
-        dispatch_rows!(self, writer => writer.change_access(changes, Timestamp::now()))
+        dispatch_rows!(self, writer => writer.change_access(changes))
     }
 
     /// Deletes a portion of the oldest events that `retention` does not keep; `None` when it keeps all that are stored.
@@ -231,7 +276,8 @@ impl Writer {
     /// # Errors
     /// `Unavailable` when the store does not answer; the next call goes on from whatever is stored then.
     pub(crate) async fn trim(&mut self, retention: Retention) -> Result<Option<Trimmed>, Error> {
-        dispatch!(self, writer => writer.trim(retention, Timestamp::now()))
+        let aged = retention.aged(&self.clock());
+        dispatch!(self, writer => writer.trim(retention, aged))
     }
 
     /// Writes nothing of any meaning, to see whether writing works.
@@ -329,12 +375,12 @@ impl Store {
     }
 
     /// The account of the session whose cookie has this digest, and when it ends.
-    pub(crate) async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
-        dispatch_rows!(self, store => store.admin_session(digest, Timestamp::now()))
+    pub(crate) async fn admin_session(&self, digest: &str, now: Timestamp) -> Result<Option<(String, Timestamp)>, Error> {
+        dispatch_rows!(self, store => store.admin_session(digest, now))
     }
 
-    pub(crate) async fn knows_refresh_token(&self, digest: &str) -> Result<bool, Error> {
-        dispatch_rows!(self, store => store.knows_refresh_token(digest, Timestamp::now()))
+    pub(crate) async fn knows_refresh_token(&self, digest: &str, now: Timestamp) -> Result<bool, Error> {
+        dispatch_rows!(self, store => store.knows_refresh_token(digest, now))
     }
 
     /// Reads revocations after `n`, in their order.

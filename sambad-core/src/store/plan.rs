@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::{ContextV7, Uuid};
 
+use crate::clock::Clock;
 use crate::command::{Command, Outcome, Receipt, UserRef};
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, EventRow};
 use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::{EventKind, Involved};
-use crate::limits::LAST_ACTIVE_STEP;
+use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::{Contact, Message, User, UserStatus};
 use crate::phone::Phone;
 use crate::store::Request;
@@ -118,6 +119,22 @@ pub(super) struct Start {
     pub(super) head: Seq,
     /// The batch's one instant, which all of its rows and events have.
     pub(super) now: Timestamp,
+    pub(super) keys: KeyAge,
+}
+
+/// When idempotency keys are stamped, and when they have expired.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyAge {
+    /// The clock's instant, also where events have a later one.
+    pub(super) now: Timestamp,
+    /// Those of then and before have expired.
+    pub(super) expired: Timestamp,
+}
+
+impl KeyAge {
+    pub(super) fn by(clock: &Clock) -> Self {
+        Self { now: clock.now(), expired: clock.expired(IDEMPOTENCY_KEY_TTL) }
+    }
 }
 
 /// The head before a batch whose place in the log is known only once it is about to be committed: beyond every seq there is.
@@ -218,6 +235,10 @@ impl Plan {
 
     pub(super) fn now(&self) -> Timestamp {
         self.start.now
+    }
+
+    pub(super) fn keys(&self) -> KeyAge {
+        self.start.keys
     }
 
     pub(super) fn user(&self, id: UserId) -> &User {

@@ -38,7 +38,8 @@ impl Fixture {
 
     async fn commit_keyed(&mut self, requests: Vec<(Command, Option<IdempotencyKey>)>) -> Committed {
         let requests: Vec<Request> = requests.into_iter().map(|(command, key)| Request { command, key }).collect();
-        self.writer.commit_at(&requests, self.clock).await.unwrap()
+        self.writer.set_clock(Clock::fixed(self.clock));
+        self.writer.commit(&requests).await.unwrap()
     }
 
     async fn commit(&mut self, commands: Vec<Command>) -> Committed {

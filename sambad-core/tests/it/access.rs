@@ -8,7 +8,7 @@ use sambad_core::check::Severity;
 use sambad_core::{Error, Limits, Timestamp, UserId, maintenance};
 
 use crate::database::{TestDatabase, on_every_database};
-use crate::harness::{Core, login, user_id};
+use crate::harness::{Core, login, settling_soon, user_id};
 
 fn actor() -> Actor {
     Actor { name: "test".into(), remote: "127.0.0.1".into() }
@@ -111,7 +111,8 @@ async fn the_command_line_writes_beside_the_server(database: TestDatabase) {
 /// Goal: what has ended does not pile up, and what is in force stays. Method: families and revocations that end at once, and
 /// ones that do not; then so many changes that all of the former must have gone.
 async fn what_has_ended_goes(database: TestDatabase) {
-    let core = Core::start(database, Limits::default()).await;
+    let core = Core::start(database, settling_soon()).await;
+    core.trusts_its_clock().await;
     let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
     let past = Timestamp::now();
     for i in 0..40 {

@@ -24,12 +24,24 @@ impl Core {
         Self { sambad, database }
     }
 
+    /// Waits until what is old may go.
+    pub(crate) async fn trusts_its_clock(&self) {
+        while !self.sambad.clock().is_trusted() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Stops the core and gives back its database.
     pub(crate) async fn stop(self) -> TestDatabase {
         self.sambad.shutdown().await;
         drop(self.sambad);
         self.database
     }
+}
+
+/// The limits of a core whose clock is trusted soon: nothing grows old before.
+pub(crate) fn settling_soon() -> Limits {
+    Limits { clock_settle: Duration::from_millis(100), ..Limits::default() }
 }
 
 /// A login of user number `number`.

@@ -3,6 +3,7 @@
 #![cfg(feature = "store")]
 
 mod access;
+mod clocks;
 #[path = "../../src/store/tests/database.rs"]
 mod database;
 mod harness;

@@ -71,7 +71,7 @@ async fn a_sound_database_has_no_fault(database: TestDatabase) {
         // The instance that tests run on need not survive a power cut.
         let fine = |finding: &Finding| finding.severity == Severity::Fine || finding.subject == "settings";
         assert!(findings.iter().all(fine), "{findings:#?}");
-        assert_eq!(findings.len(), database.by_kind(9, 8));
+        assert_eq!(findings.len(), database.by_kind(10, 9));
         let core = Core::start(database, Limits::default()).await;
         assert_eq!(faults(&check(&core.database).await), [""; 0]);
         core.stop().await;

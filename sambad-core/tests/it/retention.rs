@@ -9,10 +9,10 @@ use sambad_core::{
 };
 
 use crate::database::{TestDatabase, on_every_database};
-use crate::harness::{Core, login, seq};
+use crate::harness::{Core, login, seq, settling_soon};
 
 async fn keeping(database: TestDatabase, retention: Retention) -> Core {
-    Core::start_keeping(database, Limits::default(), retention).await
+    Core::start_keeping(database, settling_soon(), retention).await
 }
 
 async fn users(core: &Core, count: u64) {

@@ -52,7 +52,7 @@ async fn a_copy_holds_everything() {
     let (source, target, back) = (Filled::new().await, Database::new().await, tempfile::tempdir().unwrap());
     let copied = copy(&source.url(), &target.url).await.unwrap();
     assert_eq!((copied.bounds, copied.found), (source.bounds, 0));
-    assert!(copied.tables.len() == 13 && copied.tables.iter().all(|(_, rows)| *rows > 0), "{copied:?}");
+    assert!(copied.tables.len() == 14 && copied.tables.iter().all(|(_, rows)| *rows > 0), "{copied:?}");
     assert_sound(&target.url).await;
     let again = copy(&target.url, &url(&back)).await.unwrap();
     assert_eq!(again, copied);

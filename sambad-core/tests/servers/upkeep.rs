@@ -51,7 +51,7 @@ async fn make_older(url: &str) {
 }
 
 /// Goal: a schema is brought up to date from wherever it stands, once, and looking changes nothing. Method: an empty database, one
-/// of the version before, a current one, and one of a newer version, which is refused; SQLite and PostgreSQL.
+/// of an older version, a current one, and one of a newer version, which is refused; SQLite and PostgreSQL.
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date() {
     let known = migrations();

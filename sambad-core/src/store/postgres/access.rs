@@ -12,7 +12,7 @@ use super::{ANSWER_TIMEOUT, bounded, failed, identity};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
 use crate::id::UserId;
-use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken, RepeatKey, Repeats};
+use crate::store::admission::{self, AccessRows, Instants, LastEntry, RefreshToken, RepeatKey, Repeats};
 use crate::time::Timestamp;
 
 /// A command line that is stopped in the middle must not keep the servers waiting.
@@ -101,10 +101,10 @@ const AUDIT_FORWARD: &str =
 pub(super) async fn apply(
     connection: &mut PgConnection,
     changes: &[(AccessChange, Actor)],
-    clock: Timestamp,
+    instants: Instants,
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     take_turn(connection).await?;
-    admission::apply(connection, changes, clock).await
+    admission::apply(connection, changes, instants).await
 }
 
 /// Waits until whoever else changes access has ended, and keeps the others waiting until the end of the transaction.
@@ -118,7 +118,8 @@ pub(crate) async fn change(url: &str, change: AccessChange, actor: Actor) -> Res
     let changes = [(change, actor)];
     let applied = async {
         sqlx::raw_sql(BEGIN).execute(&mut connection).await.map_err(failed)?;
-        apply(&mut connection, &changes, Timestamp::now()).await.map_err(failed)
+        let now = sqlx::query_scalar(super::clock::NOW).fetch_one(&mut connection).await.map_err(failed)?;
+        apply(&mut connection, &changes, Instants::once(now)).await.map_err(failed)
     };
     let outcomes = bounded(applied).await?;
     match timeout(ANSWER_TIMEOUT, sqlx::query("commit").execute(&mut connection)).await {
@@ -266,9 +267,9 @@ impl AccessRows for PgConnection {
         sqlx::query_scalar(PENDING_REPEATS).fetch_one(self).await
     }
 
-    async fn tidy(&mut self, now: Timestamp, limit: usize) -> Result<(), sqlx::Error> {
+    async fn tidy(&mut self, aged: Timestamp, limit: usize) -> Result<(), sqlx::Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        sqlx::query(TIDY).bind(now).bind(now.minus(FAILURE_TTL)).bind(limit).execute(self).await.map(drop)
+        sqlx::query(TIDY).bind(aged).bind(aged.minus(FAILURE_TTL)).bind(limit).execute(self).await.map(drop)
     }
 }
 

@@ -4,8 +4,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use crate::event::to_json;
-use crate::limits::IDEMPOTENCY_KEY_TTL;
-use crate::store::plan::{Plan, UNSETTLED};
+use crate::store::plan::{KeyAge, Plan, UNSETTLED};
 
 /// Keys that have expired go in small portions, at most two for each that comes: they can neither pile up nor hold up a batch.
 const FORGET_KEYS: &str = "delete from idempotency_keys where key in
@@ -24,11 +23,11 @@ pub(super) async fn write_keys(connection: &mut PgConnection, plan: &Plan) -> Re
     if keys.is_empty() {
         return Ok(true);
     }
-    let expired = plan.now().minus(IDEMPOTENCY_KEY_TTL);
+    let KeyAge { now, expired } = plan.keys();
     let portion = i64::try_from(2 * keys.len()).unwrap_or(i64::MAX);
     sqlx::query(FORGET_KEYS).bind(expired).bind(portion).execute(&mut *connection).await?;
     let insert = sqlx::query(INSERT_KEYS)
-        .bind(plan.now())
+        .bind(now)
         .bind(keys.iter().map(|new| new.key.as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|new| new.answer.fingerprint.as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|new| to_json(&new.answer.outcome)).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::stopped::refuse_servers;
-use super::{access, failed, identity, rows};
+use super::{access, clock, failed, identity, rows};
 use crate::check::Finding;
 use crate::error::Error;
 use crate::store::admission::check_audit;
@@ -28,9 +28,11 @@ const EXTENT: &str =
         coalesce((select max(seq) from events), head)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
+/// Where the log's last instant was reset, the next event may be older than the one before.
 const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0),
         coalesce(max((extract(epoch from before - created_at) * 1000000)::bigint), 0)
-    from (select seq, created_at, lag(created_at) over (order by seq) as before from events) e where created_at < before";
+    from (select seq, created_at, lag(created_at) over (order by seq) as before from events) e
+    where created_at < before and seq - 1 not in (select seq from clock_resets)";
 /// References that PostgreSQL enforces, unless somebody kept it from doing so.
 const FOREIGN_KEYS: &str = "select conrelid::regclass::text || ': ' || conname || ' was never validated'
         from pg_constraint where contype = 'f' and not convalidated and connamespace = current_schema()::regnamespace
@@ -187,6 +189,8 @@ async fn examine(connection: &mut PgConnection, findings: &mut Vec<Finding>) -> 
     findings.push(examine::dense(&extent, hole, RESTORE));
     let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *connection).await?;
     findings.push(examine::time(&Backwards { count, first, most_us }, true));
+    let (last_at, now) = clock::last_at(connection).await?;
+    findings.push(examine::clock(last_at, now));
     findings.push(examine::rows_and_events(&rows_and_events(connection, extent.since()).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *connection).await?;
     findings.push(examine::counters(&totals, &wrong_days(connection, &extent).await?));

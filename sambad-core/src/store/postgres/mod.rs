@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod check;
+mod clock;
 mod copy;
 mod identity;
 mod life;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 pub(super) use self::access::{admins, change};
 pub(super) use self::check::{check, repair};
+pub(super) use self::clock::reset as reset_clock;
 pub(super) use self::copy::Side;
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
@@ -96,7 +98,7 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ]);
-    let writer = bounded(Writer::open(writing, id)).await?;
+    let writer = bounded(Writer::open(writing, id, limits.clock_settle)).await?;
     Ok((reader, writer))
 }
 

@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::{Writer, failed, rows};
+use super::{Writer, clock, failed, rows};
 use crate::cursor::Seq;
 use crate::error::Error;
 use crate::retention::{Extent, Oldest, Retention};
@@ -22,20 +22,20 @@ const DELETE: &str = "delete from events where seq <= $1";
 const SUBTRACT: &str = "update log set event_bytes = event_bytes - $1, first = $2";
 
 impl Writer {
-    /// Deletes the oldest events that `retention` does not keep at the instant `now`: one portion of them, unless another
+    /// Deletes the oldest events that `retention` does not keep, their age counted from the instant `aged`: one portion of them, unless another
     /// server is about it.
-    pub(crate) async fn trim(&mut self, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, Error> {
+    pub(crate) async fn trim(&mut self, retention: Retention, aged: Option<Timestamp>) -> Result<Option<Trimmed>, Error> {
         if retention == Retention::Forever {
             return Ok(None);
         }
         let mut connection = self.take_connection().await?;
-        let trimmed = super::bounded(trim(&mut connection, retention, now)).await?;
+        let trimmed = super::bounded(trim(&mut connection, retention, aged)).await?;
         self.keep_connection(connection);
         Ok(trimmed)
     }
 }
 
-async fn trim(connection: &mut PgConnection, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, Error> {
+async fn trim(connection: &mut PgConnection, retention: Retention, aged: Option<Timestamp>) -> Result<Option<Trimmed>, Error> {
     let mut tx = connection.begin().await.map_err(failed)?;
     if !sqlx::query_scalar(TAKE_TURN).fetch_one(&mut *tx).await.map_err(failed)? {
         return tx.rollback().await.map(|()| None).map_err(failed);
@@ -44,7 +44,8 @@ async fn trim(connection: &mut PgConnection, retention: Retention, now: Timestam
     let extent = extent(&row).map_err(failed)?;
     let oldest = sqlx::query(OLDEST).bind(TRIM_EVENTS_MAX).fetch_all(&mut *tx).await.map_err(failed)?;
     let oldest = oldest.iter().map(self::oldest).collect::<Result<Vec<Oldest>, _>>().map_err(failed)?;
-    let expired = &oldest[..retention.expired(extent, &oldest, now)];
+    let resets = clock::resets(&mut tx).await.map_err(failed)?;
+    let expired = &oldest[..retention.expired(extent, &oldest, &resets, aged)];
     let Some(last) = expired.last() else {
         return tx.rollback().await.map(|()| None).map_err(failed);
     };

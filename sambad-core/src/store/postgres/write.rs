@@ -16,13 +16,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
 use super::apply::{take_place, write_keys};
-use super::{access, bounded, failed, identity, rows, sqlstate};
+use super::{access, bounded, clock, failed, identity, rows, sqlstate};
 use crate::access::{AccessChange, AccessOutcome, Actor};
+use crate::clock::{Clock, elapsed};
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event;
-use crate::limits::IDEMPOTENCY_KEY_TTL;
-use crate::store::plan::{KeptAnswer, Loaded, Lookups, Plan, Start, UNSETTLED};
+use crate::store::admission::Instants;
+use crate::store::plan::{KeptAnswer, KeyAge, Loaded, Lookups, Plan, Start, UNSETTLED};
 use crate::store::{Committed, Request};
 use crate::time::Timestamp;
 
@@ -54,6 +55,8 @@ pub(crate) struct Writer {
     /// The instant of the last batch: ours are not older, should the clock go back. Those of other servers are left to the
     /// events alone: one bad clock is not to become everybody's.
     last_at: Timestamp,
+    /// The database's clock, which all of its servers share.
+    pub(in crate::store) clock: Clock,
 }
 
 impl std::fmt::Debug for Writer {
@@ -71,18 +74,16 @@ enum Attempt {
 }
 
 const LOG: &str = "select epoch from log";
-/// Rows of servers that have ended, or have had nothing to write for long, which upserts theirs.
-const FORGET_WRITERS: &str = "delete from writers where seen_at < now() - interval '1 day'";
 const PROBE: &str = "update log set head = head";
 
 impl Writer {
-    pub(super) async fn open(options: PgConnectOptions, id: Uuid) -> Result<Self, Error> {
+    pub(super) async fn open(options: PgConnectOptions, id: Uuid, settle: Duration) -> Result<Self, Error> {
         let mut connection = identity::connect(&options).await?;
-        sqlx::query(FORGET_WRITERS).execute(&mut connection).await.map_err(failed)?;
         let Some(row) = sqlx::query(LOG).fetch_optional(&mut connection).await.map_err(failed)? else {
             return Err(identity::half_copied(&options));
         };
         let epoch = rows::epoch(&row, 0).map_err(failed)?;
+        let clock = clock::open(&mut connection, settle).await.map_err(failed)?;
         Ok(Self {
             options,
             connection: Some((connection, Instant::now())),
@@ -92,6 +93,7 @@ impl Writer {
             transaction: 0,
             ids: ContextV7::new(),
             last_at: Timestamp::from_micros(0),
+            clock,
         })
     }
 
@@ -100,23 +102,23 @@ impl Writer {
         self.head = self.head.max(head);
     }
 
-    /// Carries out `requests` in one transaction at the instant `clock`, or that of this server's last if that is later.
-    pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
-        let clock = clock.max(self.last_at);
+    /// Carries out `requests` in one transaction at the clock's instant, or that of this server's last if that is later.
+    pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Attempt::Committed(committed) = self.attempt(requests, clock).await? {
+            if let Attempt::Committed(committed) = self.attempt(requests).await? {
                 return Ok(committed);
             }
         }
         Err(Error::Unavailable(Some("other servers' batches got in the way each time".into())))
     }
 
-    async fn attempt(&mut self, requests: &[Request], clock: Timestamp) -> Result<Attempt, Error> {
+    async fn attempt(&mut self, requests: &[Request]) -> Result<Attempt, Error> {
         let mut connection = self.take_connection().await?;
         self.transaction += 1;
         let me = (self.id, self.transaction);
-        let prepared = match bounded(prepare(&mut connection, me, &mut self.ids, (self.epoch, self.head), requests, clock)).await
-        {
+        let clock = (&self.clock, self.last_at);
+        let preparing = prepare(&mut connection, me, &mut self.ids, (self.epoch, self.head), requests, clock);
+        let prepared = match bounded(preparing).await {
             Ok(prepared) => prepared,
             // Nothing was committed, and the connection is dropped: what PostgreSQL ends for a conflict is begun anew.
             Err(Error::Unavailable(Some(source))) if is_conflict(source.as_ref()) => return Ok(Attempt::Conflict),
@@ -131,7 +133,7 @@ impl Writer {
             return Ok(Attempt::Conflict);
         }
         let written = !plan.is_empty();
-        self.last_at = clock;
+        self.last_at = plan.now();
         self.announced(plan.head());
         let (events, head) = (event::encode(&plan.events), plan.head());
         Ok(Attempt::Committed(Committed { events, head, written, results: plan.results }))
@@ -181,17 +183,13 @@ impl Writer {
     }
 
     /// Changes who may come in, with the entries in the audit log.
-    pub(crate) async fn change_access(
-        &mut self,
-        changes: &[(AccessChange, Actor)],
-        clock: Timestamp,
-    ) -> Result<Vec<AccessOutcome>, Error> {
+    pub(crate) async fn change_access(&mut self, changes: &[(AccessChange, Actor)]) -> Result<Vec<AccessOutcome>, Error> {
         let mut connection = self.take_connection().await?;
         self.transaction += 1;
-        let (id, transaction) = (self.id, self.transaction);
+        let (id, transaction, instants) = (self.id, self.transaction, Instants::by(&self.clock));
         let apply = async {
             connection.execute("begin").await?;
-            let outcomes = access::apply(&mut connection, changes, clock).await?;
+            let outcomes = access::apply(&mut connection, changes, instants).await?;
             sqlx::query(NOTE_TRANSACTION).bind(id).bind(transaction).execute(&mut connection).await?;
             Ok(outcomes)
         };
@@ -245,14 +243,18 @@ async fn prepare(
     ids: &mut ContextV7,
     (epoch, last): (Epoch, Seq),
     requests: &[Request],
-    clock: Timestamp,
+    (clock, last_at): (&Clock, Timestamp),
 ) -> Result<Option<Plan>, Error> {
     let prepared = async move {
         // The head first: what is read after it may hold more than an answer's cursor says, and never less.
+        let asked_at = elapsed();
         let begun = sqlx::raw_sql(BEGIN).fetch_all(&mut *connection).await?;
-        let seen = Seq(rows::unsigned(begun.first().ok_or(sqlx::Error::RowNotFound)?, 0)?);
-        let loaded = load(connection, requests, clock).await?;
-        let start = Start { epoch, head: UNSETTLED, now: clock };
+        let begun = begun.first().ok_or(sqlx::Error::RowNotFound)?;
+        let seen = Seq(rows::unsigned(begun, 0)?);
+        clock::note(clock, asked_at, begun)?;
+        let keys = KeyAge::by(clock);
+        let loaded = load(connection, requests, keys).await?;
+        let start = Start { epoch, head: UNSETTLED, now: keys.now.max(last_at), keys };
         let mut plan = Plan::make(requests, loaded, start, ids);
         if plan.is_empty() {
             plan.settle(seen, seen);
@@ -287,7 +289,9 @@ fn failed_batch(error: sqlx::Error) -> Error {
     }
 }
 
-const BEGIN: &str = "begin; select head from log";
+/// Instants as numbers: a statement that is not prepared is answered in text.
+const BEGIN: &str = "begin; select head, (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+        (extract(epoch from last_at) * 1000000)::bigint from log";
 /// Ends connections of this writer but the one that asks, and tells whether there are any still.
 const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = $1 and pid <> pg_backend_pid() limit 1";
@@ -308,7 +312,7 @@ const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_
 const KEYS: &str = "select key, fingerprint, outcome, seq from idempotency_keys where key = any($1) and created_at > $2";
 
 /// Reads whatever the batch refers to.
-async fn load(connection: &mut PgConnection, requests: &[Request], clock: Timestamp) -> Result<Loaded, sqlx::Error> {
+async fn load(connection: &mut PgConnection, requests: &[Request], ages: KeyAge) -> Result<Loaded, sqlx::Error> {
     let (lookups, mut loaded) = (Lookups::of(requests), Loaded::default());
     let user_ids: Vec<_> = lookups.user_ids.into_iter().collect();
     let phones: Vec<String> = lookups.phones.iter().map(ToString::to_string).collect();
@@ -325,7 +329,7 @@ async fn load(connection: &mut PgConnection, requests: &[Request], clock: Timest
     }
     if !lookups.keys.is_empty() {
         let keys: Vec<String> = lookups.keys.into_iter().collect();
-        let query = sqlx::query(KEYS).bind(keys).bind(clock.minus(IDEMPOTENCY_KEY_TTL));
+        let query = sqlx::query(KEYS).bind(keys).bind(ages.expired);
         for row in query.fetch_all(&mut *connection).await? {
             loaded.answers.insert(row.try_get(0)?, kept_answer(&row)?);
         }

@@ -11,7 +11,7 @@ use super::{DatabaseFile, check, failed, identity, rows};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
 use crate::id::UserId;
-use crate::store::admission::{self, AccessRows, LastEntry, RefreshToken, RepeatKey, Repeats};
+use crate::store::admission::{self, AccessRows, Instants, LastEntry, RefreshToken, RepeatKey, Repeats};
 use crate::time::Timestamp;
 
 const BEGIN: &str = "begin immediate";
@@ -91,17 +91,17 @@ const AUDIT_FORWARD: &str =
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     changes: &[(AccessChange, Actor)],
-    clock: Timestamp,
+    instants: Instants,
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     sqlx::query(BEGIN).execute(&mut *connection).await?;
-    admission::apply(connection, changes, clock).await
+    admission::apply(connection, changes, instants).await
 }
 
 /// Makes a change beside the server, which may run meanwhile.
 pub(crate) async fn change(file: &DatabaseFile, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
     file.require_unopened_elsewhere().await?;
     let mut connection = open_current(file).await?;
-    let outcomes = apply(&mut connection, &[(change, actor)], Timestamp::now()).await.map_err(failed)?;
+    let outcomes = apply(&mut connection, &[(change, actor)], Instants::once(Timestamp::now())).await.map_err(failed)?;
     sqlx::query("commit").execute(&mut connection).await.map_err(super::outcome_unknown)?;
     // The answer stands whether or not SQLite could tidy up.
     let _ = connection.close().await;
@@ -260,10 +260,10 @@ impl AccessRows for SqliteConnection {
         sqlx::query_scalar(PENDING_REPEATS).fetch_one(self).await
     }
 
-    async fn tidy(&mut self, now: Timestamp, limit: usize) -> Result<(), sqlx::Error> {
+    async fn tidy(&mut self, aged: Timestamp, limit: usize) -> Result<(), sqlx::Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         for statement in TIDY {
-            let query = sqlx::query(statement).bind(now.as_micros()).bind(now.minus(FAILURE_TTL).as_micros()).bind(limit);
+            let query = sqlx::query(statement).bind(aged.as_micros()).bind(aged.minus(FAILURE_TTL).as_micros()).bind(limit);
             query.execute(&mut *self).await?;
         }
         Ok(())

@@ -6,12 +6,13 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::{DatabaseFile, MIGRATIONS, failed, identity, lock, rows};
+use super::{DatabaseFile, MIGRATIONS, clock, failed, identity, lock, rows};
 use crate::check::{Finding, Severity};
 use crate::error::Error;
 use crate::event::to_json;
 use crate::store::admission::check_audit;
 use crate::store::examine::{self, Backwards, DayCounters, Extent};
+use crate::time::Timestamp;
 
 const RESTORE: &str = "Stop the server, keep a copy of the file, and restore the last backup.";
 
@@ -20,8 +21,10 @@ const EXTENT: &str = "select epoch, head, coalesce((select min(seq) from events)
         (select count(*) from events), coalesce((select max(seq) from events), head)
     from log";
 const FIRST_HOLE: &str = "select min(seq) + 1 from events e where not exists (select 1 from events where seq = e.seq + 1)";
+/// Where the log's last instant was reset, the next event may be older than the one before.
 const BACKWARDS: &str = "select count(*), coalesce(min(seq), 0), coalesce(max(before - created_at), 0)
-    from (select seq, created_at, lag(created_at) over (order by seq) as before from events) where created_at < before";
+    from (select seq, created_at, lag(created_at) over (order by seq) as before from events)
+    where created_at < before and seq - 1 not in (select seq from clock_resets)";
 const FOREIGN_KEYS: &str = "select \"table\", count(*) from pragma_foreign_key_check group by 1";
 const PRAGMAS: &str = "select journal_mode, page_size, freelist_count
     from pragma_journal_mode, pragma_page_size, pragma_freelist_count";
@@ -188,6 +191,7 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
     findings.push(examine::dense(&extent, hole, RESTORE));
     let (count, first, most_us) = sqlx::query_as(BACKWARDS).fetch_one(&mut *tx).await?;
     findings.push(examine::time(&Backwards { count, first, most_us }, false));
+    findings.push(examine::clock(clock::last_at(&mut tx).await?, Timestamp::now()));
     findings.push(examine::rows_and_events(&rows_and_events(&mut tx, extent.since()).await?, &extent, RESTORE));
     let totals: Vec<(String, i64, i64)> = sqlx::query_as(TOTALS).fetch_all(&mut *tx).await?;
     findings.push(examine::counters(&totals, &wrong_days(&mut tx, &extent).await?));

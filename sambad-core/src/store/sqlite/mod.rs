@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod check;
+mod clock;
 mod copy;
 mod file;
 mod identity;
@@ -27,6 +28,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 pub(super) use self::access::{admins, change};
 pub(super) use self::backup::{backup, restore};
 pub(super) use self::check::{check, repair};
+pub(super) use self::clock::reset as reset_clock;
 pub(super) use self::copy::Side;
 pub(crate) use self::file::DatabaseFile;
 use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};
@@ -68,6 +70,7 @@ pub(super) async fn open(file: DatabaseFile, limits: &Limits) -> Result<(Reader,
     let mut connection = connect_migrated(&options, &file).await?;
     identity::require_whole(&mut connection, &file).await?;
     recovery::make_durable(&mut connection, &file).await?;
+    let clock = clock::open(&mut connection, limits).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(limits.readers_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -79,7 +82,7 @@ pub(super) async fn open(file: DatabaseFile, limits: &Limits) -> Result<(Reader,
         .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
         .await
         .map_err(|error| cannot_open(&file, error))?;
-    let writer = Writer::new(options, connection, limits.wal_bytes_max, Arc::clone(&lock));
+    let writer = Writer::new((options, connection), clock, limits.wal_bytes_max, Arc::clone(&lock));
     Ok((Reader::new(readers, file.into_path(), lock), writer))
 }
 

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::write_back::{self, Wal};
-use super::{Writer, failed, rows};
+use super::{Writer, clock, failed, rows};
 use crate::cursor::Seq;
 use crate::error::Error;
 use crate::retention::{Extent, Oldest, Retention};
@@ -21,13 +21,13 @@ const DELETE: &str = "delete from events where seq <= ?1";
 const SUBTRACT: &str = "update log set event_bytes = event_bytes - ?1";
 
 impl Writer {
-    /// Deletes the oldest events that `retention` does not keep at the instant `now`: one portion of them.
-    pub(crate) async fn trim(&mut self, retention: Retention, now: Timestamp) -> Result<Option<Trimmed>, Error> {
+    /// Deletes the oldest events that `retention` does not keep, their age counted from the instant `aged`: one portion of them.
+    pub(crate) async fn trim(&mut self, retention: Retention, aged: Option<Timestamp>) -> Result<Option<Trimmed>, Error> {
         if retention == Retention::Forever {
             return Ok(None);
         }
         let mut connection = self.take_connection().await?;
-        let (trimmed, wal) = trim(&mut connection, retention, now).await.map_err(failed)?;
+        let (trimmed, wal) = trim(&mut connection, retention, aged).await.map_err(failed)?;
         self.keep_connection(connection);
         self.wal = wal;
         Ok(trimmed)
@@ -38,7 +38,7 @@ impl Writer {
 async fn trim(
     connection: &mut SqliteConnection,
     retention: Retention,
-    now: Timestamp,
+    aged: Option<Timestamp>,
 ) -> Result<(Option<Trimmed>, Wal), sqlx::Error> {
     sqlx::query(BEGIN).execute(&mut *connection).await?;
     let row = sqlx::query(EXTENT).fetch_one(&mut *connection).await?;
@@ -46,7 +46,8 @@ async fn trim(
         Extent { head: Seq(rows::unsigned(&row, 0)?), data_bytes: rows::unsigned(&row, 1)?, events: rows::unsigned(&row, 2)? };
     let oldest = sqlx::query(OLDEST).bind(TRIM_EVENTS_MAX).fetch_all(&mut *connection).await?;
     let oldest = oldest.iter().map(self::oldest).collect::<Result<Vec<Oldest>, _>>()?;
-    let expired = &oldest[..retention.expired(extent, &oldest, now)];
+    let resets = clock::resets(&mut *connection).await?;
+    let expired = &oldest[..retention.expired(extent, &oldest, &resets, aged)];
     if let Some(last) = expired.last() {
         let bytes: u64 = expired.iter().map(|event| event.data_bytes).sum();
         sqlx::query(DELETE).bind(last.seq.0.cast_signed()).execute(&mut *connection).await?;

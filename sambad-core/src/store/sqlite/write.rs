@@ -16,13 +16,13 @@ use uuid::ContextV7;
 use super::write_back::{self, Wal};
 use super::{access, failed, outcome_unknown, rows};
 use crate::access::{AccessChange, AccessOutcome, Actor};
+use crate::clock::Clock;
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, to_json};
-use crate::limits::IDEMPOTENCY_KEY_TTL;
-use crate::store::plan::{KeptAnswer, Loaded, Lookups, Plan, Start};
+use crate::store::admission::Instants;
+use crate::store::plan::{KeptAnswer, KeyAge, Loaded, Lookups, Plan, Start};
 use crate::store::{Committed, Request};
-use crate::time::Timestamp;
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Writer {
     /// `None` after a failure: the next batch opens a new one, so that no half-done transaction is carried over.
     connection: Option<SqliteConnection>,
     ids: ContextV7,
+    pub(in crate::store) clock: Clock,
     /// As the last transaction left it.
     pub(super) wal: Wal,
     /// Pages that were in the WAL when it was last tried to write it back.
@@ -44,12 +45,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, wal_bytes_max: u64, lock: Arc<File>) -> Self {
+    pub(super) fn new(
+        (options, connection): (SqliteConnectOptions, SqliteConnection),
+        clock: Clock,
+        wal_bytes_max: u64,
+        lock: Arc<File>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             options,
             connection: Some(connection),
             ids: ContextV7::new(),
+            clock,
             wal: Wal::default(),
             tried_pages: 0,
             write_back_at: now,
@@ -59,23 +66,19 @@ impl Writer {
         }
     }
 
-    /// Carries out `requests` in one transaction at the instant `clock`, or the log's last if that is later.
-    pub(crate) async fn commit(&mut self, requests: &[Request], clock: Timestamp) -> Result<Committed, Error> {
+    /// Carries out `requests` in one transaction at the clock's instant, or the log's last if that is later.
+    pub(crate) async fn commit(&mut self, requests: &[Request]) -> Result<Committed, Error> {
         let mut connection = self.take_connection().await?;
-        let (committed, wal) = commit(&mut connection, &mut self.ids, requests, clock).await?;
+        let (committed, wal) = commit(&mut connection, &mut self.ids, requests, &self.clock).await?;
         self.keep_connection(connection);
         self.wal = wal;
         Ok(committed)
     }
 
     /// Changes who may come in, with the entries in the audit log.
-    pub(crate) async fn change_access(
-        &mut self,
-        changes: &[(AccessChange, Actor)],
-        clock: Timestamp,
-    ) -> Result<Vec<AccessOutcome>, Error> {
+    pub(crate) async fn change_access(&mut self, changes: &[(AccessChange, Actor)]) -> Result<Vec<AccessOutcome>, Error> {
         let mut connection = self.take_connection().await?;
-        let outcomes = access::apply(&mut connection, changes, clock).await.map_err(failed)?;
+        let outcomes = access::apply(&mut connection, changes, Instants::by(&self.clock)).await.map_err(failed)?;
         self.wal = write_back::commit(&mut connection).await.map_err(outcome_unknown)?;
         self.keep_connection(connection);
         Ok(outcomes)
@@ -122,7 +125,7 @@ async fn commit(
     connection: &mut SqliteConnection,
     ids: &mut ContextV7,
     requests: &[Request],
-    clock: Timestamp,
+    clock: &Clock,
 ) -> Result<(Committed, Wal), Error> {
     let (start, loaded) = begin(connection, requests, clock).await.map_err(failed)?;
     let plan = Plan::make(requests, loaded, start, ids);
@@ -152,18 +155,15 @@ const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_
     cross join contacts c on c.user_id = pair.value->>0 and c.contact_user_id = pair.value->>1
     join users u on u.id = c.user_id join users v on v.id = c.contact_user_id";
 
-async fn begin(
-    connection: &mut SqliteConnection,
-    requests: &[Request],
-    clock: Timestamp,
-) -> Result<(Start, Loaded), sqlx::Error> {
+async fn begin(connection: &mut SqliteConnection, requests: &[Request], clock: &Clock) -> Result<(Start, Loaded), sqlx::Error> {
+    let keys = KeyAge::by(clock);
     let lookups = Lookups::of(requests);
     let query = sqlx::query(BEGIN)
         .bind(to_json(&lookups.user_ids))
         .bind(to_json(&lookups.phones))
         .bind(to_json(&lookups.contact_ids))
         .bind(to_json(&lookups.keys))
-        .bind(clock.minus(IDEMPOTENCY_KEY_TTL).as_micros());
+        .bind(keys.expired.as_micros());
     let (mut start, mut loaded) = (None, Loaded::default());
     let mut statement = 0;
     let mut rows = connection.fetch_many(query);
@@ -171,7 +171,7 @@ async fn begin(
         match step {
             Either::Left(_) => statement += 1,
             Either::Right(row) => match statement {
-                1 => start = Some(self::start(&row, clock)?),
+                1 => start = Some(self::start(&row, keys, clock)?),
                 2 | 3 => loaded.add_user(rows::user(&row, 0)?),
                 4 => loaded.add_contact(rows::contact(&row)?),
                 _ => drop(loaded.answers.insert(row.try_get(0)?, kept_answer(&row)?)),
@@ -188,10 +188,11 @@ async fn begin(
     Ok((start.ok_or(sqlx::Error::RowNotFound)?, loaded))
 }
 
-fn start(row: &SqliteRow, clock: Timestamp) -> Result<Start, sqlx::Error> {
+fn start(row: &SqliteRow, keys: KeyAge, clock: &Clock) -> Result<Start, sqlx::Error> {
     let epoch = u32::try_from(rows::unsigned(row, 0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let now = clock.max(rows::timestamp(row, 2)?);
-    Ok(Start { epoch: Epoch(epoch), head: Seq(rows::unsigned(row, 1)?), now })
+    let last_at = rows::timestamp(row, 2)?;
+    clock.note_log(last_at);
+    Ok(Start { epoch: Epoch(epoch), head: Seq(rows::unsigned(row, 1)?), now: keys.now.max(last_at), keys })
 }
 
 fn kept_answer(row: &SqliteRow) -> Result<KeptAnswer, sqlx::Error> {
@@ -255,8 +256,9 @@ async fn apply(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sql
     }
     let keys = plan.new_keys.iter().map(|new| (&new.key, &new.answer));
     let keys = keys.map(|(key, answer)| (key, &answer.fingerprint, to_json(&answer.outcome), answer.seq));
-    let expired = plan.now().minus(IDEMPOTENCY_KEY_TTL).as_micros();
-    sqlx::query(APPLY_KEYS).bind(now).bind(expired).bind(json_rows(keys)).execute(connection).await.map(drop)
+    let KeyAge { now, expired } = plan.keys();
+    let apply = sqlx::query(APPLY_KEYS).bind(now.as_micros()).bind(expired.as_micros()).bind(json_rows(keys));
+    apply.execute(connection).await.map(drop)
 }
 
 /// One JSON array of rows, each an array of columns.
