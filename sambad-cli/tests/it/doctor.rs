@@ -131,6 +131,27 @@ async fn something_else_is_there() {
     }
 }
 
+/// Goal: a server whose log lies ahead of its clock is a fault, with what to do. Method: one that says so, and nothing else.
+#[tokio::test]
+async fn a_log_of_the_future_is_told() {
+    let health = r#"{"status":"healthy","database":"connected","head":7,"writable":true,"log_ahead_s":93600}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{health}", health.len());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            if client.read(&mut [0; 4096]).await.unwrap() > 0 {
+                client.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let ran = run(&url, &["doctor", "--hold", "0", "--timeout", "2s"]).await;
+    let line = ran.stdout.lines().find(|line| line.starts_with("FAULT server")).unwrap_or_else(|| panic!("{ran:?}"));
+    assert!(line.contains("its last event lies ") && line.contains(" ahead of its clock"), "{line}");
+    assert!(ran.code == 1 && ran.stdout.contains("`sambad-server check`"), "{ran:?}");
+    serve.abort();
+}
+
 /// Goal: a proxy that loses the upgrade is found, and the rest is still examined. Method: one that does, and one that forbids it.
 #[tokio::test]
 async fn upgrades_do_not_pass() {

@@ -26,6 +26,9 @@ pub struct Health {
     /// Whether the last attempt to write reached the disk; `None` when the server does not say.
     #[serde(default)]
     pub writable: Option<bool>,
+    /// Seconds by which its last event lies ahead of its clock; 0 if all is well.
+    #[serde(default)]
+    pub log_ahead_s: Option<u64>,
 }
 
 impl Health {

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::principal::{Principal, Role};
+use super::tokens::{by_our_clock, require_lives};
 
 /// How rarely an unknown key makes the set be read again.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -25,7 +26,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a set of keys, at most.
 const SET_BYTES_MAX: usize = 1 << 20;
 /// Seconds by which the issuer's clock may differ from ours.
-const LEEWAY_S: u64 = 30;
+const LEEWAY_S: i64 = 30;
 
 /// Where the issuer's keys are, and what its tokens must say.
 #[derive(Debug, Clone)]
@@ -61,6 +62,7 @@ enum Source {
 struct Claims {
     sub: String,
     exp: i64,
+    nbf: Option<f64>,
     jti: Option<String>,
     phone_number: Option<String>,
     phone_number_verified: Option<bool>,
@@ -99,6 +101,7 @@ impl Issuer {
         self: &Arc<Self>,
         token: &str,
         kid: &str,
+        now: Timestamp,
     ) -> Option<Result<Principal, jsonwebtoken::errors::Error>> {
         let (algorithm, key) = match self.key(kid) {
             Some(found) => {
@@ -118,10 +121,10 @@ impl Issuer {
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = LEEWAY_S;
+        by_our_clock(&mut validation);
         let claims = decode::<Claims>(token, &key, &validation).map(|decoded| decoded.claims);
         Some(claims.and_then(|claims| {
+            require_lives(claims.exp, claims.nbf, now, LEEWAY_S)?;
             if claims.are_text() { Ok(claims.into_principal(token)) } else { Err(ErrorKind::InvalidToken.into()) }
         }))
     }

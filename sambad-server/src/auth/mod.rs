@@ -20,8 +20,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::decode_header;
 use jsonwebtoken::errors::ErrorKind;
-use sambad_core::Sambad;
 use sambad_core::access::hex;
+use sambad_core::{Sambad, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -113,6 +113,11 @@ impl Auth {
         Ok((Arc::new(auth), upkeep))
     }
 
+    /// The instant by which is decided what has ended: the core's, which no step of the system's clock moves at once.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.sambad.clock().now()
+    }
+
     /// Who brings these credentials.
     pub(crate) async fn authenticate(&self, credentials: Option<Credentials<'_>>) -> Result<Principal, ApiError> {
         match credentials {
@@ -129,9 +134,10 @@ impl Auth {
             return Err(INVALID);
         }
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(INVALID)?;
+        let now = self.now();
         let verified = match (self.tokens.key(&kid), &self.issuer) {
-            (Some(key), _) => self.tokens.verify(token, key),
-            (None, Some(issuer)) => issuer.verify(token, &kid).await.ok_or(INVALID)?,
+            (Some(key), _) => self.tokens.verify(token, key, now),
+            (None, Some(issuer)) => issuer.verify(token, &kid, now).await.ok_or(INVALID)?,
             (None, None) => return Err(INVALID),
         };
         let principal = verified.map_err(|error| match error.kind() {

@@ -56,7 +56,7 @@ impl Pass {
         loop {
             // Before the ids are looked up: what comes after is seen by the next round.
             held.revocations.borrow_and_update();
-            let left = held.principal.expires_at.since(Timestamp::now());
+            let left = held.principal.expires_at.since(held.auth.now());
             if left.is_zero() || held.auth.revocations.concern(&held.principal) {
                 return Notice::Ended;
             }

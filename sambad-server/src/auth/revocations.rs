@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sambad_core::access::{AccessChange, Actor, Revocation};
-use sambad_core::{Error, Sambad, Timestamp};
+use sambad_core::{Clock, Error, Sambad, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ const EXPIRED_MAX: usize = 1024;
 pub(crate) struct Revocations {
     ids: RwLock<Ids>,
     last: watch::Sender<i64>,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -36,14 +37,15 @@ struct Ids {
 }
 
 impl Ids {
-    /// Adds revocations. Expired ones are looked for when the number has doubled since: each costs the same however many there
-    /// are, and no more than half of the memory is wasted.
-    fn add(&mut self, found: Vec<Revocation>, now: Timestamp) {
-        let in_force = found.into_iter().filter(|revocation| revocation.expires_at > now);
-        self.revoked.extend(in_force.map(|revocation| (revocation.id, revocation.expires_at)));
+    /// Adds revocations, without those that had ended at `aged`. These are looked for when the number has doubled since: each costs
+    /// the same however many there are, and no more than half of the memory is wasted.
+    fn add(&mut self, found: Vec<Revocation>, aged: Option<Timestamp>) {
+        // What has ended by itself is refused for that, unless the clock that says so goes back: then it counts again.
+        let is_needed = |expires_at: Timestamp| aged.is_none_or(|aged| expires_at > aged);
+        let found = found.into_iter().filter(|revocation| is_needed(revocation.expires_at));
+        self.revoked.extend(found.map(|revocation| (revocation.id, revocation.expires_at)));
         if self.revoked.len() > self.kept * 2 + EXPIRED_MAX {
-            // What has expired by itself is refused for that.
-            self.revoked.retain(|_, expires_at| *expires_at > now);
+            self.revoked.retain(|_, expires_at| is_needed(*expires_at));
             if self.revoked.len() < self.revoked.capacity() / 4 {
                 self.revoked.shrink_to(self.revoked.len() * 2);
             }
@@ -55,7 +57,7 @@ impl Ids {
 impl Revocations {
     /// Reads all that are in force.
     pub(super) async fn load(sambad: &Sambad) -> Result<Self, Error> {
-        let revocations = Self { ids: RwLock::default(), last: watch::Sender::new(0) };
+        let revocations = Self { ids: RwLock::default(), last: watch::Sender::new(0), clock: sambad.clock().clone() };
         revocations.read_on(sambad).await?;
         Ok(revocations)
     }
@@ -66,8 +68,9 @@ impl Revocations {
 
     pub(crate) fn concern(&self, principal: &Principal) -> bool {
         let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
-        let in_force = |id: &Arc<str>| ids.revoked.get(&**id).is_some_and(|expires_at| *expires_at > Timestamp::now());
-        principal.ids.iter().any(in_force)
+        // Those that have ended may still be here: they are forgotten later than they stop to count.
+        let in_force = |id: &Arc<str>| ids.revoked.get(&**id).is_some_and(|expires_at| *expires_at > self.clock.now());
+        !ids.revoked.is_empty() && principal.ids.iter().any(in_force)
     }
 
     /// Reads what was added since the last call.
@@ -76,7 +79,7 @@ impl Revocations {
             let last = *self.last.borrow();
             let found = sambad.revocations(last, PAGE).await?;
             let Some(newest) = found.last().map(|revocation| revocation.n) else { return Ok(()) };
-            self.ids.write().unwrap_or_else(PoisonError::into_inner).add(found, Timestamp::now());
+            self.ids.write().unwrap_or_else(PoisonError::into_inner).add(found, self.clock.aged(Duration::MAX));
             self.last.send_if_modified(|last| newest > std::mem::replace(last, newest.max(*last)));
         }
     }

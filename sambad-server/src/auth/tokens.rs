@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, encode};
 use sambad_core::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,35 @@ struct Claims {
     fam: Option<String>,
     iat: i64,
     exp: i64,
+    /// Never in a token that is made here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<f64>,
+}
+
+/// Leaves what depends on time to [`require_lives`]: the library asks the system's clock, which is not the one that tokens are
+/// made by.
+pub(super) fn by_our_clock(validation: &mut Validation) {
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+}
+
+/// Refuses a token that has ended at the instant `now`, or has not begun; the issuer's clock may differ by `leeway_s`.
+///
+/// In the second that it names a token has ended, as a session by it has. Source: RFC 7519, 4.1.4.
+pub(super) fn require_lives(
+    exp: i64,
+    nbf: Option<f64>,
+    now: Timestamp,
+    leeway_s: i64,
+) -> Result<(), jsonwebtoken::errors::Error> {
+    let now = now.as_micros().div_euclid(1_000_000);
+    if exp.saturating_add(leeway_s) <= now {
+        return Err(ErrorKind::ExpiredSignature.into());
+    }
+    if nbf.is_some_and(|nbf| nbf > now.saturating_add(leeway_s) as f64) {
+        return Err(ErrorKind::ImmatureSignature.into());
+    }
+    Ok(())
 }
 
 /// What a token is to say.
@@ -61,16 +91,13 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
-        // On its last second it has ended, as a session by it has. Source: RFC 7519, 4.1.4.
-        validation.reject_tokens_expiring_in_less_than = 1;
+        by_our_clock(&mut validation);
         Ok(Self { keys: keys::load(path)?, validation })
     }
 
-    /// Signs a token.
-    pub(crate) fn issue(&self, grant: Grant) -> Result<Issued, sambad_core::Error> {
-        let now = Timestamp::now().as_micros().div_euclid(1_000_000);
+    /// Signs a token that begins at `now`.
+    pub(crate) fn issue(&self, grant: Grant, now: Timestamp) -> Result<Issued, sambad_core::Error> {
+        let now = now.as_micros().div_euclid(1_000_000);
         let exp = grant.expires_at.as_micros().div_euclid(1_000_000);
         let id = Uuid::now_v7().to_string();
         let claims = Claims {
@@ -82,6 +109,7 @@ impl Tokens {
             fam: grant.family,
             iat: now,
             exp,
+            nbf: None,
         };
         let key = &self.keys[0];
         let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
@@ -97,22 +125,20 @@ impl Tokens {
         self.keys.iter().find(|key| key.kid == kid)
     }
 
-    /// Verifies a token that names `key`.
-    pub(crate) fn verify(&self, token: &str, key: &Key) -> Result<Principal, jsonwebtoken::errors::Error> {
+    /// Verifies a token that names `key`, at the instant `now`.
+    pub(crate) fn verify(&self, token: &str, key: &Key, now: Timestamp) -> Result<Principal, jsonwebtoken::errors::Error> {
         let claims = decode::<Claims>(token, &key.verifies, &self.validation)?.claims;
         // Older versions issued tokens that live longer than their revocation may.
         let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))
             .min(Timestamp::from_micros(claims.iat.saturating_mul(1_000_000)).plus(TTL_MAX));
-        if expires_at <= Timestamp::now() {
-            return Err(jsonwebtoken::errors::ErrorKind::ExpiredSignature.into());
-        }
+        require_lives(expires_at.as_micros().div_euclid(1_000_000), claims.nbf, now, 0)?;
         let is_user = claims.roles.contains(&Role::User);
         if is_user && claims.roles.len() > 1 {
             // What confines the one role would not the other.
-            return Err(jsonwebtoken::errors::ErrorKind::InvalidToken.into());
+            return Err(ErrorKind::InvalidToken.into());
         }
         let user = is_user.then(|| claims.sub.parse::<UserId>()).transpose();
-        let user = user.map_err(|_| jsonwebtoken::errors::ErrorKind::InvalidSubject)?;
+        let user = user.map_err(|_| ErrorKind::InvalidSubject)?;
         Ok(Principal {
             roles: claims.roles,
             subject: claims.sub.into(),

@@ -1,7 +1,7 @@
 //! `check`: what is wrong with the database and this machine, and what to do about it.
 
 use anyhow::{Context as _, bail};
-use sambad_core::check::{COUNTERS, Finding, Severity};
+use sambad_core::check::{CLOCK, COUNTERS, Finding, Severity};
 use sambad_core::maintenance;
 
 use super::{machine, say};
@@ -18,7 +18,10 @@ pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
     show(&findings)?;
     let faults: Vec<&str> =
         findings.iter().filter(|found| found.severity == Severity::Fault).map(|found| found.subject).collect();
-    if repair && faults == [COUNTERS] {
+    if repair && !faults.is_empty() && faults.iter().all(|subject| [CLOCK, COUNTERS].contains(subject)) {
+        if faults.contains(&CLOCK) {
+            reset_clock(cli).await?;
+        }
         say("repair: counts the rows anew; nothing but counters is changed")?;
         maintenance::repair_counters(&cli.database).await.context("cannot repair")?;
         findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
@@ -33,6 +36,13 @@ pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
         bail!("{faults} of {} are wrong, {warnings} to be looked at", findings.len());
     }
     say(format_args!("{} examined: none wrong, {warnings} to be looked at", findings.len())).context("cannot write to stdout")
+}
+
+async fn reset_clock(cli: &Cli) -> anyhow::Result<()> {
+    let was_at = maintenance::reset_clock(&cli.database).await.context("cannot reset the log's last instant")?;
+    let Some(was_at) = was_at else { return Ok(()) };
+    say(format_args!("repair: resets the log's last instant, {was_at}, to now; later events may have earlier timestamps"))
+        .context("cannot write to stdout")
 }
 
 fn show(findings: &[Finding]) -> anyhow::Result<()> {

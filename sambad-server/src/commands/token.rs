@@ -39,8 +39,9 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
         bail!("--subject: expected 1 to {SUBJECT_CHARS_MAX} characters");
     }
     let tokens = Tokens::load(key_file)?;
-    let expires_at = Timestamp::now().plus(ttl);
-    let issued = tokens.issue(Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, expires_at })?;
+    let now = Timestamp::now();
+    let grant = Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, expires_at: now.plus(ttl) };
+    let issued = tokens.issue(grant, now)?;
     let note = AccessChange::Note { action: AuditAction::TokenCreated, subject: format!("{subject} {}", issued.id) };
     maintenance::change_access(&cli.database, note, operator()).await.context("cannot write to the audit log")?;
     say(format_args!("token {} of {subject}, until {}:", issued.id, issued.expires_at))?;

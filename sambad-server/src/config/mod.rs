@@ -68,6 +68,11 @@ pub struct Cli {
     /// Older events are trimmed; users, contacts and messages stay. Who asks for a trimmed event is told to resync.
     #[arg(long, env = "SAMBAD_RETAIN_EVENTS", default_value = "forever", value_name = "HOW MUCH")]
     pub retain_events: Retention,
+    /// How long the clock must have agreed with elapsed time, after a start or a step, before it is believed
+    ///
+    /// Until then events are stamped by elapsed time, and nothing is deleted for its age.
+    #[arg(long, env = "SAMBAD_CLOCK_SETTLE", default_value = "5m", value_name = "TIME", value_parser = duration)]
+    pub clock_settle: Duration,
     /// Country code of numbers that come without one
     #[arg(long, env = "SAMBAD_DEFAULT_COUNTRY_CODE", default_value = "+91", value_name = "CODE")]
     pub default_country_code: CountryCode,
@@ -122,7 +127,9 @@ pub enum Command {
     ///
     /// A server may run on the database meanwhile.
     Check {
-        /// Count the rows anew if counters are wrong; nothing else is changed, and no server may run
+        /// Count the rows anew if counters are wrong, and reset the log's last instant if it lies ahead of the clock
+        ///
+        /// Nothing else is changed, and no server may run.
         #[arg(long)]
         repair: bool,
     },
@@ -205,6 +212,7 @@ impl Cli {
             queue_bytes_max: self.limits.queue_bytes_max,
             tail_bytes_max: self.limits.tail_bytes_max,
             readers_max: self.limits.readers_max,
+            clock_settle: self.clock_settle,
             ..Limits::default()
         };
         Ok(sambad_core::Config {

@@ -44,7 +44,7 @@ pub(crate) struct OptionalTokens {
 impl Auth {
     /// Begins a family of tokens for a user who has logged in.
     pub(crate) async fn begin_family(&self, user: UserId, caller: &Caller, state: &AppState) -> Result<UserTokens, ApiError> {
-        let (family, refresh_token, now) = (Uuid::now_v7().to_string(), new_secret()?, Timestamp::now());
+        let (family, refresh_token, now) = (Uuid::now_v7().to_string(), new_secret()?, self.now());
         let token_expires_at = now.plus(self.config.token_ttl);
         let change = AccessChange::StartFamily {
             user,
@@ -66,7 +66,7 @@ impl Auth {
         expires_at: Timestamp,
     ) -> Result<UserTokens, ApiError> {
         let grant = Grant { roles: vec![Role::User], subject: user.to_string(), family: Some(family), expires_at };
-        let issued = self.tokens.issue(grant)?;
+        let issued = self.tokens.issue(grant, self.now())?;
         Ok(UserTokens { token: issued.token, token_expires_at: issued.expires_at, refresh_token })
     }
 }
@@ -111,7 +111,7 @@ pub(crate) async fn refresh(
     if !state.sambad.knows_refresh_token(&old).await? {
         return Err(INVALID);
     }
-    let (next, now) = (new_secret()?, Timestamp::now());
+    let (next, now) = (new_secret()?, auth.now());
     let token_expires_at = now.plus(auth.config.token_ttl);
     let change = AccessChange::Refresh {
         digest: old,
@@ -150,7 +150,7 @@ pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -
     // The family's id is the last, and enough: every token of the login has it. Its refresh tokens are deleted, so that only
     // access tokens remain, one of which another server may just have issued.
     let (Some(user), Some(id)) = (principal.user, principal.ids.last()) else { return Err(MISSING) };
-    let last = Timestamp::now().plus(auth.config.token_ttl).max(principal.expires_at);
+    let last = auth.now().plus(auth.config.token_ttl).max(principal.expires_at);
     let change = AccessChange::LogoutUser { user, id: id.to_string(), expires_at: last.plus(BEYOND_EXPIRY) };
     state.sambad.change_access(change, caller.actor()).await?;
     auth.revocations.read_on(&state.sambad).await?;
@@ -209,13 +209,13 @@ pub(crate) async fn login_admin(
     let account = state.sambad.admin(&email, &network).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     let right = auth.passwords.are_equal(password, hash.clone()).await?;
-    let is_locked = account.as_ref().is_some_and(|account| account.locked_until > Timestamp::now());
+    let is_locked = account.as_ref().is_some_and(|account| account.locked_until > auth.now());
     let (Some(password_hash), true, false) = (hash, right, is_locked) else {
         let change = AccessChange::FailLogin { email: account.map(|account| account.email), network };
         state.sambad.change_access(change, caller.actor()).await?;
         return Err(WRONG);
     };
-    let (cookie, expires_at) = (new_secret()?, Timestamp::now().plus(auth.config.admin_session_ttl));
+    let (cookie, expires_at) = (new_secret()?, auth.now().plus(auth.config.admin_session_ttl));
     let (email_of_account, digest) = (email.clone(), digest(&cookie));
     let change = AccessChange::LoginAdmin { email: email_of_account, password_hash, network, digest, expires_at };
     // The password was right: from here on it is known who acts.

@@ -78,6 +78,10 @@ struct Health {
     first: Seq,
     /// Whether the last attempt to write reached the disk.
     writable: bool,
+    /// Seconds by which the log's last instant lies ahead of the clock; all events get that instant meanwhile.
+    log_ahead_s: u64,
+    /// Whether the clock has agreed with elapsed time for long enough; until then nothing is deleted for its age.
+    clock_trusted: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -109,6 +113,8 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 head: bounds.head,
                 first: bounds.first,
                 writable: state.sambad.is_writable(),
+                log_ahead_s: state.sambad.clock().log_ahead().as_secs(),
+                clock_trusted: state.sambad.clock().is_trusted(),
             };
             reply::at(bounds.head_cursor(), Json(health))
         }

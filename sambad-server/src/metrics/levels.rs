@@ -41,6 +41,8 @@ pub(super) struct Levels {
     tail_bytes: Level,
     log_head_seq: Level,
     log_first_seq: Level,
+    log_ahead_seconds: Level,
+    clock_trusted: Level,
     readers: Level,
     readers_busy: Level,
     writable: Level,
@@ -100,6 +102,8 @@ impl Levels {
             tail_bytes: level("tail_bytes", "Bytes of the events in memory"),
             log_head_seq: level("log_head_seq", "Newest event of the log"),
             log_first_seq: level("log_first_seq", "Oldest event of the log"),
+            log_ahead_seconds: level("log_ahead_seconds", "By how much the log's last instant lies ahead of the clock"),
+            clock_trusted: level("clock_trusted", "1 if the clock has agreed with elapsed time for long enough"),
             readers: level("readers", "Connections that read the database"),
             readers_busy: level("readers_busy", "Connections that are reading"),
             writable: level("writable", "1 if the last attempt to write reached the disk"),
@@ -130,6 +134,8 @@ impl Levels {
         self.tail_bytes.set(tail.bytes as u64);
         self.log_head_seq.set(bounds.head.0);
         self.log_first_seq.set(bounds.first.0);
+        self.log_ahead_seconds.set(reading.core.log_ahead.as_secs());
+        self.clock_trusted.set(reading.core.clock_trusted.into());
         self.readers.set(readers.into());
         self.readers_busy.set(readers_busy.into());
         self.writable.set(writable.into());

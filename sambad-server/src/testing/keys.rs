@@ -63,8 +63,8 @@ impl TestKeys {
     #[must_use]
     pub fn token_for(&self, roles: &[Role], subject: &str, lives: Duration) -> String {
         let tokens = Tokens::load(&self.path).expect("the key file is there");
-        let (subject, expires_at) = (subject.to_owned(), Timestamp::now().plus(lives));
-        let grant = Grant { roles: roles.to_vec(), subject, family: None, expires_at };
-        tokens.issue(grant).expect("a token can be signed").token
+        let now = Timestamp::now();
+        let grant = Grant { roles: roles.to_vec(), subject: subject.to_owned(), family: None, expires_at: now.plus(lives) };
+        tokens.issue(grant, now).expect("a token can be signed").token
     }
 }

@@ -12,6 +12,7 @@ mod harness;
 
 mod backups;
 mod balancers;
+mod clocks;
 mod cursors;
 mod dashboards;
 mod encrypted;

@@ -6,6 +6,7 @@ mod admin;
 mod assets;
 mod bad_requests;
 mod binary;
+mod clocks;
 mod commands;
 mod config;
 mod contacts;

@@ -13,6 +13,9 @@ use super::target::Target;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
+/// Seconds that the log may be ahead of the server's clock: servers of one database may differ.
+const LOG_AHEAD_MAX_S: u64 = 5;
+
 const NAME: &str = "name";
 const TCP: &str = "TCP connection";
 const SERVER: &str = "server";
@@ -117,7 +120,7 @@ fn not_sambad(what: &str) -> Trouble {
 }
 
 fn health(answer: &Answer<Health>, took: Duration) -> Finding {
-    let Health { status, database, version, head, writable, .. } = &answer.value;
+    let Health { status, database, version, head, writable, log_ahead_s, .. } = &answer.value;
     let version = if version.is_empty() { "unknown" } else { version };
     let mut detail = format!("{status}, version {version}");
     if let Some(head) = head {
@@ -129,11 +132,20 @@ fn health(answer: &Answer<Health>, took: Duration) -> Finding {
     } else if *writable == Some(false) {
         let advice = "its disk is full or fails: run `sambad-server check` on its machine; reading goes on meanwhile";
         Finding::fault(SERVER, Trouble::new(format!("{detail}, and its last write did not reach the disk"), advice))
+    } else if let Some(ahead) = log_ahead_s.filter(|ahead| *ahead > LOG_AHEAD_MAX_S) {
+        let advice = "its clock is wrong, or was: run `sambad-server check` on its machine, and see docs/operations.md";
+        let detail = format!("{detail}, and its last event lies {} ahead of its clock", span(Duration::from_secs(ahead)));
+        Finding::fault(SERVER, Trouble::new(format!("{detail}: all events get the same timestamp"), advice))
     } else {
         Finding::fine(SERVER, format!("{detail}, answered in {}", span(took)))
     };
     let head = head.map(|head| head.0);
-    finding.fact("version", version).fact("head", head).fact("writable", *writable).time("answer_ms", took)
+    finding
+        .fact("version", version)
+        .fact("head", head)
+        .fact("writable", *writable)
+        .fact("log_ahead_s", *log_ahead_s)
+        .time("answer_ms", took)
 }
 
 /// Asks whether the server wants traffic.

@@ -10,6 +10,7 @@ pub(crate) mod socket;
 pub(crate) mod source;
 pub(crate) mod stderr;
 pub(crate) mod tls;
+pub(crate) mod wrong_clock;
 
 use std::future::Future;
 use std::time::Duration;
