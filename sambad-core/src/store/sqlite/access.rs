@@ -99,7 +99,6 @@ pub(super) async fn apply(
 
 /// Makes a change beside the server, which may run meanwhile.
 pub(crate) async fn change(file: &DatabaseFile, change: AccessChange, actor: Actor) -> Result<AccessOutcome, Error> {
-    file.require_unopened_elsewhere().await?;
     let mut connection = open_current(file).await?;
     let outcomes = apply(&mut connection, &[(change, actor)], Instants::once(Timestamp::now())).await.map_err(failed)?;
     sqlx::query("commit").execute(&mut connection).await.map_err(super::outcome_unknown)?;

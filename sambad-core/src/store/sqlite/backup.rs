@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -17,9 +16,6 @@ use crate::cursor::LogBounds;
 use crate::error::Error;
 
 const COPY: &str = "vacuum into ?1";
-/// Where the head of a file says how it is written, and what it says of one with a WAL.
-const WRITE_VERSION_AT: u64 = 18;
-const WRITES_A_LOG: [u8; 1] = [2];
 const QUICK_CHECK: &str = "pragma quick_check(1)";
 pub(super) const BOUNDS: &str = "select epoch, head, coalesce((select min(seq) from events), head + 1) from log";
 /// Another number, whatever the old one: what is added is at least 1 and less than all of its range.
@@ -39,7 +35,7 @@ pub(crate) async fn backup(file: &DatabaseFile, to: &Path) -> Result<LogBounds, 
 /// Makes the new database `file` of the backup `from`, with an epoch of its own: whoever has a cursor of the old life may
 /// have seen events that the copy does not have, and is told to resync. Gives the new database's bounds.
 pub(crate) async fn restore(from: &Path, file: &DatabaseFile) -> Result<LogBounds, Error> {
-    let _lock = lock(file).await?;
+    let _lock = lock(file)?;
     let path = file.path();
     refuse_existing(path)?;
     // SQLite would take what is left of another database's WAL for this one's.
@@ -56,19 +52,8 @@ pub(crate) async fn restore(from: &Path, file: &DatabaseFile) -> Result<LogBound
 
 /// Refuses a database whose log lies beside another of its names. A backup has no log, and may have several names, as a rotation
 /// of backups gives them.
-///
-/// Which of both it is, the file itself says: SQLite would make a log to look. Only a file with several names is opened for it, which
-/// this process can have open otherwise only if it got its names since.
-///
-/// Source: <https://sqlite.org/fileformat2.html#file_format_version_numbers>.
 fn require_whole_log(from: &DatabaseFile) -> Result<(), Error> {
-    let has_log = || {
-        let mut version = [0];
-        File::open(from.path())?.read_exact_at(&mut version, WRITE_VERSION_AT)?;
-        io::Result::Ok(version == WRITES_A_LOG)
-    };
-    // What is too short for a database, or cannot be read, SQLite says more of.
-    if from.links()? > 1 && has_log().unwrap_or(false) {
+    if from.links()? > 1 && from.has_log() {
         let what = format!("{from} is no backup and has several names (hard links): restore what `sambad-server backup` made");
         return Err(Error::Internal { what, source: None });
     }

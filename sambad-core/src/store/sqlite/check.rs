@@ -156,7 +156,7 @@ pub(crate) async fn check(file: &DatabaseFile) -> Result<Vec<Finding>, Error> {
 
 /// Counts the rows anew; no server may run on the database.
 pub(crate) async fn repair(file: &DatabaseFile) -> Result<(), Error> {
-    let _lock = lock(file).await?;
+    let _lock = lock(file)?;
     let mut connection = identity::open_existing(file).await?;
     if !has_current_schema(&mut connection).await.map_err(failed)? {
         let what = "its schema is not this version's: nothing was repaired".into();

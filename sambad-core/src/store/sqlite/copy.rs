@@ -39,7 +39,7 @@ impl Side {
     /// Opens a whole database, and begins to read one snapshot of it.
     pub(in crate::store) async fn source(file: DatabaseFile) -> Result<Self, Error> {
         let mut connection = identity::open_read_only(&file).await?;
-        let lock = lock(&file).await?;
+        let lock = lock(&file)?;
         if !check::has_current_schema(&mut connection).await.map_err(failed)? {
             let what = format!("the schema of {file} is another version's: `sambad-server migrate` first");
             return Err(Error::Internal { what, source: None });
@@ -51,7 +51,7 @@ impl Side {
     /// Opens a database to be copied into: a new one, or what an earlier copy left.
     pub(in crate::store) async fn target(file: DatabaseFile) -> Result<Self, Error> {
         identity::require_ours_or_new(&file).await?;
-        let lock = lock(&file).await?;
+        let lock = lock(&file)?;
         let schema = super::schema(&file).await?;
         if schema.stored > 0 && !schema.is_current() {
             let what = format!("{file} has another version's schema: copy into a new file");

@@ -4,8 +4,9 @@
 //! the path that it is given: two paths for one file are two logs, each of which overwrites what the other acknowledged.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ use crate::error::Error;
 pub(super) const PARTIAL: &str = ".partial";
 /// Symbolic links followed from one to the next, as many as Linux follows.
 const LINKS_MAX: usize = 40;
+/// Where the head of a file says how it is written, and what it says where that is by a WAL.
+const WRITE_VERSION_AT: u64 = 18;
+const WRITTEN_BY_WAL: [u8; 1] = [2];
+/// How often the kernel's list of locks is read: it comes in pages, and a lock moves from one to the other while others come and go.
+const LOOKS: usize = 5;
 /// How long a process that closes the file may hold locks on it after it deleted its shared memory.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// Pause between two looks at them.
@@ -95,8 +101,25 @@ impl DatabaseFile {
         Ok(if metadata.is_file() { links } else { 1 })
     }
 
+    /// Whether SQLite writes to it by way of a WAL, as to a database that was served, and not to a backup.
+    ///
+    /// The file itself says so: SQLite would make a WAL to look. No connection of this process may have the file open, which would
+    /// lose its locks.
+    ///
+    /// Source: <https://sqlite.org/fileformat2.html#file_format_version_numbers>.
+    pub(super) fn has_log(&self) -> bool {
+        let version = || {
+            let mut version = [0];
+            File::open(&self.path)?.read_exact_at(&mut version, WRITE_VERSION_AT)?;
+            io::Result::Ok(version)
+        };
+        version().is_ok_and(|version| version == WRITTEN_BY_WAL)
+    }
+
     /// Refuses a file that a process has open under another name, as after `mv` while a server runs. A process that has it open
-    /// under this name has its shared memory beside it.
+    /// under this name has its shared memory beside it, unless it reads a backup, which has none.
+    ///
+    /// To be asked before SQLite opens the file, which makes shared memory for this name.
     ///
     /// On Linux, of processes that this one can see: elsewhere nothing says who has locked which file.
     pub(super) async fn require_unopened_elsewhere(&self) -> Result<(), Error> {
@@ -118,7 +141,10 @@ impl DatabaseFile {
         let (device, inode) = (metadata.dev(), metadata.ino());
         // As the C library takes a device's number apart.
         let (major, minor) = (((device >> 8) & 0xfff) | ((device >> 32) & !0xfff), (device & 0xff) | ((device >> 12) & !0xff));
-        lock_holder(&std::fs::read_to_string("/proc/locks").ok()?, &format!("{major:02x}:{minor:02x}:{inode}"))
+        let file = format!("{major:02x}:{minor:02x}:{inode}");
+        let look = |_| lock_holder(&std::fs::read_to_string("/proc/locks").ok()?, &file);
+        let holder = (0..LOOKS).find_map(look)?;
+        (holder == std::process::id().to_string() || self.has_log()).then_some(holder)
     }
 }
 

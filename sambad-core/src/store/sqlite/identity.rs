@@ -20,7 +20,7 @@ pub(super) async fn require_ours_or_new(file: &DatabaseFile) -> Result<(), Error
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return require_folder(file),
         Err(error) => return Err(cannot_open(file, sqlx::Error::Io(error))),
         Ok(found) if found.len() == 0 => return Ok(()),
-        Ok(_) => {}
+        Ok(_) => file.require_unopened_elsewhere().await?,
     }
     let ours = match look(file, true).await {
         // A crash left a transaction to be rolled back, which is writing; whose file it is, SQLite's rules say that it is due.
@@ -54,6 +54,7 @@ async fn open(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, 
     if !file.path().exists() {
         return Err(Error::Internal { what: format!("there is no database {file}"), source: None });
     }
+    file.require_unopened_elsewhere().await?;
     let opened = async {
         let mut connection = connect(file, read_only).await?;
         Ok((is_ours(&mut connection).await?, connection))

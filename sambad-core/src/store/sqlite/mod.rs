@@ -59,7 +59,7 @@ pub(super) fn file(url: &str) -> Result<DatabaseFile, Error> {
 /// Opens `file`, creating it if there is none, and brings its schema up to date.
 pub(super) async fn open(file: DatabaseFile, limits: &Limits) -> Result<(Reader, Writer), Error> {
     identity::require_ours_or_new(&file).await?;
-    let lock = Arc::new(lock(&file).await?);
+    let lock = Arc::new(lock(&file)?);
     let options = writing(&file)
         // Written back by the writer: see there why not by SQLite.
         .pragma("wal_autocheckpoint", "0")
@@ -110,7 +110,7 @@ async fn connect_migrated(options: &SqliteConnectOptions, file: &DatabaseFile) -
 ///
 /// A lock file of its own, because SQLite's exclusive mode would shut out our own readers as well.
 /// The kernel releases it when the process ends, however it ends.
-async fn lock(database: &DatabaseFile) -> Result<File, Error> {
+fn lock(database: &DatabaseFile) -> Result<File, Error> {
     let path = with_suffix(database.path(), ".lock");
     let cannot = |source: std::io::Error| Error::Internal {
         what: format!("cannot create {}", path.display()),
@@ -118,15 +118,13 @@ async fn lock(database: &DatabaseFile) -> Result<File, Error> {
     };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
     match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let what = format!("database {database} is in use by another server: stop it, or choose another file");
-            return Err(Error::Internal { what, source: None });
-        }
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Internal {
+            what: format!("database {database} is in use by another server: stop it, or choose another file"),
+            source: None,
+        }),
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
     }
-    database.require_unopened_elsewhere().await?;
-    Ok(file)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

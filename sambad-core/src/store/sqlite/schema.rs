@@ -26,7 +26,7 @@ pub(crate) async fn schema(file: &DatabaseFile) -> Result<Schema, Error> {
 /// Brings the schema up to date, creating the file if there is none, and tells how it stood.
 pub(crate) async fn migrate(file: &DatabaseFile) -> Result<Schema, Error> {
     identity::require_ours_or_new(file).await?;
-    let _lock = lock(file).await?;
+    let _lock = lock(file)?;
     let schema = schema(file).await?;
     let mut connection = connect_migrated(&writing(file), file).await?;
     recovery::make_durable(&mut connection, file).await?;

@@ -19,7 +19,7 @@ pub(crate) async fn bounds(file: &DatabaseFile) -> Result<LogBounds, Error> {
 /// Gives the log another epoch.
 pub(crate) async fn renew_epoch(file: &DatabaseFile) -> Result<LogBounds, Error> {
     let mut connection = open_current(file).await?;
-    let _lock = lock(file).await?;
+    let _lock = lock(file)?;
     sqlx::query(NEW_EPOCH).execute(&mut connection).await.map_err(failed)?;
     let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
