@@ -51,6 +51,8 @@ needs() {
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
     # Its library gives a process another clock.
     need faketime faketime
+    # A pooler between servers and PostgreSQL.
+    PATH=$PATH:/usr/sbin need pgbouncer pgbouncer
     need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
     # A network of a test's own: by root, or where everybody may make one (kernel.unprivileged_userns_clone).
     PATH=$PATH:/usr/sbin need ip iproute2 && need unshare util-linux

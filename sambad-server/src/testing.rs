@@ -25,6 +25,7 @@ mod daemon;
 mod keys;
 #[doc(hidden)]
 pub mod parsers;
+mod pgbouncer;
 mod postgres;
 mod proxy;
 mod redis;
@@ -32,6 +33,7 @@ mod redis;
 pub use balancer::Balancer;
 pub use daemon::free_port;
 pub use keys::TestKeys;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, Postgres};
 pub use proxy::{Loses, Proxy};
 pub use redis::Redis;

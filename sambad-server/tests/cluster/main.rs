@@ -24,6 +24,7 @@ mod keys;
 mod lists;
 mod lives;
 mod pages;
+mod poolers;
 mod refusals;
 mod schema;
 mod world;

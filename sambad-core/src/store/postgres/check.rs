@@ -146,7 +146,7 @@ const REPAIR_DAYS: &str = "insert into daily (day, users, contacts, messages, la
 
 /// Examines the database at `url`; servers may run on it meanwhile.
 pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
-    let (mut connection, schema) = identity::connect_ours(&super::options(url)?).await?;
+    let (mut connection, schema) = identity::connect_ours(&super::connector(url)?).await?;
     let mut findings = vec![examine::schema(schema.stored, schema.known)];
     if !schema.is_current() {
         return Ok(findings);
@@ -162,9 +162,9 @@ pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
 
 /// Counts the rows anew; no server may run on the database.
 pub(crate) async fn repair(url: &str) -> Result<(), Error> {
-    let options = super::options(url)?;
-    let mut connection = identity::connect_current_with(&options).await?;
-    refuse_servers(&mut connection, &options).await?;
+    let connector = super::connector(url)?;
+    let mut connection = identity::connect_current_with(&connector).await?;
+    refuse_servers(&mut connection, connector.options()).await?;
     let mut tx = connection.begin().await.map_err(failed)?;
     access::take_turn(&mut tx).await.map_err(failed)?;
     sqlx::query(LOCK).execute(&mut *tx).await.map_err(failed)?;

@@ -68,9 +68,9 @@ pub(super) async fn last_at(connection: &mut PgConnection) -> Result<(Timestamp,
 
 /// Resets the log's last instant to now if it lies ahead; no server may run on the database.
 pub(crate) async fn reset(url: &str) -> Result<Option<Timestamp>, Error> {
-    let options = super::options(url)?;
-    let mut connection = identity::connect_current_with(&options).await?;
-    refuse_servers(&mut connection, &options).await?;
+    let connector = super::connector(url)?;
+    let mut connection = identity::connect_current_with(&connector).await?;
+    refuse_servers(&mut connection, connector.options()).await?;
     let mut tx = connection.begin().await.map_err(failed)?;
     sqlx::query(LOCK).execute(&mut *tx).await.map_err(failed)?;
     let (last_at, now) = last_at(&mut tx).await.map_err(failed)?;

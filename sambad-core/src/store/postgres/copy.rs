@@ -7,6 +7,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres, Row as _};
 use uuid::Uuid;
 
+use super::connector::Connector;
 use super::stopped::refuse_servers;
 use super::{failed, identity, rows, sqlstate};
 use crate::error::Error;
@@ -35,8 +36,8 @@ pub(in crate::store) struct Side {
 }
 
 /// A copy's statements take as long as they must, and read by the key, which is the order in which they want the rows.
-fn options(url: &str) -> Result<PgConnectOptions, Error> {
-    Ok(super::options(url)?.application_name("sambad copy").options([
+fn connector(url: &str) -> Result<Connector, Error> {
+    Ok(super::connector(url)?.named("sambad copy").with([
         ("statement_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
         ("enable_sort", "off"),
@@ -46,32 +47,33 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
 impl Side {
     /// Opens a whole database, and begins to read one snapshot of it.
     pub(in crate::store) async fn source(url: &str) -> Result<Self, Error> {
-        let options = options(url)?;
-        let mut connection = identity::connect_current_with(&options).await?;
-        refuse_servers(&mut connection, &options).await?;
+        let connector = connector(url)?;
+        let mut connection = identity::connect_current_with(&connector).await?;
+        refuse_servers(&mut connection, connector.options()).await?;
         connection.execute(SNAPSHOT).await.map_err(failed)?;
         Ok(Self { connection })
     }
 
     /// Opens a database to be copied into: an empty one, or what an earlier copy left.
     pub(in crate::store) async fn target(url: &str) -> Result<Self, Error> {
-        let options = options(url)?;
-        let mut connection = identity::connect(&options).await?;
+        let connector = connector(url)?;
+        let mut connection = identity::connect(&connector).await?;
+        let options = connector.options();
         // A database that was in use is not touched, not even its schema.
-        let schema = identity::schema(&mut connection, &options).await?;
+        let schema = identity::schema(&mut connection, options).await?;
         if schema.stored > 0 && !schema.is_current() {
-            let what = format!("database {} has an older schema: copy into an empty one", identity::name(&options));
+            let what = format!("database {} has an older schema: copy into an empty one", identity::name(options));
             return Err(internal(what));
         }
-        identity::migrate(&mut connection, &options).await?;
+        identity::migrate(&mut connection, options).await?;
         sqlx::raw_sql(TAKE_TURN).execute(&mut connection).await.map_err(|error| match sqlstate(&error).as_deref() {
-            Some("55P03") => internal(format!("another copy into database {} is running", identity::name(&options))),
+            Some("55P03") => internal(format!("another copy into database {} is running", identity::name(options))),
             _ => failed(error),
         })?;
-        refuse_servers(&mut connection, &options).await?;
+        refuse_servers(&mut connection, options).await?;
         let mut tx = connection.begin().await.map_err(failed)?;
         if sqlx::query(LOCK_LOG).fetch_optional(&mut *tx).await.map_err(failed)?.is_some() {
-            refuse_rows(&mut tx, &options).await?;
+            refuse_rows(&mut tx, options).await?;
             tx.execute(TAKE_LOG_AWAY).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use sqlx::Row as _;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Row as _};
 use tokio::time::timeout;
 
+use super::connector::Connector;
 use super::{MIGRATIONS, bounded, failed, sqlstate};
 use crate::error::Error;
 use crate::maintenance::Schema;
@@ -26,17 +27,19 @@ const HAS_MIGRATIONS: &str = "select to_regclass('_sqlx_migrations') is not null
 const HAS_LOG: &str = "select exists (select 1 from log)";
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
 
-/// Connects within a bounded time.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    match timeout(CONNECT_TIMEOUT, options.connect()).await {
+/// Connects within a bounded time, and not through a pooler that shares connections.
+pub(super) async fn connect(connector: &Connector) -> Result<PgConnection, Error> {
+    let options = connector.options();
+    match timeout(CONNECT_TIMEOUT, connector.connect_checked()).await {
         Ok(connected) => connected.map_err(|error| cannot_open(options, error)),
         Err(elapsed) => Err(cannot_open(options, sqlx::Error::Io(elapsed.into()))),
     }
 }
 
 /// Connects to a database that is ours and whole, and tells how its schema stands.
-pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnection, Schema), Error> {
-    let mut connection = connect(options).await?;
+pub(super) async fn connect_ours(connector: &Connector) -> Result<(PgConnection, Schema), Error> {
+    let mut connection = connect(connector).await?;
+    let options = connector.options();
     let looked = bounded(async { look(&mut connection).await.map_err(|error| cannot_open(options, error)) });
     let schema = match looked.await? {
         Look::Ours(schema) => schema,
@@ -51,16 +54,16 @@ pub(super) async fn connect_ours(options: &PgConnectOptions) -> Result<(PgConnec
 
 /// Connects to a database that is ours and whole, and has this version's schema.
 pub(super) async fn connect_current(url: &str) -> Result<PgConnection, Error> {
-    connect_current_with(&super::options(url)?).await
+    connect_current_with(&super::connector(url)?).await
 }
 
-/// As [`connect_current`], with options of the caller's.
-pub(super) async fn connect_current_with(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    let (connection, schema) = connect_ours(options).await?;
+/// As [`connect_current`], with settings of the caller's.
+pub(super) async fn connect_current_with(connector: &Connector) -> Result<PgConnection, Error> {
+    let (connection, schema) = connect_ours(connector).await?;
     if schema.is_current() {
         return Ok(connection);
     }
-    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(options));
+    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(connector.options()));
     Err(internal(what))
 }
 
@@ -183,6 +186,9 @@ pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Err
         (Some(what), _) => internal(what),
         (None, sqlx::Error::Io(error)) => {
             Error::Internal { what: format!("database {name} cannot be reached"), source: Some(error.into()) }
+        }
+        (None, sqlx::Error::Configuration(error)) => {
+            Error::Internal { what: format!("cannot open database {name}"), source: Some(error) }
         }
         (None, error) => Error::Internal { what: format!("cannot open database {name}"), source: Some(error.into()) },
     }

@@ -2,8 +2,8 @@
 //! events that readers have seen, under numbers that will come again. The epoch tells readers, who then reload; here is found
 //! out when it has to change.
 
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Row as _};
 
 use super::{Reader, bounded, failed, identity, rows, sqlstate};
 use crate::cursor::LogBounds;
@@ -77,10 +77,10 @@ impl Reader {
             return Ok(bounds);
         }
         let renewed = async {
-            let options = self.options().clone().options([("default_transaction_read_only", "off")]);
-            let mut connection = options.connect().await.map_err(failed)?;
+            let writing = self.connector().clone().with([("default_transaction_read_only", "off")]);
+            let mut connection = writing.connect().await.map_err(failed)?;
             if !same_life {
-                begin(&mut connection, self.options()).await?;
+                begin(&mut connection, writing.options()).await?;
             }
             let end = sqlx::query(END_LIFE).bind(i64::from(before.epoch.0)).bind(before.head.0.cast_signed());
             end.execute(&mut connection).await.map(drop).map_err(failed)

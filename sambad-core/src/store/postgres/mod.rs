@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod check;
 mod clock;
+mod connector;
 mod copy;
 mod identity;
 mod life;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 pub(super) use self::access::{admins, change};
 pub(super) use self::check::{check, repair};
 pub(super) use self::clock::reset as reset_clock;
+use self::connector::Connector;
 pub(super) use self::copy::Side;
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
@@ -39,13 +41,13 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 
 /// How long a transaction may wait for its server before PostgreSQL ends it: one that has stopped in the middle, or is cut
 /// off, holds the head of the log no longer than this, and all others wait for it meanwhile.
-const IDLE_IN_TRANSACTION_MS: &str = "2000";
+const IDLE_IN_TRANSACTION: &str = "2s";
 /// How long a transaction or a read may take, seen from here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server that starts waits for another one to make the schema.
-const MIGRATION_LOCK_MS: &str = "60000";
+const MIGRATION_LOCK: &str = "1min";
 /// How long a statement may take, seen from there: what nobody waits for any more ends as well.
-const STATEMENT_MS: &str = "10000";
+const STATEMENT: &str = "10s";
 
 /// Whether `url` names a PostgreSQL database.
 pub(super) fn is_url(url: &str) -> bool {
@@ -68,18 +70,17 @@ async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 
 /// Opens the database at `url` and brings its schema up to date.
 pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer), Error> {
-    let options = options(url)?;
-    let migrating = options.clone().options([("lock_timeout", MIGRATION_LOCK_MS)]);
+    let connector = connector(url)?;
+    let migrating = connector.clone().with([("lock_timeout", MIGRATION_LOCK)]);
     let mut connection = identity::connect(&migrating).await?;
-    identity::migrate(&mut connection, &options).await?;
-    let cluster = bounded(life::begin(&mut connection, &options)).await?;
-    let serving = options
-        .clone()
-        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS), ("statement_timeout", STATEMENT_MS)]);
+    identity::migrate(&mut connection, connector.options()).await?;
+    let cluster = bounded(life::begin(&mut connection, connector.options())).await?;
+    let serving =
+        connector.with([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION), ("statement_timeout", STATEMENT)]);
     // Whatever is read is found by an index, few rows at a time, in the order in which they are read: one plan each, made once.
     // A plan for a certain user would be made anew for each read, and sort all that this user has where statistics say it is
     // little.
-    let reading = serving.clone().application_name("sambad reader").options([
+    let reading = serving.clone().named("sambad reader").with([
         ("default_transaction_read_only", "on"),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
@@ -90,9 +91,9 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
     let reader = bounded(Reader::open(reading, limits.readers_max, cluster)).await?;
     // By this name a new connection finds what is left of an old one.
     let id = Uuid::now_v7();
-    let writing = serving.application_name(&format!("sambad writer {id}"));
+    let writing = serving.named(&format!("sambad writer {id}"));
     // Its statements are few, and always the same: planned once, by the indexes, whatever a young table's statistics say.
-    let writing = writing.options([
+    let writing = writing.with([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
@@ -104,27 +105,27 @@ pub(super) async fn open(url: &str, limits: &Limits) -> Result<(Reader, Writer),
 
 /// Tells how the schema of the database at `url` stands, and changes nothing.
 pub(super) async fn schema(url: &str) -> Result<Schema, Error> {
-    let options = options(url)?;
-    let mut connection = identity::connect(&options).await?;
-    identity::look_at_schema(&mut connection, &options).await
+    let connector = connector(url)?;
+    let mut connection = identity::connect(&connector).await?;
+    identity::look_at_schema(&mut connection, connector.options()).await
 }
 
 /// Brings the schema of the database at `url` up to date, and tells how it stood.
 pub(super) async fn migrate(url: &str) -> Result<Schema, Error> {
-    let options = options(url)?;
-    let mut connection = identity::connect(&options).await?;
-    identity::migrate(&mut connection, &options).await
+    let connector = connector(url)?;
+    let mut connection = identity::connect(&connector).await?;
+    identity::migrate(&mut connection, connector.options()).await
 }
 
 /// Reads a URL; what cannot be read is not shown, since there may be a password in it.
-fn options(url: &str) -> Result<PgConnectOptions, Error> {
+fn connector(url: &str) -> Result<Connector, Error> {
     let expected = || Error::field("database", "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
     let options: PgConnectOptions = url.parse().map_err(|_| expected())?;
     // A password that was not escaped ends where it should not, and the rest of it is taken for a name.
     if options.get_database().is_some_and(|name| name.contains(['@', ':', '/'])) {
         return Err(expected());
     }
-    Ok(options.options([
+    Ok(Connector::from(options).with([
         // What is acknowledged is on disk, whatever the server's own default is.
         ("synchronous_commit", "on"),
         // Whatever the default of the database or of the user is: a batch is written on these terms.
@@ -145,6 +146,10 @@ fn failed(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Decode(source) | sqlx::Error::ColumnDecode { source, .. } => {
             Error::Internal { what: "store holds a value that cannot be read".into(), source: Some(source) }
+        }
+        other if matches!(sqlstate(&other).as_deref(), Some("26000" | "42P05")) => {
+            let what = format!("a pooler in between mixes up prepared statements, and must be in session mode: {other}");
+            Error::Unavailable(Some(what.into()))
         }
         other => Error::Unavailable(Some(other.into())),
     }

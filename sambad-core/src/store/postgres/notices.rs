@@ -22,8 +22,14 @@ impl Reader {
 
     /// Hears what servers tell, over a connection beside those that read.
     pub(crate) async fn notices(&self, epoch: Epoch) -> Result<Notices, Error> {
-        let options = self.options().clone().application_name("sambad notices");
-        let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options);
+        let connector = self.connector().clone().named("sambad notices");
+        let options = connector.options().clone();
+        let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let one = one.after_connect(move |connection, _| {
+            let connector = connector.clone();
+            Box::pin(async move { connector.set_up(connection).await })
+        });
+        let one = one.connect_lazy_with(options);
         let listening = async {
             let mut listener = PgListener::connect_with(&one).await?;
             listener.eager_reconnect(false);

@@ -7,12 +7,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::connector::Connector;
 use super::failed;
 use crate::error::Error;
 use crate::figures::Readers;
@@ -28,7 +29,7 @@ pub(super) struct Pool {
 }
 
 struct Shared {
-    options: PgConnectOptions,
+    connector: Connector,
     connections_max: u32,
     /// One for each connection that may be open and is not idle.
     places: Arc<Semaphore>,
@@ -60,10 +61,10 @@ pub(super) struct Lease {
 
 impl Pool {
     /// Connects once, to see whether that works.
-    pub(super) async fn open(options: PgConnectOptions, connections_max: u32) -> Result<Self, sqlx::Error> {
-        let first = Idle { connection: options.connect().await?, since: Instant::now() };
+    pub(super) async fn open(connector: Connector, connections_max: u32) -> Result<Self, sqlx::Error> {
+        let first = Idle { connection: connector.connect().await?, since: Instant::now() };
         let places = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { options, connections_max, places, idle: Mutex::new(vec![first]) }) })
+        Ok(Self { shared: Arc::new(Shared { connector, connections_max, places, idle: Mutex::new(vec![first]) }) })
     }
 
     /// Takes a connection once there is a place for one. The caller bounds the time.
@@ -81,12 +82,12 @@ impl Pool {
             }
             next = shared.pop_idle();
         }
-        let connection = shared.options.connect().await.map_err(failed)?;
+        let connection = shared.connector.connect().await.map_err(failed)?;
         Ok(Lease { connection: Some(connection), shared, place: Some(place) })
     }
 
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.shared.options
+    pub(super) fn connector(&self) -> &Connector {
+        &self.shared.connector
     }
 
     pub(super) fn readers(&self) -> Readers {

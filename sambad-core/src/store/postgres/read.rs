@@ -1,11 +1,12 @@
 //! Reads: each is one statement, and so of one snapshot, whose bounds of the log come with its rows: a body and its cursor belong
 //! together. A transaction would be three trips to PostgreSQL instead of one, and one that is given up would have to be ended.
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _, ValueRef as _};
 use uuid::Uuid;
 
+use super::connector::Connector;
 use super::pool::Pool;
 use super::{access, bounded, failed, identity, rows};
 use crate::access::{Admin, AuditEntry, Revocation};
@@ -169,9 +170,9 @@ const ANALYTICS: &str = "select d.day, d.users, d.contacts, d.messages, d.last_a
     from log l left join daily d on d.day > $1 order by d.day";
 
 impl Reader {
-    pub(super) async fn open(options: PgConnectOptions, connections_max: u32, cluster: Option<String>) -> Result<Self, Error> {
-        let named = options.clone();
-        let pool = Pool::open(options, connections_max).await.map_err(|error| identity::cannot_open(&named, error))?;
+    pub(super) async fn open(connector: Connector, connections_max: u32, cluster: Option<String>) -> Result<Self, Error> {
+        let named = connector.options().clone();
+        let pool = Pool::open(connector, connections_max).await.map_err(|error| identity::cannot_open(&named, error))?;
         Ok(Self { pool, cluster: cluster.map(Into::into) })
     }
 
@@ -179,8 +180,8 @@ impl Reader {
         self.cluster.as_deref()
     }
 
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        self.pool.options()
+    pub(super) fn connector(&self) -> &Connector {
+        self.pool.connector()
     }
 
     pub(crate) fn readers(&self) -> Readers {

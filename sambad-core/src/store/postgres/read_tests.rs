@@ -134,7 +134,7 @@ async fn a_host_that_vanished_is_not_waited_for() {
     let to = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
     let (falls_silent, silent) = watch::channel(false);
     let address = gate(to, silent).await;
-    let reader = Reader::open(options.host("127.0.0.1").port(address.port()), 4, None).await.unwrap();
+    let reader = Reader::open(options.host("127.0.0.1").port(address.port()).into(), 4, None).await.unwrap();
     assert!(join_all((0..4).map(|_| reader.bounds())).await.iter().all(Result::is_ok));
 
     falls_silent.send(true).unwrap();

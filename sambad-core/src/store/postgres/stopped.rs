@@ -30,9 +30,9 @@ pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
 
 /// Gives the log another epoch. A server that starts meanwhile meets it with its first batch, and stores nothing.
 pub(crate) async fn renew_epoch(url: &str) -> Result<LogBounds, Error> {
-    let options = super::options(url)?;
-    let mut connection = identity::connect_current_with(&options).await?;
-    refuse_servers(&mut connection, &options).await?;
+    let connector = super::connector(url)?;
+    let mut connection = identity::connect_current_with(&connector).await?;
+    refuse_servers(&mut connection, connector.options()).await?;
     let row = sqlx::query(NEW_EPOCH).fetch_one(&mut connection).await.map_err(failed)?;
     rows::bounds(&row, 0).map_err(failed)
 }

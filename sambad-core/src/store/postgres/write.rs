@@ -10,13 +10,14 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
 use super::apply::{take_place, write_keys};
-use super::{access, bounded, clock, failed, identity, rows, sqlstate};
+use super::connector::Connector;
+use super::{IDLE_IN_TRANSACTION, access, bounded, clock, failed, identity, rows, sqlstate};
 use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::clock::{Clock, elapsed};
 use crate::cursor::{Epoch, Seq};
@@ -40,7 +41,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// The one connection that writes.
 pub(crate) struct Writer {
-    options: PgConnectOptions,
+    connector: Connector,
     /// With when it was last used; `None` after a failure: the next batch opens a new one, so that no half-done transaction is
     /// carried over.
     connection: Option<(PgConnection, Instant)>,
@@ -77,15 +78,16 @@ const LOG: &str = "select epoch from log";
 const PROBE: &str = "update log set head = head";
 
 impl Writer {
-    pub(super) async fn open(options: PgConnectOptions, id: Uuid, settle: Duration) -> Result<Self, Error> {
-        let mut connection = identity::connect(&options).await?;
+    pub(super) async fn open(connector: Connector, id: Uuid, settle: Duration) -> Result<Self, Error> {
+        let options = connector.options();
+        let mut connection = connector.connect().await.map_err(|error| identity::cannot_open(options, error))?;
         let Some(row) = sqlx::query(LOG).fetch_optional(&mut connection).await.map_err(failed)? else {
-            return Err(identity::half_copied(&options));
+            return Err(identity::half_copied(options));
         };
         let epoch = rows::epoch(&row, 0).map_err(failed)?;
         let clock = clock::open(&mut connection, settle).await.map_err(failed)?;
         Ok(Self {
-            options,
+            connector,
             connection: Some((connection, Instant::now())),
             id,
             epoch,
@@ -166,8 +168,8 @@ impl Writer {
 
     /// Asks whether the last transaction was stored, which is certain once no connection of ours is left that could store it.
     async fn was_stored(&mut self) -> Result<bool, sqlx::Error> {
-        let mut connection = self.options.connect().await?;
-        let name = self.options.get_application_name().unwrap_or_default();
+        let mut connection = self.connector.connect().await?;
+        let name = self.connector.options().get_application_name().unwrap_or_default();
         while sqlx::query_scalar::<_, bool>(END_OTHERS).bind(name).fetch_optional(&mut connection).await?.is_some() {
             sleep(OUTCOME_PAUSE).await;
         }
@@ -214,8 +216,8 @@ impl Writer {
                 return Ok(connection);
             }
         }
-        let options = &self.options;
-        bounded(async { options.connect().await.map_err(failed) }).await
+        let connector = &self.connector;
+        bounded(async { connector.connect_checked().await.map_err(failed) }).await
     }
 
     pub(super) fn keep_connection(&mut self, connection: PgConnection) {
@@ -251,6 +253,10 @@ async fn prepare(
         let begun = sqlx::raw_sql(BEGIN).fetch_all(&mut *connection).await?;
         let begun = begun.first().ok_or(sqlx::Error::RowNotFound)?;
         let seen = Seq(rows::unsigned(begun, 0)?);
+        if begun.try_get::<&str, _>(3)? != IDLE_IN_TRANSACTION {
+            let what = "a pooler in between has given this connection's settings to another: it must be in session mode";
+            return Err(sqlx::Error::Configuration(what.into()));
+        }
         clock::note(clock, asked_at, begun)?;
         let keys = KeyAge::by(clock);
         let loaded = load(connection, requests, keys).await?;
@@ -289,9 +295,10 @@ fn failed_batch(error: sqlx::Error) -> Error {
     }
 }
 
-/// Instants as numbers: a statement that is not prepared is answered in text.
+/// Instants as numbers: a statement that is not prepared is answered in text. Where a server stops in the middle, others wait as long
+/// as the setting says: it is read in each transaction, should a pooler have been put in between.
 const BEGIN: &str = "begin; select head, (extract(epoch from clock_timestamp()) * 1000000)::bigint,
-        (extract(epoch from last_at) * 1000000)::bigint from log";
+        (extract(epoch from last_at) * 1000000)::bigint, current_setting('idle_in_transaction_session_timeout') from log";
 /// Ends connections of this writer but the one that asks, and tells whether there are any still.
 const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = $1 and pid <> pg_backend_pid() limit 1";
