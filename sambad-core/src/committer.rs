@@ -19,12 +19,13 @@ use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::clock::AHEAD_MAX;
 use crate::command::Receipt;
 use crate::error::Error;
+use crate::fatal::{Fatal, Halt};
 use crate::limits::Limits;
 use crate::merge::Outlet;
 use crate::outage::Outage;
 use crate::retention::Retention;
 use crate::stats::Stats;
-use crate::store::{Committed, Request, Writer};
+use crate::store::{Committed, Request, WriteBackError, Writer};
 
 /// How often the log is looked at for what is to be trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,6 +74,7 @@ pub(crate) struct Committer {
     next: Option<Job>,
     writer: Writer,
     outlet: Outlet,
+    halt: Halt,
     limits: Limits,
     retention: Retention,
     outage: Arc<Outage>,
@@ -103,7 +105,7 @@ enum Turn {
     Batch(Write),
     Access(Access),
     Upkeep,
-    /// No job can come any more.
+    /// No job can come any more, or may be carried out.
     End,
 }
 
@@ -126,11 +128,13 @@ impl Committer {
         retention: Retention,
         (outage, stats): (Arc<Outage>, Stats),
     ) -> Self {
+        let halt = outlet.log().halt().clone();
         Self {
             jobs,
             next: None,
             writer,
             outlet,
+            halt,
             limits,
             retention,
             outage,
@@ -141,14 +145,13 @@ impl Committer {
         }
     }
 
-    /// Commits batches until `stop` is cancelled and everything accepted before is answered.
+    /// Commits batches until `stop` is cancelled and everything accepted before is answered, or the core comes to a fatal end.
     ///
-    /// A panic ends the process: without its committer a server would accept requests and answer none, so it is better
-    /// restarted.
+    /// A panic is one: without its committer a core would accept commands and answer none.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let halt = self.halt.clone();
         if AssertUnwindSafe(self.take_turns(stop)).catch_unwind().await.is_err() {
-            tracing::error!("committer panicked: the process ends");
-            std::process::abort();
+            halt.set(Fatal::Panicked { task: "committer" });
         }
     }
 
@@ -161,17 +164,38 @@ impl Committer {
                 Turn::End => break,
             }
         }
+        if self.halt.is_set() {
+            self.refuse_waiting();
+            return self.writer.abandon().await;
+        }
         // A store that does not answer must not keep the host from ending: the next start then begins from the note before.
         if !self.outage.lasts()
             && let Err(error) = self.writer.note_age().await
         {
             self.outage.noticed(&error, 0);
         }
-        self.writer.close().await;
+        if let Err(fatal) = self.writer.close().await {
+            self.halt.set(fatal);
+        }
+    }
+
+    /// Refuses what waits: after a fatal end nothing is stored.
+    fn refuse_waiting(&mut self) {
+        self.jobs.close();
+        while let Some(job) = self.next.take().or_else(|| self.jobs.try_recv().ok()) {
+            // As in a batch: whoever asked may have gone away.
+            match job {
+                Job::Write(Write { reply, .. }) => drop(reply.send(Err(Error::Unavailable(None)))),
+                Job::Access(Access { reply, .. }) => drop(reply.send(Err(Error::Unavailable(None)))),
+            }
+        }
     }
 
     /// Waits for the first job of a batch, or until upkeep is due.
     async fn wait(&mut self, stop: &CancellationToken) -> Turn {
+        if self.halt.is_set() {
+            return Turn::End;
+        }
         if let Some(next) = self.next.take() {
             return Some(next).into();
         }
@@ -179,10 +203,11 @@ impl Committer {
             if self.trim_due <= Instant::now() || self.writer.write_back_is_due() {
                 return Turn::Upkeep;
             }
-            // Jobs first: what was accepted before the stop is committed, and neither a stop nor upkeep is urgent while
-            // work comes in; upkeep that is due has its turn above.
+            // A fatal end first: nothing may follow it. Then jobs: what was accepted before the stop is committed, and neither a
+            // stop nor upkeep is urgent while work comes in; upkeep that is due has its turn above.
             tokio::select! {
                 biased;
+                () = self.halt.token().cancelled() => return Turn::End,
                 job = self.jobs.recv() => return job.into(),
                 () = stop.cancelled() => self.jobs.close(),
                 () = sleep_until(self.trim_due) => return Turn::Upkeep,
@@ -197,6 +222,8 @@ impl Committer {
         self.writer.announced(self.outlet.log().bounds().head);
         let begun = Instant::now();
         let results = match self.writer.commit(&requests).await {
+            // Stored, but perhaps in another log than readers know.
+            Ok(_) if self.halt.is_set() => refuse_all(&Error::OutcomeUnknown(None), requests.len()),
             Ok(committed) => {
                 let took = begun.elapsed();
                 self.outlet.publish(&committed.events, committed.head);
@@ -281,6 +308,7 @@ impl Committer {
             next = if changes.len() < ACCESS_CHANGES_MAX { self.next_access() } else { None };
         }
         let results: Vec<_> = match self.writer.change_access(&changes).await {
+            Ok(_) if self.halt.is_set() => refuse_all(&Error::OutcomeUnknown(None), changes.len()),
             Ok(outcomes) => {
                 self.outage.over();
                 outcomes.into_iter().map(Ok).collect()
@@ -302,7 +330,8 @@ impl Committer {
             let begun = Instant::now();
             match self.writer.write_back().await {
                 Ok(()) => self.stats.write_back_us.add_duration(begun.elapsed(), 1),
-                Err(error) => self.outage.noticed(&error, 0),
+                Err(WriteBackError::Failed(error)) => self.outage.noticed(&error, 0),
+                Err(WriteBackError::DiskFailed(error)) => return self.halt.set(Fatal::DiskFailed(Arc::new(error))),
             }
         }
         if self.trim_due <= Instant::now() {

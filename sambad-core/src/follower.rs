@@ -2,15 +2,18 @@
 //!
 //! Whatever a broker does or does not bring, this alone makes every event known here: late by one interval at most.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{LogBounds, Seq};
 use crate::error::Error;
 use crate::event;
+use crate::fatal::Fatal;
 use crate::kind::Filter;
 use crate::limits::PAGE_EVENTS_MAX;
 use crate::merge::Merge;
@@ -48,9 +51,14 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows until `stop` is cancelled.
+    /// Follows until `stop` is cancelled, or the log turns out to be another.
+    ///
+    /// A panic is a fatal end: what other servers write would no longer come.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let _ = stop.run_until_cancelled(self.follow()).await;
+        let followed = stop.run_until_cancelled(AssertUnwindSafe(self.follow()).catch_unwind()).await;
+        if let Some(Err(_)) = followed {
+            self.merge.log().halt().set(Fatal::Panicked { task: "follower" });
+        }
     }
 
     async fn follow(&self) {
@@ -74,6 +82,9 @@ impl Follower {
                     self.poll(before).await
                 }
             };
+            if self.merge.log().halt().is_set() {
+                return;
+            }
             match outcome {
                 Ok(Filled::InVain) => pause = (pause * 2).clamp(IN_VAIN_PAUSE_MIN, IN_VAIN_PAUSE_MAX),
                 Ok(Filled::Events) => pause = Duration::ZERO,
@@ -98,7 +109,7 @@ impl Follower {
         let before = self.merge.log().bounds();
         let bounds = answer(self.store.look(before)).await?;
         if !is_same_log(before, bounds) {
-            end(before, bounds);
+            return Err(self.end(before, bounds));
         }
         if bounds.first > before.first {
             self.merge.log().trimmed(bounds.first);
@@ -116,7 +127,7 @@ impl Follower {
             let page = answer(self.store.log_page(before.head, &Filter::default(), PAGE_EVENTS_MAX)).await?;
             if !is_same_log(before, page.bounds) {
                 // Not before it has another epoch: whoever starts next must not take it for the one that was known.
-                end(before, answer(self.store.look(before)).await?);
+                return Err(self.end(before, answer(self.store.look(before)).await?));
             }
             if page.bounds.first > before.head.next() {
                 // This server was away for long, and what it missed was trimmed meanwhile: readers are told to resync.
@@ -139,6 +150,13 @@ impl Follower {
         }
         Ok(filled)
     }
+
+    /// Ends the core: the database was replaced by another, or by an older state of itself. Opened anew, it knows the log that there
+    /// is, and its readers resync.
+    fn end(&self, announced: LogBounds, stored: LogBounds) -> Error {
+        self.merge.log().halt().set(Fatal::LogReplaced { announced, stored });
+        Error::Unavailable(None)
+    }
 }
 
 async fn answer<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -153,14 +171,6 @@ fn is_same_log(before: LogBounds, now: LogBounds) -> bool {
     now.epoch == before.epoch && now.head >= before.head
 }
 
-/// Ends the process: the database was replaced by another, or by an older state of itself. Started anew, this server knows the
-/// log that there is, and its readers resync.
-fn end(before: LogBounds, now: LogBounds) -> ! {
-    let (epoch, head) = (now.epoch.to_string(), now.head.0);
-    tracing::error!(epoch, head, announced = before.head.0, "the log was replaced by another: the process ends");
-    std::process::abort();
-}
-
 #[cfg(all(test, feature = "simulation"))]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,7 +182,6 @@ mod tests {
     use crate::log::Log;
     use crate::store::memory::{Fault, FaultPoint, PageBounds, Reader, SimulatedStore, Writer};
     use crate::store::{Request, Store};
-    use crate::time::Timestamp;
 
     /// A follower that does not poll, over a store that counts how often it is asked.
     struct World {
@@ -208,7 +217,7 @@ mod tests {
         /// Another server's write: stored, and not announced here.
         async fn write(&mut self, user: u32) -> Seq {
             let command = Command::Login { phone: format!("+9190000{user:05}").parse().expect("a phone"), name: None };
-            let committed = self.writer.commit(&[Request { command, key: None }], Timestamp::from_micros(0)).await;
+            let committed = self.writer.commit(&[Request { command, key: None }]).await;
             committed.expect("nothing fails").head
         }
 

@@ -74,7 +74,8 @@ impl Subscription {
     /// Waits for what comes next.
     ///
     /// # Errors
-    /// `Unavailable` when the store has to be read and does not answer; the position is kept, so the call may be repeated.
+    /// `Unavailable` when the store has to be read and does not answer: the position is kept, so the call may be repeated. After a
+    /// fatal end of the core every call fails so.
     ///
     /// # Cancel safety
     /// The cursor moves only when something is returned: a dropped call loses nothing.
@@ -108,7 +109,14 @@ impl Subscription {
     /// Waits until the log reaches beyond the cursor.
     async fn grown(&mut self) -> Result<(), Error> {
         let cursor = self.cursor;
-        // The sender lives in the log that this subscription holds, so the channel cannot be closed.
-        self.head.wait_for(|bounds| bounds.head > cursor).await.map(drop).map_err(|error| Error::Unavailable(Some(error.into())))
+        let halt = self.log.halt();
+        // In any order: after a fatal end the log does not grow.
+        tokio::select! {
+            // The sender lives in the log that this subscription holds, so the channel cannot be closed.
+            grown = self.head.wait_for(|bounds| bounds.head > cursor) => {
+                grown.map(drop).map_err(|error| Error::Unavailable(Some(error.into())))
+            }
+            () = halt.token().cancelled() => halt.check(),
+        }
     }
 }

@@ -24,6 +24,8 @@ mod committer;
 #[cfg(feature = "store")]
 pub mod event;
 #[cfg(feature = "store")]
+mod fatal;
+#[cfg(feature = "store")]
 mod figures;
 #[cfg(feature = "store")]
 mod follower;
@@ -64,6 +66,7 @@ pub use crate::{
     clock::Clock,
     command::{Command, IdempotencyKey, Outcome, Receipt, UserRef},
     event::Event,
+    fatal::Fatal,
     figures::{Figures, TailFigures},
     hub::{Delivery, Subscription},
     log::{Log, LogSlice},

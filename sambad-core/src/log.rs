@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::cursor::{After, LogBounds, ResyncReason, Seq};
 use crate::error::Error;
 use crate::event::{self, Event};
+use crate::fatal::Halt;
 use crate::figures::TailFigures;
 use crate::kind::Filter;
 use crate::limits::Limits;
@@ -24,6 +25,7 @@ pub struct Log {
     /// Half of the connections that read: however many readers replay, requests find one free.
     store_reads: Semaphore,
     bounds: watch::Sender<LogBounds>,
+    halt: Halt,
 }
 
 /// Consecutive events of a reader, as far as its filter asks for them.
@@ -43,7 +45,13 @@ impl Log {
             tail: Tail::new(bounds.head, limits.tail_bytes_max),
             store_reads: Semaphore::new(store_reads),
             bounds: watch::Sender::new(bounds),
+            halt: Halt::default(),
         }
+    }
+
+    /// Whether the core whose log this is has come to a fatal end.
+    pub(crate) fn halt(&self) -> &Halt {
+        &self.halt
     }
 
     /// Makes what was committed up to `head` readable, then wakes every reader. Called by one at a time: the committer, or what merges
@@ -52,7 +60,7 @@ impl Log {
     /// `events` are the last of it, and none if all of it was stored by a COMMIT whose outcome was unknown: whoever retries
     /// is acknowledged on the strength of those events, so they are announced now, not with the next one.
     pub(crate) fn publish(&self, events: &[Event], head: Seq) {
-        if head <= self.bounds().head {
+        if head <= self.bounds().head || self.halt.is_set() {
             return;
         }
         self.tail.append(events, head);
@@ -107,27 +115,29 @@ impl Log {
     /// A cursor read from a snapshot may be ahead of what was announced: only the store can say that it is ahead of the log.
     ///
     /// # Errors
-    /// `Unavailable` when the store has to be asked and does not answer.
+    /// `Unavailable` when the store has to be asked and does not answer, and after a fatal end.
     ///
     /// # Cancel safety
     /// Looking changes nothing.
     pub async fn locate(&self, after: After) -> Result<(Result<Seq, ResyncReason>, LogBounds), Error> {
-        let bounds = self.bounds();
-        match bounds.locate(after) {
-            Err(ResyncReason::CursorAhead) => {
-                let bounds = self.stored_bounds().await?;
-                Ok((bounds.locate(after), bounds))
-            }
-            found => Ok((found, bounds)),
+        let mut bounds = self.bounds();
+        let mut found = bounds.locate(after);
+        if found == Err(ResyncReason::CursorAhead) {
+            bounds = self.stored_bounds().await?;
+            found = bounds.locate(after);
         }
+        // Last: the end may have come while the store was asked.
+        self.halt.check()?;
+        Ok((found, bounds))
     }
 
-    /// Reads up to `limit` events after `after` from memory; `None` when the tail does not reach back that far.
+    /// Reads up to `limit` events after `after` from memory; `None` when the tail does not reach back that far, and
+    /// after a fatal end.
     ///
     /// A slice is bounded in bytes as well, and in events looked at: it may end before the head.
     #[must_use]
     pub fn recent(&self, after: Seq, filter: &Filter, limit: usize) -> Option<LogSlice> {
-        self.tail.read(after, filter, limit)
+        self.tail.read(after, filter, limit).filter(|_| !self.halt.is_set())
     }
 
     /// When the event after `after` became readable: right after its COMMIT. `None` when that was many batches ago.
@@ -143,7 +153,7 @@ impl Log {
     /// Reads up to `limit` events after `after`, from memory or else from the store.
     ///
     /// # Errors
-    /// `Gone` when events right after `after` are no longer stored; `Unavailable` when the store does not answer.
+    /// `Gone` when events right after `after` are no longer stored; `Unavailable` when the store does not answer, and after a fatal end.
     ///
     /// # Cancel safety
     /// Reading changes nothing.
@@ -151,9 +161,11 @@ impl Log {
         if let Some(slice) = self.recent(after, filter, usize::try_from(limit).unwrap_or(usize::MAX)) {
             return Ok(slice);
         }
+        self.halt.check()?;
         // In the order of asking; the semaphore lives as long as the log and is never closed.
         let _turn = self.store_reads.acquire().await;
         let page = self.store.log_page(after, filter, limit).await?;
+        self.halt.check()?;
         self.note_first(page.bounds);
         if after.next() < page.bounds.first {
             return Err(Error::CursorGone { reason: ResyncReason::CursorExpired });

@@ -33,6 +33,6 @@ mod turns;
 mod ws;
 
 pub use config::ServerConfig;
-pub use run::run;
+pub use run::{exit_code, run};
 pub use serve::{ServeError, serve};
 pub use tls::{Tls, TlsError};

@@ -17,9 +17,9 @@ async fn main() {
         Err(error) => {
             telemetry::say(&format!("error: {error:#}"));
             telemetry::finish();
-            1
+            sambad_server::exit_code(&error)
         }
     };
     // Not by returning, which would wait for threads that may be blocked for good, such as one that looks a name up.
-    std::process::exit(code);
+    std::process::exit(code.into());
 }

@@ -58,6 +58,14 @@ impl AppState {
         self.sessions.permit(self.doorkeeper.session(extensions)?)
     }
 
+    /// Refuses what a server must not do that has come to a fatal end and is about to end.
+    pub(crate) fn refuse_once_stopped(&self) -> Result<(), ApiError> {
+        if self.sambad.fatal().is_some() || self.shards.have_failed() {
+            return Err(sambad_core::Error::Unavailable(None).into());
+        }
+        Ok(())
+    }
+
     /// How many sessions there are right now, by every transport.
     pub(crate) fn open_sessions(&self) -> usize {
         self.shards.open_sessions() + self.sessions.streams.len()

@@ -5,17 +5,21 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sambad_core::{Phone, Sambad};
+use sambad_core::{Fatal, Phone, Sambad};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Cli, TlsArgs};
 use crate::tls::{Tls, TlsError};
-use crate::{commands, serve, telemetry};
+use crate::{ServeError, commands, serve, telemetry};
+
+/// How long a server may take to end after a fatal end of its core; then the process is aborted.
+const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what the command line asks for, as the binary does.
 ///
@@ -24,8 +28,11 @@ use crate::{commands, serve, telemetry};
 /// ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that
 /// is allowed. When it returns, the log is written as far as stderr takes it within a second.
 ///
+/// A server that had to end ([`ServeError::is_fatal_end`]) returns that error within a few seconds; should it fail to, the process is
+/// aborted.
+///
 /// # Errors
-/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, or a command fails.
+/// When a file of settings is named that [`Cli::load`] has not read, the log filter is invalid, the address is taken, the database cannot be opened, the server had to end, or a command fails.
 ///
 /// # Panics
 /// When a logger is installed already.
@@ -43,6 +50,12 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
             served
         }
     }
+}
+
+/// The process's exit code after [`run`] failed: 3 when the server had to end and is to be started anew, else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref().is_some_and(ServeError::is_fatal_end) { 3 } else { 1 }
 }
 
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
@@ -63,6 +76,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
     let sambad = Sambad::open(cli.core()?).await.context("cannot start")?;
+    end_in_any_case(sambad.stopped()).context("cannot start a thread")?;
     announce(cli, address)?;
     let stop = CancellationToken::new();
     let signals = async {
@@ -126,6 +140,18 @@ fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Refused where "unlimited" is more than the system knows, as on macOS: then the old limit stays.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Aborts the process when it has not ended some time after `stopped`, whatever keeps it from ending.
+fn end_in_any_case(stopped: impl Future<Output = Fatal> + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    // A thread of its own: it depends on nothing that may be blocked by then, and writes nothing.
+    let watch = move || {
+        let _ = runtime.block_on(stopped);
+        thread::sleep(FATAL_END_TIMEOUT);
+        std::process::abort();
+    };
+    thread::Builder::new().name("last resort".to_owned()).spawn(watch).map(drop)
 }
 
 /// Says where the database is, then the line that scripts wait for.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sambad_core::Sambad;
+use futures_util::future::OptionFuture;
+use sambad_core::{Fatal, Sambad};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +37,8 @@ const REQUESTS_GRACE: Duration = Duration::from_secs(2);
 const SESSIONS_GRACE: Duration = Duration::from_secs(4);
 /// How long the last commits may take; with requests, sessions and shards it stays below 10 s.
 const COMMIT_GRACE: Duration = Duration::from_secs(3);
+/// How long sessions and requests may take to end after a fatal end: what they were served is refused.
+const FATAL_GRACE: Duration = Duration::from_millis(500);
 /// How long shards may take to let go of what is left.
 const SHARDS_GRACE: Duration = Duration::from_millis(500);
 
@@ -48,6 +52,23 @@ pub enum ServeError {
     /// What callers authenticate by cannot be had.
     #[error("cannot authenticate anybody")]
     Auth(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The core has come to a fatal end: opened anew, it can serve again.
+    #[error("the core has stopped")]
+    Stopped(#[source] Fatal),
+    /// A task that nothing works without has panicked: a defect.
+    #[error("the {task} panicked")]
+    Panicked {
+        /// The task.
+        task: &'static str,
+    },
+}
+
+impl ServeError {
+    /// Whether the server served, and had to end: started anew, it serves again.
+    #[must_use]
+    pub const fn is_fatal_end(&self) -> bool {
+        matches!(self, Self::Stopped(_) | Self::Panicked { .. })
+    }
 }
 
 /// Serves REST and WebSocket on `listener` until `shutdown` resolves, then drains and closes `sambad`.
@@ -55,8 +76,12 @@ pub enum ServeError {
 /// Draining lets readiness fail, for `drain_delay` serves on, tells every session when to come back, stops accepting, answers
 /// what was accepted, and commits what is queued; every step has a time limit, and after the delay they stay below 10 s.
 ///
+/// After a fatal end of the core, or a panic in a task that nothing works without, it does not drain: everything is refused, `/livez`
+/// fails, sessions and connections are ended, and within 2 s it returns.
+///
 /// # Errors
-/// [`ServeError::Listener`] when the listener has no local address, [`ServeError::Auth`] when keys or revocations cannot be read.
+/// [`ServeError::Listener`] when the listener has no local address, [`ServeError::Auth`] when keys or revocations cannot be read,
+/// [`ServeError::Stopped`] and [`ServeError::Panicked`] after a fatal end.
 ///
 /// # Cancel safety
 /// Dropping the future stops accepting and leaves open connections to the runtime: let `shutdown` resolve instead.
@@ -69,13 +94,12 @@ pub async fn serve(
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     let stop_upkeep = CancellationToken::new();
     let _stop_upkeep = stop_upkeep.clone().drop_guard();
-    let auth = match config.auth.clone() {
-        AuthConfig::None => None,
+    let (auth, upkeep) = match config.auth.clone() {
+        AuthConfig::None => (None, None),
         AuthConfig::Token(tokens) => {
             let opened = Auth::open(tokens, sambad.clone(), stop_upkeep).await;
             let (auth, upkeep) = opened.map_err(|error| ServeError::Auth(error.into()))?;
-            tokio::spawn(upkeep);
-            Some(auth)
+            (Some(auth), Some(tokio::spawn(upkeep)))
         }
     };
     let origins = Origins { allowed: config.allowed_origins.clone() };
@@ -108,7 +132,12 @@ pub async fn serve(
     if let Some(listener) = state.config.metrics_listener.clone() {
         entrance.tasks.spawn(serve_metrics(listener, state.clone(), entrance.closing.clone()));
     }
-    accept_until(leave(shutdown, &state), listener, &entrance).await;
+    tokio::select! {
+        // In this order: a server that can no longer serve does not drain.
+        biased;
+        error = fatal_end(&state, upkeep) => return Err(end_at_once(error, &state, &entrance).await),
+        () = accept_until(leave(shutdown, &state), listener, &entrance) => {}
+    }
 
     entrance.closing.cancel();
     let connections = entrance.tasks.clone();
@@ -125,8 +154,45 @@ pub async fn serve(
     if timeout(SHARDS_GRACE, shard_tasks.wait()).await.is_err() {
         tracing::warn!(shards = shard_tasks.len(), "shards did not end in time");
     }
+    if let Some(fatal) = sambad.fatal() {
+        return Err(ServeError::Stopped(fatal.clone()));
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Resolves when the server can no longer serve.
+async fn fatal_end(state: &AppState, upkeep: Option<JoinHandle<()>>) -> ServeError {
+    let revocations = async {
+        // It ends by itself with the server only.
+        if let Some(Err(error)) = OptionFuture::from(upkeep).await
+            && error.is_panic()
+        {
+            return;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        fatal = state.sambad.stopped() => ServeError::Stopped(fatal),
+        () = state.shards.fail() => ServeError::Panicked { task: "shard" },
+        () = revocations => ServeError::Panicked { task: "reader of revocations" },
+    }
+}
+
+/// Ends sessions and connections without a drain: whatever they ask for is refused.
+async fn end_at_once(error: ServeError, state: &AppState, entrance: &Entrance) -> ServeError {
+    tracing::error!(error = &error as &dyn std::error::Error, "the server can no longer serve: it ends");
+    let Sessions { tasks, streams, .. } = &state.sessions;
+    state.drain.begin(tasks.len() + streams.len());
+    entrance.closing.cancel();
+    for tracker in [tasks, streams, &entrance.tasks] {
+        tracker.close();
+    }
+    let ended = async { tokio::join!(tasks.wait(), streams.wait(), entrance.tasks.wait()) };
+    // What does not end by then is cut with the process, and is refused everything meanwhile.
+    let _ = timeout(FATAL_GRACE, ended).await;
+    let _ = timeout(FATAL_GRACE, state.sambad.shutdown()).await;
+    error
 }
 
 /// Where nobody is authenticated, whoever reaches the port may do everything.

@@ -188,8 +188,10 @@ impl Feed {
         match input {
             Input::Delivery(Ok(delivery)) => self.deliver(&mut out, delivery),
             Input::Delivery(Err(error)) => {
-                // The client reconnects and goes on from its cursor.
-                tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
+                // The client reconnects and goes on from its cursor. What has no cause is the end of the server, which is reported once.
+                if std::error::Error::source(&error).is_some() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
+                }
                 self.ended = Some("log_unreadable");
                 return None;
             }

@@ -20,6 +20,7 @@ use crate::committer::{Access, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds, Seq};
 use crate::error::Error;
 use crate::event::Event;
+use crate::fatal::{Fatal, Halt};
 use crate::figures::Figures;
 use crate::hub::Subscription;
 use crate::kind::{EventKind, Filter};
@@ -100,7 +101,8 @@ impl Sambad {
     ///
     /// # Errors
     /// `Invalid`, `NotFound` and `Conflict` change nothing. `Overloaded`: too many commands, or bytes of them, are waiting.
-    /// `Unavailable`: the store does not answer; if the error is [`Error::OutcomeUnknown`], the command may have been stored.
+    /// `Unavailable`: the store does not answer, or the core has come to a fatal end; if the error is [`Error::OutcomeUnknown`], the
+    /// command may have been stored.
     ///
     /// # Cancel safety
     /// Once queued, a command is carried out even if the future is dropped; only the answer is lost.
@@ -113,7 +115,34 @@ impl Sambad {
         answer.await.map_err(|_| Error::OutcomeUnknown(None))?
     }
 
+    /// Resolves when this core has come to a fatal end, which [`Sambad::open`] says more about; never, if it is shut down before.
+    /// The future keeps nothing of the core alive.
+    ///
+    /// # Cancel safety
+    /// Waiting changes nothing.
+    pub fn stopped(&self) -> impl Future<Output = Fatal> + Send + use<> {
+        let halt = self.halt().clone();
+        async move { halt.wait().await }
+    }
+
+    /// Why this core can no longer serve; `None` while it can.
+    #[must_use]
+    pub fn fatal(&self) -> Option<&Fatal> {
+        self.halt().fatal()
+    }
+
+    fn halt(&self) -> &Halt {
+        self.shared.log.halt()
+    }
+
+    /// The store to read from.
+    fn store(&self) -> Result<&Store, Error> {
+        self.halt().check()?;
+        Ok(&self.shared.store)
+    }
+
     fn queue(&self, job: Job) -> Result<(), Error> {
+        self.halt().check()?;
         self.shared.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
@@ -138,7 +167,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn admin(&self, email: &str, network: &str) -> Result<Option<Admin>, Error> {
-        self.shared.store.admin(email, network).await
+        self.store()?.admin(email, network).await
     }
 
     /// Whether there is a refresh token with this digest, used up or not: asked before the committer is, which strangers must
@@ -147,7 +176,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn knows_refresh_token(&self, digest: &str) -> Result<bool, Error> {
-        self.shared.store.knows_refresh_token(digest, self.shared.clock.now()).await
+        self.store()?.knows_refresh_token(digest, self.shared.clock.now()).await
     }
 
     /// Reads whose session the cookie with this digest is, and when it ends; `None` if it has.
@@ -155,7 +184,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn admin_session(&self, digest: &str) -> Result<Option<(String, Timestamp)>, Error> {
-        self.shared.store.admin_session(digest, self.shared.clock.now()).await
+        self.store()?.admin_session(digest, self.shared.clock.now()).await
     }
 
     /// Reads up to `limit` revocations after `n`, in their order.
@@ -163,7 +192,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn revocations(&self, n: i64, limit: u32) -> Result<Vec<Revocation>, Error> {
-        self.shared.store.revocations(n, limit).await
+        self.store()?.revocations(n, limit).await
     }
 
     /// Reads up to `limit` entries of the audit log before `n`, the newest first.
@@ -171,15 +200,16 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn audit(&self, n: i64, limit: u32) -> Result<Snapshot<Vec<AuditEntry>>, Error> {
-        self.shared.store.audit(n, limit).await
+        self.store()?.audit(n, limit).await
     }
 
     /// Whether a command with about `bytes` of text would be taken now: asked before a request's body is read, so that
     /// shedding costs nothing. The answer may be another when the command is there.
     ///
     /// # Errors
-    /// `Overloaded` when too many commands, or bytes of them, are waiting; `Unavailable` after a shutdown.
+    /// `Overloaded` when too many commands, or bytes of them, are waiting; `Unavailable` after a shutdown or a fatal end.
     pub fn would_take(&self, bytes: usize) -> Result<(), Error> {
+        self.halt().check()?;
         if self.shared.jobs.is_closed() {
             return Err(Error::Unavailable(None));
         }
@@ -250,7 +280,7 @@ impl Sambad {
     /// A position that cannot be served is no error: the subscription begins with a resync.
     ///
     /// # Errors
-    /// `Unavailable` when the store has to be asked for its head and does not answer.
+    /// `Unavailable` when the store has to be asked for its head and does not answer, and after a fatal end.
     ///
     /// # Cancel safety
     /// Dropping the future leaves no subscription behind.
@@ -259,6 +289,7 @@ impl Sambad {
         let (at, bounds) = match after {
             Some(after) => log.locate(after).await?,
             None => {
+                self.halt().check()?;
                 let bounds = log.bounds();
                 (Ok(bounds.head), bounds)
             }
@@ -277,7 +308,7 @@ impl Sambad {
     /// One call looks at a bounded part of the log: the page may be empty although its cursor is not at the head.
     ///
     /// # Errors
-    /// `Gone` when that position cannot be served; `Unavailable` when the store does not answer.
+    /// `Gone` when that position cannot be served; `Unavailable` when the store does not answer, and after a fatal end.
     ///
     /// # Cancel safety
     /// Reading changes nothing.
@@ -306,26 +337,31 @@ impl Sambad {
     /// `first` is refused by every reader of this core from then on.
     ///
     /// # Errors
-    /// `Unavailable` when it does not.
+    /// `Unavailable` when it does not, and after a fatal end.
     pub async fn stored_bounds(&self) -> Result<LogBounds, Error> {
+        self.halt().check()?;
         self.shared.log.stored_bounds().await
     }
 
-    /// Waits until the log reaches beyond `seq`.
+    /// Waits until the log reaches beyond `seq`, or the core has come to a fatal end.
     ///
     /// # Cancel safety
     /// Waiting changes nothing.
     pub async fn grown_beyond(&self, seq: Seq) {
-        // The sender lives in the log that this handle holds.
-        let _ = self.shared.log.watch().wait_for(|bounds| bounds.head > seq).await;
+        let mut bounds = self.shared.log.watch();
+        // In any order: after a fatal end the log does not grow. The sender lives in the log that this handle holds.
+        tokio::select! {
+            _ = bounds.wait_for(|bounds| bounds.head > seq) => {}
+            () = self.halt().token().cancelled() => {}
+        }
     }
 
     /// Reads one user.
     ///
     /// # Errors
-    /// `Unavailable` when the store does not answer; this and `Internal` go for all queries.
+    /// `Unavailable` when the store does not answer, and after a fatal end; this and `Internal` go for all queries.
     pub async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
-        self.shared.store.user(user).await
+        self.store()?.user(user).await
     }
 
     /// Lists users.
@@ -333,7 +369,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn users(&self, query: &UserQuery, limit: u32) -> Result<Snapshot<Page<User>>, Error> {
-        self.shared.store.users(query, limit).await
+        self.store()?.users(query, limit).await
     }
 
     /// Finds the users among `phones`; in no particular order.
@@ -341,7 +377,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
-        self.shared.store.known_users(phones).await
+        self.store()?.known_users(phones).await
     }
 
     /// Lists contacts, the newest first.
@@ -349,7 +385,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {
-        self.shared.store.contacts(query, limit).await
+        self.store()?.contacts(query, limit).await
     }
 
     /// Lists messages, the newest first.
@@ -357,7 +393,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn messages(&self, query: &MessageQuery, limit: u32) -> Result<Snapshot<Page<Message>>, Error> {
-        self.shared.store.messages(query, limit).await
+        self.store()?.messages(query, limit).await
     }
 
     /// Reads the dashboard's figures, from counters.
@@ -365,7 +401,7 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn analytics(&self) -> Result<Snapshot<Analytics>, Error> {
-        self.shared.store.analytics(self.shared.clock.now()).await
+        self.store()?.analytics(self.shared.clock.now()).await
     }
 
     /// Reads the last `limit` events, the newest first.
@@ -373,18 +409,19 @@ impl Sambad {
     /// # Errors
     /// As [`Sambad::user`].
     pub async fn activity(&self, limit: u32) -> Result<Snapshot<Vec<Activity>>, Error> {
-        let rows = self.shared.store.newest_events(limit).await?;
+        let rows = self.store()?.newest_events(limit).await?;
         let activity =
             |row: crate::event::EventRow| Activity { seq: row.seq, kind: row.kind, at: row.created_at, data: row.data };
         Ok(rows.map(|rows| rows.into_iter().map(activity).collect()))
     }
 
-    /// Commits what was accepted, refuses what comes later, and closes the store. Further calls wait for the first.
+    /// Commits what was accepted, refuses what comes later, and closes the store; after a fatal end nothing is committed. Further calls
+    /// wait for the first.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         let mut tasks = self.shared.tasks.lock().await;
         if let Some(Tasks { committer, followers, stop_followers }) = tasks.take() {
-            // A panic in the committer has ended the process; a cancelled task means that the runtime is going away.
+            // A panic in the committer was caught there; a cancelled task means that the runtime is going away.
             let _ = committer.await;
             stop_followers.cancel();
             let _ = timeout(LAST_MESSAGES_TIMEOUT, join_all(followers)).await;

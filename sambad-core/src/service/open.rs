@@ -73,6 +73,12 @@ struct Parts {
 impl Sambad {
     /// Opens the store, brings its schema up to date, and starts the committer and whatever follows other servers.
     ///
+    /// A core can come to a fatal end: its committer panics, the disk fails where data could be lost (SQLite), or the log is replaced
+    /// by another (PostgreSQL was set back, or a standby took over). From that instant everything is refused with `Unavailable`,
+    /// nothing is acknowledged or handed over any more, and the core's tasks end; the process goes on. Await
+    /// [`Sambad::stopped`] beside whatever the host does: after it, call [`Sambad::shutdown`], drop every handle, log and
+    /// subscription of this core, and open it anew, or end the process and have it restarted.
+    ///
     /// # Errors
     /// `Invalid` when the database is not named as expected, or a broker is given that it cannot have; `Internal` when the
     /// database or the broker cannot be opened, the database is in use by another server (SQLite) or has a schema newer than
@@ -88,7 +94,7 @@ impl Sambad {
         }
         let (store, writer) = store::open(&database, &limits).await?;
         let log = Arc::new(Log::new(store.clone(), store.bounds().await?, &limits));
-        let (stats, stop_followers) = (Stats::default(), CancellationToken::new());
+        let (stats, stop_followers) = (Stats::default(), log.halt().token().child_token());
         let (mut followers, mut broker_connected, mut outlet) = (Vec::new(), None, Outlet::Own(Arc::clone(&log)));
         if shared {
             let merge = Arc::new(Merge::new(Arc::clone(&log)));
@@ -150,5 +156,73 @@ impl Sambad {
             tasks: Mutex::new(None),
         };
         (shared, committer)
+    }
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::cursor::{After, Epoch, Seq};
+    use crate::error::ErrorKind;
+    use crate::fatal::Fatal;
+    use crate::hub::Delivery;
+    use crate::kind::Filter;
+    use crate::store::memory::{Fault, FaultPoint, PageBounds, Reader, SimulatedStore, Writer};
+
+    /// Opens a simulated store as a host does: with a committer that runs by itself.
+    fn open(store: &SimulatedStore) -> Sambad {
+        let (reader, writer) = (Store::Simulated(Reader(store.clone())), store::Writer::Simulated(Writer::new(store.clone())));
+        let log = Arc::new(Log::new(reader.clone(), store.bounds(), &Limits::default()));
+        let parts = Parts { store: reader, writer, outlet: Outlet::Own(Arc::clone(&log)), log, stats: Stats::default() };
+        let (mut shared, committer) = Sambad::assemble(parts, Limits::default(), Retention::Forever);
+        let committer = tokio::spawn(committer.run(shared.stop.clone()));
+        let stop_followers = shared.log.halt().token().child_token();
+        shared.tasks = Mutex::new(Some(Tasks { committer, followers: Vec::new(), stop_followers }));
+        Sambad { shared: Arc::new(shared) }
+    }
+
+    fn login(number: u64) -> Command {
+        Command::Login { phone: format!("+91{:010}", 9_000_000_000 + number).parse().expect("a phone"), name: None }
+    }
+
+    /// Goal: a committer that panics ends the core and not its host: what it was at is answered "outcome unknown", everything else is
+    /// refused, readers end, and the store can be opened anew. Method: a panic right after COMMIT, where the event is stored and
+    /// not announced.
+    #[tokio::test]
+    async fn a_host_outlives_a_committer_that_panics() {
+        let mut commits = 0;
+        let script = move |point| {
+            commits += u32::from(point == FaultPoint::Committed);
+            assert!((point, commits) != (FaultPoint::Committed, 2), "a bug in the store");
+            Fault::None
+        };
+        let store = SimulatedStore::new(Epoch(1), PageBounds::default(), Box::new(script));
+        let sambad = open(&store);
+        let mut events = sambad.subscribe(None, Filter::default()).await.unwrap();
+        sambad.execute(login(1), None).await.unwrap();
+        assert!(matches!(events.next().await.unwrap(), Delivery::Events(events) if events.len() == 1));
+        assert!(sambad.fatal().is_none());
+        let stopped = sambad.stopped();
+
+        assert!(matches!(sambad.execute(login(2), None).await, Err(Error::OutcomeUnknown(_))));
+        assert!(matches!(stopped.await, Fatal::Panicked { task: "committer" }));
+        let unavailable = |error: Error| assert_eq!(error.kind(), ErrorKind::Unavailable);
+        unavailable(events.next().await.unwrap_err());
+        unavailable(sambad.execute(login(3), None).await.unwrap_err());
+        unavailable(sambad.would_take(1).unwrap_err());
+        unavailable(sambad.stored_bounds().await.unwrap_err());
+        unavailable(sambad.events(After::Seq(Seq(0)), Filter::default(), 1).await.unwrap_err());
+        unavailable(sambad.subscribe(None, Filter::default()).await.unwrap_err());
+        unavailable(sambad.subscribe(Some(After::Seq(Seq(0))), Filter::default()).await.unwrap_err());
+        unavailable(sambad.log().read(Seq(0), &Filter::default(), 1).await.unwrap_err());
+        assert!(sambad.log().recent(Seq(0), &Filter::default(), 1).is_none());
+        sambad.grown_beyond(Seq(9)).await;
+        assert_eq!(sambad.bounds().head, Seq(1), "nothing more was announced");
+        sambad.shutdown().await;
+
+        let again = open(&store);
+        assert_eq!(again.execute(login(3), None).await.unwrap().seq, Some(Seq(3)));
+        again.shutdown().await;
     }
 }

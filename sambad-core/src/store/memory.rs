@@ -361,9 +361,6 @@ impl Writer {
     pub(crate) fn clock(&self) -> Clock {
         Clock::fixed(self.store.now())
     }
-
-    #[expect(clippy::unused_async, reason = "has the face of a writer that has something to close")]
-    pub(crate) async fn close(self) {}
 }
 
 impl Reader {

@@ -28,6 +28,7 @@ use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
+use crate::fatal::Fatal;
 use crate::figures::Readers;
 use crate::kind::Filter;
 use crate::limits::Limits;
@@ -67,6 +68,29 @@ pub(crate) struct Trimmed {
     pub(crate) events: usize,
     /// Whether there may be more to trim.
     pub(crate) more: bool,
+}
+
+/// Why a WAL was not written back.
+#[derive(Debug)]
+pub(crate) enum WriteBackError {
+    /// It can be tried again.
+    Failed(Error),
+    /// The disk failed at it: tried again, it would take for written what is not. The writer is to be abandoned.
+    DiskFailed(Error),
+}
+
+impl From<Error> for WriteBackError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<WriteBackError> for Error {
+    fn from(error: WriteBackError) -> Self {
+        match error {
+            WriteBackError::Failed(error) | WriteBackError::DiskFailed(error) => error,
+        }
+    }
 }
 
 /// A page of the stored log.
@@ -159,7 +183,7 @@ pub(crate) async fn repair(url: &str) -> Result<(), Error> {
 }
 
 pub(crate) async fn reset_clock(url: &str) -> Result<Option<Timestamp>, Error> {
-    if postgres::is_url(url) { postgres::reset_clock(url).await } else { sqlite::reset_clock(&sqlite::path(url)?).await }
+    if postgres::is_url(url) { postgres::reset_clock(url).await } else { sqlite::reset_clock(&sqlite::file(url)?).await }
 }
 
 pub(crate) async fn backup(url: &str, file: &Path) -> Result<LogBounds, Error> {
@@ -303,11 +327,11 @@ impl Writer {
         }
     }
 
-    /// Lets the store tidy up what its batches left behind; a disk that loses data at it ends the process.
+    /// Lets the store tidy up what its batches left behind.
     ///
     /// # Errors
-    /// `Unavailable` when the store does not answer.
-    pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
+    /// [`WriteBackError::DiskFailed`] when the disk lost data at it.
+    pub(crate) async fn write_back(&mut self) -> Result<(), WriteBackError> {
         match self {
             Self::Sqlite(writer) => writer.write_back().await,
             Self::Postgres(_) => Ok(()),
@@ -317,8 +341,26 @@ impl Writer {
     }
 
     /// Ends the writing side; what was committed is already safe.
-    pub(crate) async fn close(self) {
-        dispatch!(self, writer => writer.close());
+    ///
+    /// # Errors
+    /// When the disk failed at the last write-back; the writer is abandoned then.
+    pub(crate) async fn close(self) -> Result<(), Fatal> {
+        match self {
+            Self::Sqlite(writer) => writer.close().await,
+            Self::Postgres(writer) => {
+                writer.close().await;
+                Ok(())
+            }
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Ends the writing side of a core that has come to a fatal end: nothing more is written, nor written back.
+    pub(crate) async fn abandon(self) {
+        if let Self::Sqlite(writer) = self {
+            writer.abandon().await;
+        }
     }
 }
 

@@ -228,7 +228,7 @@ async fn a_restart_continues_the_log(database: TestDatabase) {
         let bounds = store.bounds().await.unwrap();
         assert_eq!((bounds.first, bounds.head), (Seq(1), Seq(round)));
         epochs.insert(bounds.epoch.0);
-        writer.close().await;
+        writer.close().await.unwrap();
         store.close().await;
     }
     assert_eq!(epochs.len(), 1);

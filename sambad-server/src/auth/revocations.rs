@@ -129,7 +129,7 @@ mod tests {
                     let n = (round * 1000 + page) * 100 + i;
                     Revocation { n, id: n.to_string(), expires_at: at(round * 1000 + 500 + i % 2 * 500) }
                 });
-                ids.add(found.collect(), at(round * 1000 + 500));
+                ids.add(found.collect(), Some(at(round * 1000 + 500)));
                 sweeps += u32::from(ids.kept != kept);
             }
         }

@@ -37,17 +37,18 @@ pub(crate) async fn root(headers: HeaderMap) -> Response {
     (vary, text).into_response()
 }
 
-/// `GET /livez`: the process answers.
+/// `GET /livez`: the process answers, and has not come to a fatal end.
 #[utoipa::path(
     get,
     path = "/livez",
     operation_id = "livez",
-    summary = "Whether the process answers.",
+    summary = "Whether the process answers and can serve.",
     description = "",
     responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
 )]
-pub(crate) async fn livez() -> &'static str {
-    "ok\n"
+pub(crate) async fn livez(State(state): State<AppState>) -> Result<&'static str, ApiError> {
+    state.refuse_once_stopped()?;
+    Ok("ok\n")
 }
 
 /// `GET /readyz`: the server takes traffic.
@@ -63,6 +64,7 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str
     if state.drain.is_announced() {
         return Err(ApiError::Draining);
     }
+    state.refuse_once_stopped()?;
     state.sambad.stored_bounds().await?;
     Ok("ok\n")
 }
@@ -119,7 +121,10 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
             reply::at(bounds.head_cursor(), Json(health))
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "store does not answer");
+            // What has no cause is the end of the server, which is reported once.
+            if std::error::Error::source(&error).is_some() {
+                tracing::error!(error = &error as &dyn std::error::Error, "store does not answer");
+            }
             let unhealthy = Unhealthy { status: "unhealthy", database: "unavailable", version };
             (StatusCode::SERVICE_UNAVAILABLE, Json(unhealthy)).into_response()
         }

@@ -83,6 +83,7 @@ pub(crate) async fn upgrade(
     let (at, bounds) = match after {
         Some(after) => state.sambad.log().locate(after).await?,
         None => {
+            state.refuse_once_stopped()?;
             let bounds = state.sambad.bounds();
             (Ok(bounds.head), bounds)
         }

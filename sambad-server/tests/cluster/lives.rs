@@ -1,14 +1,19 @@
 //! PostgreSQL with a standby that does not answer, and PostgreSQL set back to an earlier moment.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
+use sambad_core::{Config, Fatal, Sambad};
 use sambad_server::testing::{Database, Postgres, Proxy, Redis};
+use sambad_server::{ServeError, ServerConfig, serve};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::faults::hears;
 use crate::harness::process::Process;
-use crate::harness::soon;
+use crate::harness::{Api, Dashboard, Ended, soon};
+
+/// Exit code of a server that ended itself.
+pub(crate) const ENDED: i32 = 3;
 
 /// Goal: what a synchronous standby does not have is not acknowledged, though the primary has it, and is once the standby
 /// answers. Method: a standby that there is not; a write, its end, and the same again.
@@ -52,7 +57,7 @@ async fn a_log_that_went_back_is_another_log() {
     let (epoch, secret) = (database.run("select epoch from log").await, database.run("select secret from log").await);
     database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
     let status = soon("end of the server", server.ends()).await;
-    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_eq!(status.code(), Some(ENDED), "it ends itself: {status:?}");
     assert_ne!(database.run("select epoch from log").await, epoch);
     assert_ne!(database.run("select secret from log").await, secret);
 
@@ -79,7 +84,7 @@ async fn nothing_is_written_after_a_log_that_went_back() {
     server.api.post("/api/users/login", json!({ "phone": "+442071838750" })).await.refused(503, "unavailable");
     assert_eq!(database.run("select count(*) from events").await, "3", "nothing is stored");
     let status = soon("end of the server", server.ends()).await;
-    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_eq!(status.code(), Some(ENDED), "it ends itself: {status:?}");
     assert_ne!(database.run("select epoch from log").await, epoch);
     assert_eq!(database.run("select count(*) from events").await, "3", "nothing is stored");
 }
@@ -105,7 +110,7 @@ async fn a_hole_in_a_log_that_went_back_is_not_filled() {
     database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
     link.heal();
     let status = soon("end of the server", server.ends()).await;
-    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_eq!(status.code(), Some(ENDED), "it ends itself: {status:?}");
     assert_ne!(database.run("select epoch from log").await, epoch);
 }
 
@@ -123,11 +128,38 @@ async fn a_standby_that_takes_over_has_another_log() {
     let backup = postgres.base_backup().await;
     postgres.fail_over_to(backup).await;
     let status = soon("end of the server", server.ends()).await;
-    assert_eq!(status.signal(), Some(6), "it ends itself: {status:?}");
+    assert_eq!(status.code(), Some(ENDED), "it ends itself: {status:?}");
 
     let server = Process::start_with(&flags, &[]).await;
     server.api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
     assert_eq!(server.api.get("/api/events?after=0").await.json()["head"], 3, "nothing was lost");
     server.terminate().await;
     assert_eq!(server.end().await.code(), Some(0));
+}
+
+/// Goal: a program that embeds the server outlives a log that went back: `serve` returns the reason, sessions are closed, and the
+/// program serves anew. Method: the newest events taken out from under a server in this process, with a live session; then another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_the_server_outlives_a_log_that_went_back() {
+    let database = Database::new().await;
+    let start = async || {
+        let sambad = Sambad::open(Config::new(database.url())).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(serve(listener, sambad, ServerConfig::default(), std::future::pending()));
+        (served, address, Api::new(&format!("http://{address}")))
+    };
+    let (served, address, api) = start().await;
+    api.users(5).await;
+    let cursor = api.cursor().await;
+    let mut dashboard = Dashboard::connect(address, "").await;
+    database.run("with gone as (delete from events where seq > 3) update log set head = 3").await;
+    let ended = soon("end of the server", served).await.unwrap();
+    assert!(matches!(ended, Err(ServeError::Stopped(Fatal::LogReplaced { .. }))), "{ended:?}");
+    assert!(matches!(soon("close", dashboard.ended()).await, Ended::Closed(4000, _)));
+
+    let (served, _, api) = start().await;
+    api.get(&format!("/api/events?after={cursor}")).await.refused(410, "cursor_gone");
+    assert_eq!(api.get("/livez").await.status, 200);
+    served.abort();
 }

@@ -7,7 +7,7 @@
 )]
 
 #[path = "../it/harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "what the other tests of this crate need of it")]
+#[expect(dead_code, reason = "what the other tests of this crate need of it")]
 mod harness;
 
 mod backups;
@@ -23,6 +23,7 @@ mod instances;
 mod keys;
 mod lists;
 mod lives;
+mod logs;
 mod pages;
 mod poolers;
 mod refusals;

@@ -13,6 +13,7 @@
 mod harness;
 
 mod crash;
+mod embedded;
 mod faults;
 mod full;
 mod layer;

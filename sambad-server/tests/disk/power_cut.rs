@@ -1,6 +1,5 @@
 //! The power is cut: what was acknowledged was fsynced before, and the rest leaves no trace that SQLite cannot take back.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +15,8 @@ use crate::recording::{Recording, recover};
 use crate::rows;
 use crate::world::{World, kill, seed, times};
 
-const SIGABRT: i32 = 6;
+/// Exit code of a server that ended itself.
+const ENDED: i32 = 3;
 const WRITERS: u64 = 16;
 /// Acknowledgements between the ends of the server.
 const ANSWERS: u64 = 700;
@@ -51,7 +51,7 @@ async fn record(seed: u64, rules: &[Rule], end: FirstEnd) -> (Recording, Arc<Wor
     }
     match end {
         FirstEnd::Killed | FirstEnd::KilledAt(_) => kill(server).await,
-        FirstEnd::OfItself(_) => assert_eq!(server.end().await.signal(), Some(SIGABRT)),
+        FirstEnd::OfItself(_) => assert_eq!(server.end().await.code(), Some(ENDED)),
     }
     // Recovery itself is to succeed: a server whose disk fails then does not start.
     world.layer.arm_all(&[]);
@@ -82,7 +82,7 @@ async fn acknowledged(world: &World, server: &mut Process, load: &Load, rules: &
             () = &mut answered => return,
             status = server.ends() => {
                 assert!(rules.iter().any(|rule| matches!(rule.action, Action::Fail(_))), "the server ended");
-                assert_eq!(status.signal(), Some(SIGABRT));
+                assert_eq!(status.code(), Some(ENDED));
                 world.layer.arm_all(&[]);
                 *server = world.start().await;
                 world.layer.arm_all(rules);
@@ -110,16 +110,16 @@ impl Recording {
 
 /// What came of cutting.
 #[derive(Debug, Default)]
-struct Found {
+pub(crate) struct Found {
     states: u64,
     torn: u64,
     /// States with less than was acknowledged, or otherwise wrong, and the first of what was found in them.
-    lost: u64,
-    first: Option<String>,
+    pub(crate) lost: u64,
+    pub(crate) first: Option<String>,
 }
 
 /// Cuts the power `count` times, and opens what is left of the disk each time.
-async fn cut(recording: &Recording, count: u64, rng: &mut fastrand::Rng) -> Found {
+pub(crate) async fn cut(recording: &Recording, count: u64, rng: &mut fastrand::Rng) -> Found {
     let (mut platter, mut done, mut found, mut open) = (Platter::default(), 0, Found::default(), JoinSet::new());
     for (i, cut) in recording.cuts(count, rng).into_iter().enumerate() {
         while done < cut {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +94,7 @@ async fn reads_look_at_no_more_rows_than_they_are_asked_for() {
         }
     }
     other.close().await.unwrap();
-    writer.close().await;
+    writer.close().await.unwrap();
     store.close().await;
 }
 
@@ -128,7 +128,7 @@ async fn gate(to: SocketAddr, silent: watch::Receiver<bool>) -> SocketAddr {
 async fn a_host_that_vanished_is_not_waited_for() {
     let database = TestDatabase::postgres().await;
     let (store, writer) = crate::store::open(&database.url(), &Limits::default()).await.unwrap();
-    writer.close().await;
+    writer.close().await.unwrap();
     store.close().await;
     let options: PgConnectOptions = database.url().parse().unwrap();
     let to = tokio::net::lookup_host((options.get_host(), options.get_port())).await.unwrap().next().unwrap();
@@ -185,7 +185,7 @@ async fn connections_that_ended_are_replaced() {
         assert!(failed <= ended, "{failed} reads failed, and {ended} connections had ended");
     }
     other.close().await.unwrap();
-    writer.close().await;
+    writer.close().await.unwrap();
     store.close().await;
     assert!(matches!(reader.bounds().await, Err(Error::Unavailable(_))), "nobody reads after the end");
 }

@@ -1,12 +1,10 @@
 //! What the file knows of time: the log's last instant, and how far age was judged.
 
-use std::path::Path;
-
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::access::open_current;
-use super::{Writer, failed, lock, rows};
+use super::{DatabaseFile, Writer, failed, lock, rows};
 use crate::access::LOCK_MAX;
 use crate::clock::Clock;
 use crate::cursor::Seq;
@@ -51,9 +49,9 @@ pub(super) async fn last_at(connection: &mut SqliteConnection) -> Result<Timesta
 }
 
 /// Resets the log's last instant to now if it lies ahead; no server may run on the database.
-pub(crate) async fn reset(path: &Path) -> Result<Option<Timestamp>, Error> {
-    let _lock = lock(path)?;
-    let mut connection = open_current(path).await?;
+pub(crate) async fn reset(file: &DatabaseFile) -> Result<Option<Timestamp>, Error> {
+    let _lock = lock(file)?;
+    let mut connection = open_current(file).await?;
     let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
     let (last_at, now) = (last_at(&mut tx).await.map_err(failed)?, Timestamp::now());
     if last_at <= now {

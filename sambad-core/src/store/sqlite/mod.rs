@@ -82,7 +82,8 @@ pub(super) async fn open(file: DatabaseFile, limits: &Limits) -> Result<(Reader,
         .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
         .await
         .map_err(|error| cannot_open(&file, error))?;
-    let writer = Writer::new((options, connection), clock, limits.wal_bytes_max, Arc::clone(&lock));
+    let connections = (options, connection, readers.clone());
+    let writer = Writer::new(connections, clock, limits.wal_bytes_max, Arc::clone(&lock));
     Ok((Reader::new(readers, file.into_path(), lock), writer))
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Row as _};
 use uuid::ContextV7;
 
@@ -20,9 +20,10 @@ use crate::clock::Clock;
 use crate::cursor::{Epoch, Seq};
 use crate::error::Error;
 use crate::event::{self, to_json};
+use crate::fatal::Fatal;
 use crate::store::admission::Instants;
 use crate::store::plan::{KeptAnswer, KeyAge, Loaded, Lookups, Plan, Start};
-use crate::store::{Committed, Request};
+use crate::store::{Committed, Request, WriteBackError};
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -41,12 +42,14 @@ pub(crate) struct Writer {
     /// After a reader was waited for in vain: not before.
     pub(super) restart_at: Instant,
     pub(super) wal_bytes_max: u64,
-    _lock: Arc<File>,
+    /// Those that read, which an abandoned writer closes.
+    readers: SqlitePool,
+    lock: Arc<File>,
 }
 
 impl Writer {
     pub(super) fn new(
-        (options, connection): (SqliteConnectOptions, SqliteConnection),
+        (options, connection, readers): (SqliteConnectOptions, SqliteConnection, SqlitePool),
         clock: Clock,
         wal_bytes_max: u64,
         lock: Arc<File>,
@@ -62,7 +65,8 @@ impl Writer {
             write_back_at: now,
             restart_at: now,
             wal_bytes_max,
-            _lock: lock,
+            readers,
+            lock,
         }
     }
 
@@ -104,16 +108,48 @@ impl Writer {
         self.connection = Some(connection);
     }
 
-    pub(crate) async fn close(self) {
-        let Some(mut connection) = self.connection else { return };
+    /// # Errors
+    /// When the disk failed at the last write-back; then the writer is abandoned.
+    pub(crate) async fn close(mut self) -> Result<(), Fatal> {
+        let Some(mut connection) = self.connection.take() else { return Ok(()) };
         let closed = match write_back::finish(&mut connection).await {
             Ok(()) => connection.close().await.map_err(failed),
-            Err(error) => Err(error),
+            Err(WriteBackError::Failed(error)) => Err(error),
+            Err(WriteBackError::DiskFailed(error)) => {
+                self.keep_connection(connection);
+                self.abandon().await;
+                return Err(Fatal::DiskFailed(Arc::new(error)));
+            }
         };
         if let Err(error) = closed {
             tracing::warn!(error = &error as &dyn std::error::Error, "closing the database failed");
         }
+        Ok(())
     }
+
+    /// Closes every connection of this process without another write-back, so that the file can be opened anew.
+    ///
+    /// SQLite writes the WAL back when the last connection is closed, and would take for written what the disk has lost. While
+    /// another one is open it does not, and those that only read cannot: the writing one is closed first. The lock on the file
+    /// is kept until all are closed, since whoever opens it is to be the first, who reads the WAL from its beginning.
+    pub(crate) async fn abandon(self) {
+        let Self { connection, readers, lock, .. } = self;
+        let Some(connection) = connection else { return readers.close().await };
+        let Ok(mut reader) = readers.acquire().await else { return keep_open(connection, lock) };
+        // A connection that has read once holds its lock on the file as long as it is open.
+        if sqlx::query(READ).fetch_all(&mut *reader).await.is_err() {
+            return keep_open(connection, lock);
+        }
+        // However it ends, the connection's thread has ended then.
+        let _ = connection.close().await;
+        drop(reader);
+        readers.close().await;
+    }
+}
+
+/// Leaves a connection open, and the file locked, as long as the process lasts: it can be opened anew by the next one only.
+fn keep_open(connection: SqliteConnection, lock: Arc<File>) {
+    std::mem::forget((connection, lock));
 }
 
 /// Three trips to SQLite's thread, four when contacts are added, whatever the number of commands: a trip costs two
@@ -139,6 +175,7 @@ async fn commit(
 }
 
 const PROBE: &str = "update log set head = head";
+const READ: &str = "select head from log";
 
 /// Begins, and reads whatever the batch refers to. Rows tell by their place which statement they come from.
 const BEGIN: &str = "begin immediate;

@@ -2,8 +2,8 @@
 //!
 //! SQLite would do it by itself after a COMMIT, and keep to itself what became of it. That loses data when the fsync of the
 //! database fails: a write-back that a reader cut short counts as done without an fsync of its own; if the fsync of the next
-//! one fails, and the kernel drops what it could not write, SQLite does not copy the first part again. Only a start reads
-//! the WAL from its beginning, so that the process ends there and then.
+//! one fails, and the kernel drops what it could not write, SQLite does not copy the first part again. Only the first
+//! connection to a file reads the WAL from its beginning, so that the core ends there and then.
 //!
 //! Source: SQLite `wal.c`, `walCheckpoint` (`nBackfill`); "Can Applications Recover from fsync Failures?", Rebello et al.,
 //! USENIX ATC 2020.
@@ -15,7 +15,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::identity::extended_code;
 use super::{Writer, failed};
-use crate::error::Error;
+use crate::store::WriteBackError;
 
 /// Pages in the WAL that are not written back yet, after which they are: 4 MiB, as SQLite itself would.
 const WRITE_BACK_PAGES: u64 = 1000;
@@ -74,40 +74,46 @@ impl Writer {
     ///
     /// Readers who overlap without end would keep it from beginning anew, and so let it grow without end. After one that
     /// stayed, none is waited for during a second: batches wait as well meanwhile.
-    pub(crate) async fn write_back(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// After [`WriteBackError::DiskFailed`] the connection is as it was, for the writer to be abandoned.
+    pub(crate) async fn write_back(&mut self) -> Result<(), WriteBackError> {
         let now = Instant::now();
         self.write_back_at = now + RETRY_PAUSE;
         let mut connection = self.take_connection().await?;
-        let row = sqlx::query(PASSIVE).fetch_one(&mut connection).await.map_err(write_back_failed)?;
+        let written = self.write_back_by(&mut connection, now).await;
+        if !matches!(written, Err(WriteBackError::Failed(_))) {
+            self.keep_connection(connection);
+        }
+        written?;
+        self.write_back_at = now;
+        Ok(())
+    }
+
+    async fn write_back_by(&mut self, connection: &mut SqliteConnection, now: Instant) -> Result<(), WriteBackError> {
+        let row = sqlx::query(PASSIVE).fetch_one(&mut *connection).await.map_err(write_back_failed)?;
         self.wal = Wal::of(&row).map_err(failed)?;
         self.tried_pages = self.wal.pages;
         if self.wal.pages * PAGE_BYTES > self.wal_bytes_max && self.restart_at <= now {
-            let rows = sqlx::query(RESTART).fetch_all(&mut connection).await.map_err(write_back_failed)?;
+            let rows = sqlx::query(RESTART).fetch_all(connection).await.map_err(write_back_failed)?;
             let restarted = rows.get(1).map(Wal::of).transpose().map_err(failed)?.unwrap_or_default();
             if restarted.busy {
                 self.restart_at = now + RESTART_PAUSE;
             }
         }
-        self.keep_connection(connection);
-        self.write_back_at = now;
         Ok(())
     }
 }
 
 /// Writes everything back, so that the file alone is the whole database. Should that not be possible, the next start does it.
-pub(super) async fn finish(connection: &mut SqliteConnection) -> Result<(), Error> {
+pub(super) async fn finish(connection: &mut SqliteConnection) -> Result<(), WriteBackError> {
     sqlx::query(TRUNCATE).execute(connection).await.map(drop).map_err(write_back_failed)
 }
 
 /// It may have been the WAL's fsync that failed, which would lose nothing: what cannot be told apart is treated alike.
-fn write_back_failed(error: sqlx::Error) -> Error {
+fn write_back_failed(error: sqlx::Error) -> WriteBackError {
     if extended_code(&error) == Some(IOERR_FSYNC) {
-        let error = &error as &dyn std::error::Error;
-        tracing::error!(
-            error,
-            "the disk failed while the log was written back: the process ends, and the next start does it anew"
-        );
-        std::process::abort();
+        return WriteBackError::DiskFailed(failed(error));
     }
-    failed(error)
+    WriteBackError::Failed(failed(error))
 }

@@ -90,7 +90,8 @@ async fn an_event_has_the_instant_of_its_row() {
         let (writer, clock) = if is_behind { (&mut behind, hour_ago) } else { (&mut fixture.writer, fixture.clock) };
         let commands = [login(&phone), add(A, &phone), message(A, B, "hello")];
         let requests: Vec<_> = commands.into_iter().map(|command| Request { command, key: None }).collect();
-        let committed = writer.commit_at(&requests, clock).await.unwrap();
+        writer.set_clock(Clock::fixed(clock));
+        let committed = writer.commit(&requests).await.unwrap();
         let stored = fixture.store.newest_events(3).await.unwrap().value;
         for ((event, row), result) in committed.events.iter().zip(stored.iter().rev()).zip(&committed.results) {
             let created_at = match &result.as_ref().unwrap().outcome {
@@ -104,7 +105,7 @@ async fn an_event_has_the_instant_of_its_row() {
             assert_eq!(json.matches(&clock.to_string()).count(), 2, "{json}");
         }
     }
-    behind.close().await;
+    behind.close().await.unwrap();
 }
 
 /// Goal: lists are in the order of the log, whatever the clocks of two servers say. Method: two writers of one database, the second
@@ -120,7 +121,8 @@ async fn lists_are_in_the_order_of_the_log() {
     for number in 0..6 {
         let (writer, clock) = if number % 2 == 0 { (&mut fixture.writer, fixture.clock) } else { (&mut behind, hour_ago) };
         let request = Request { command: message(A, B, &number.to_string()), key: None };
-        let committed = writer.commit_at(&[request], clock).await.unwrap();
+        writer.set_clock(Clock::fixed(clock));
+        let committed = writer.commit(&[request]).await.unwrap();
         let Outcome::MessageSent { message } = &committed.results[0].as_ref().unwrap().outcome else { panic!("{committed:?}") };
         for (user, with) in lists {
             let found = fixture.store.messages(&MessageQuery { user, with, after: None }, 1).await.unwrap();
@@ -134,7 +136,7 @@ async fn lists_are_in_the_order_of_the_log() {
         });
         assert_eq!(walked.await.iter().map(|message| message.content.as_str()).collect::<String>(), "543210");
     }
-    behind.close().await;
+    behind.close().await.unwrap();
 }
 
 /// Goal: a filtered page of the stored log is the whole log, filtered. Method: every user and kind against a scan.

@@ -27,6 +27,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sambad_core::{Filter, Log, Seq};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -52,6 +53,8 @@ pub(crate) struct Shards {
     next: AtomicUsize,
     /// Write halves that all shards own together.
     open: Arc<AtomicUsize>,
+    /// Cancelled when a shard has panicked.
+    failed: CancellationToken,
 }
 
 /// How sessions speak to their shard.
@@ -105,16 +108,26 @@ impl Shards {
     /// Starts one shard a core; each ends when this and every handle is gone.
     pub(crate) fn start(log: &Arc<Log>, stall_timeout: Duration, deliveries: &Deliveries, tasks: &TaskTracker) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let open = Arc::new(AtomicUsize::new(0));
+        let (open, failed) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
         let start = |_| {
             let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
             let bounds = TurnBounds::default();
             let told = (Arc::clone(&open), deliveries.clone());
             let shard = Shard::new(Arc::clone(log), receiver, stall_timeout, bounds, told);
-            tasks.spawn(run_or_abort(shard));
+            tasks.spawn(run_and_report(shard, failed.clone()));
             ShardHandle { requests }
         };
-        Self { shards: (0..count).map(start).collect(), next: AtomicUsize::new(0), open }
+        Self { shards: (0..count).map(start).collect(), next: AtomicUsize::new(0), open, failed }
+    }
+
+    /// Whether a shard has panicked.
+    pub(crate) fn have_failed(&self) -> bool {
+        self.failed.is_cancelled()
+    }
+
+    /// Resolves when a shard has panicked.
+    pub(crate) async fn fail(&self) {
+        self.failed.cancelled().await;
     }
 
     /// How many sessions have a socket right now.
@@ -149,11 +162,10 @@ impl Shards {
     }
 }
 
-/// A server without one of its shards would take sessions and send them nothing: better to end and be restarted.
-async fn run_or_abort(shard: Shard<SocketWriteHalf>) {
+/// Runs a shard. A server without one of them would take sessions and send them nothing: it ends.
+async fn run_and_report<S: Socket>(shard: Shard<S>, failed: CancellationToken) {
     if AssertUnwindSafe(shard.run()).catch_unwind().await.is_err() {
-        tracing::error!("shard panicked: the process ends");
-        std::process::abort();
+        failed.cancel();
     }
 }
 
@@ -260,5 +272,47 @@ impl<S: Socket> Drop for WriteHalf<S> {
             let requests = self.requests.clone();
             tokio::spawn(async move { requests.send(gone).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use sambad_core::simulation::{Fault, PageBounds, SimulatedStore};
+    use sambad_core::{Epoch, Limits, Retention, Sambad};
+
+    use super::*;
+
+    /// A socket with a bug.
+    struct Buggy;
+
+    impl Socket for Buggy {
+        fn try_write(&self, _: &[u8]) -> io::Result<usize> {
+            panic!("a bug in a socket")
+        }
+
+        async fn writable(&self) -> io::Result<()> {
+            std::future::pending().await
+        }
+    }
+
+    /// Goal: a shard that panics is reported, for the server to end. Method: a socket that panics when it is written to.
+    #[tokio::test]
+    async fn a_shard_that_panics_is_reported() {
+        let store = SimulatedStore::new(Epoch(1), PageBounds::default(), Box::new(|_| Fault::None));
+        let (sambad, _committer) = Sambad::open_simulated(&store, Limits::default(), Retention::Forever);
+        let ((requests, receiver), failed) = (mpsc::channel(1), CancellationToken::new());
+        let told = (Arc::default(), Deliveries::default());
+        let shard = Shard::new(Arc::clone(sambad.log()), receiver, Duration::from_secs(1), TurnBounds::default(), told);
+        let running = tokio::spawn(run_and_report(shard, failed.clone()));
+        assert!(!failed.is_cancelled());
+        let (notice, _notice) = oneshot::channel();
+        let greeting = b"a frame".to_vec();
+        let (about, cursor, filter) = (About::nobody(), Seq::ZERO, Filter::default());
+        let opening = Opening { about, socket: Buggy, greeting, cursor, filter, replaying: false, notice };
+        let _ = ShardHandle { requests }.open(opening).await;
+        failed.cancelled().await;
+        running.await.expect("the panic was caught");
     }
 }

@@ -367,7 +367,10 @@ impl<S: Socket> Shard<S> {
                 self.make_ready(key);
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "reading the log failed");
+                // What has no cause is the end of the server, which is reported once.
+                if std::error::Error::source(&error).is_some() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "reading the log failed");
+                }
                 self.give_up(key, CloseReason::Drain { reconnect_after: Duration::from_secs(1) });
             }
         }
