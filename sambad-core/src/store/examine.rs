@@ -99,8 +99,8 @@ pub(super) struct Backwards {
     pub(super) most_us: i64,
 }
 
-/// Whatever is found, the order of the log is that of seq. Where `several` servers with a clock each may write, some of it is to
-/// be expected, and says how far their clocks disagree.
+/// Whatever is found, the order of the log is that of seq. Where `several` servers may write, a batch that was stamped first may be
+/// stored second.
 pub(super) fn time(found: &Backwards, several: bool) -> Finding {
     const SUBJECT: &str = "time runs forward";
     if found.count == 0 {
@@ -109,7 +109,7 @@ pub(super) fn time(found: &Backwards, several: bool) -> Finding {
     let most = Duration::from_micros(found.most_us.unsigned_abs());
     let detail = format!("{} events are older than the one before, from {} on, by {most:?} at most", found.count, found.first);
     if several {
-        return Finding::fine(SUBJECT, format!("{detail}: the servers' clocks differ, and seq is the order"));
+        return Finding::fine(SUBJECT, format!("{detail}: batches of several servers overlap, and seq is the order"));
     }
     let advice = "No event is lost, and seq is the order: a log that was copied from PostgreSQL may be so, no other.";
     Finding::warning(SUBJECT, detail, advice)

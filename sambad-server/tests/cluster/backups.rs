@@ -6,7 +6,7 @@ use sambad_server::testing::Database;
 use tokio::process::Command;
 
 use crate::harness::process::{Process, run};
-use crate::harness::{Dashboard, audit, soon};
+use crate::harness::{Dashboard, audit_shared, soon};
 
 /// Goal: a copy made by PostgreSQL's own tools while a server writes is sound, and who has seen more than the copy has is told to
 /// reload. Method: `pg_dump` into another database under load, then a server on that.
@@ -37,9 +37,9 @@ async fn a_dump_is_sound_and_another_life() {
     let renewed = run(&["epoch", "--renew", "--database", copy.url()], &[]).await;
     assert!(renewed.status.success(), "{renewed:?}");
     let restored = start(&copy).await;
-    let log = audit(&restored.api).await;
+    let log = audit_shared(&restored.api).await;
     assert!((20..21 + written).contains(&(log.len() as u64)), "{} of {written} and 20", log.len());
-    assert_eq!(audit(&server.api).await[..log.len()], log[..], "the copy is no beginning of the log");
+    assert_eq!(audit_shared(&server.api).await[..log.len()], log[..], "the copy is no beginning of the log");
     let mut dashboard = Dashboard::connect(restored.address, &format!("after={cursor}")).await;
     let told = soon("resync", dashboard.frame()).await;
     assert_eq!((told["type"].as_str(), told["data"]["reason"].as_str()), (Some("resync"), Some("epoch_changed")), "{told}");

@@ -8,7 +8,7 @@ use sambad_client::{
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::harness::{audit as audit_counters, soon};
+use crate::harness::{audit_shared as audit_counters, soon};
 use crate::world::{Cluster, SERVERS, whole_log};
 use crate::writers::{self, Writers};
 

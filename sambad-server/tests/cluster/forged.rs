@@ -5,7 +5,7 @@ use sambad_server::testing::{Database, Postgres, Redis};
 
 use crate::faults::hears;
 use crate::harness::process::Process;
-use crate::harness::{Dashboard, PATIENCE, audit, soon};
+use crate::harness::{Dashboard, PATIENCE, audit_shared, soon};
 
 /// Where a message has its head and the seq of its first event: behind the mark, the server's id and the instant.
 const HEAD_AT: usize = 28;
@@ -73,7 +73,7 @@ async fn a_copied_message_ends_no_server() {
         assert_eq!(dashboard.seqs_past_live(2).await, [1, 2]);
     }
     for server in [&one, &other] {
-        let events = audit(&server.api).await;
+        let events = audit_shared(&server.api).await;
         assert_eq!(events.len(), 2, "{events:?}");
     }
     assert_eq!(database.run("select epoch from log").await, epoch);

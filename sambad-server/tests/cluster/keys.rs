@@ -3,7 +3,7 @@
 use sambad_server::testing::Database;
 use serde_json::json;
 
-use crate::harness::audit;
+use crate::harness::audit_shared;
 use crate::harness::process::Process;
 
 /// Keys that two servers get at the same time.
@@ -32,5 +32,5 @@ async fn a_retry_may_go_to_another_server() {
             server.api.post_with("/api/messages", &headers, &another).await.refused(422, "idempotency_key_reused");
         }
     }
-    assert_eq!(audit(&one.api).await.len(), KEYS + 1);
+    assert_eq!(audit_shared(&one.api).await.len(), KEYS + 1);
 }

@@ -6,7 +6,7 @@ use sambad_server::testing::Database;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
-use crate::harness::audit;
+use crate::harness::audit_shared;
 use crate::harness::process::{Process, run};
 use crate::world::SERVERS;
 
@@ -34,10 +34,10 @@ async fn servers_that_start_at_once_agree() {
             let last = server.api.get("/api/events?after=2&wait=30").await.json();
             assert_eq!(last["events"][0]["seq"], SERVERS);
         }
-        let log = audit(&servers[0].api).await;
+        let log = audit_shared(&servers[0].api).await;
         for server in &servers {
             assert_eq!(server.api.cursor().await, cursor);
-            assert_eq!(audit(&server.api).await, log);
+            assert_eq!(audit_shared(&server.api).await, log);
         }
         assert_eq!(database.run("select count(*) from log").await, "1");
     }
@@ -58,7 +58,7 @@ async fn an_older_schema_is_migrated() {
 
     let server = Process::start_with(&["--listen", "127.0.0.1:0", "--database", database.url()], &[]).await;
     server.api.users(2).await;
-    assert_eq!(audit(&server.api).await.len(), 2);
+    assert_eq!(audit_shared(&server.api).await.len(), 2);
     assert_eq!(server.api.cursor().await, format!("{epoch:0>8}-2"), "the log is another one");
     let files = std::fs::read_dir(&migrations).unwrap().count();
     assert_eq!(database.run("select count(*) from _sqlx_migrations").await, files.to_string());

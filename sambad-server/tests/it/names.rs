@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::audit;
 use crate::harness::process::{Process, run, run_in};
+use crate::harness::{audit, soon};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sambad-server");
 
@@ -187,7 +187,8 @@ async fn a_file_that_is_mounted_alone_is_refused() {
         let script = "mount --bind \"$1\" \"$2\" || exit 77; exec \"$0\" --listen 127.0.0.1:0 --database \"sqlite:$3\"";
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, BINARY, from, to, name]);
-        let output = command.current_dir(root).env_remove("SAMBAD_DATABASE").output().await.expect("unshare runs");
+        command.current_dir(root).env_remove("SAMBAD_DATABASE").kill_on_drop(true);
+        let output = soon("end of the second server", command.output()).await.expect("unshare runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         // Where a kernel lets nobody mount, as in most containers, the rest is the same without it.
         if output.status.code() == Some(77) || said.contains("unshare failed") {

@@ -35,7 +35,7 @@ async fn health_shows_sessions_and_head() {
     let uptime = &answer.json()["uptime_s"];
     let version = env!("CARGO_PKG_VERSION");
     let expected = format!(
-        r#"{{"status":"healthy","database":"connected","version":"{version}","uptime_s":{uptime},"sessions":1,"head":1,"first":1,"writable":true}}"#
+        r#"{{"status":"healthy","database":"connected","version":"{version}","uptime_s":{uptime},"sessions":1,"head":1,"first":1,"writable":true,"log_ahead_s":0,"clock_trusted":false}}"#
     );
     answer.is(200, &expected);
     assert_eq!(answer.cursor_seq(), 1);

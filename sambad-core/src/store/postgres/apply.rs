@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
+use crate::cursor::{Epoch, Seq};
 use crate::event::to_json;
 use crate::store::plan::{KeyAge, Plan, UNSETTLED};
 
@@ -46,7 +47,8 @@ pub(super) async fn write_keys(connection: &mut PgConnection, plan: &Plan) -> Re
 const TAKE_PLACE: &str = "with taken as (
         update log set head = head + $1, last_at = greatest(last_at, $2), users = users + $3, contacts = contacts + $4,
             messages = messages + $5, event_bytes = event_bytes + $6
-        returning epoch, head - $1 as head),
+        where epoch = $39 and head >= $40
+        returning head - $1 as head),
     touched as (
         update users u set last_active_at = $2 from taken, unnest($20::uuid[], $21::timestamptz[]) as planned (id, at)
             where u.id = planned.id and u.last_active_at = planned.at
@@ -60,7 +62,7 @@ const TAKE_PLACE: &str = "with taken as (
                 as u (place, id, phone, email, name)
         on conflict (phone) do nothing returning 1),
     sound as (
-        select epoch, head from taken
+        select head from taken
             where (select count(*) from touched) = cardinality($20) and (select count(*) from removed) = cardinality($22)
                 and (select count(*) from new_users) = cardinality($23)),
     new_contacts as (
@@ -90,15 +92,16 @@ const TAKE_PLACE: &str = "with taken as (
     noted as (
         insert into writers (id, transaction, seen_at) select $18, $19, now() from sound
         on conflict (id) do update set transaction = excluded.transaction, seen_at = excluded.seen_at)
-    select epoch, head, exists (select 1 from sound) and (select count(*) from new_contacts) = cardinality($28) from taken";
+    select head, exists (select 1 from sound) and (select count(*) from new_contacts) = cardinality($28) from taken";
 
-/// Gives the log's epoch, the head before the batch, and whether everything was written as it was planned: if not, another
-/// server's batch got in the way.
+/// Gives the head before the batch, and whether everything was written as it was planned: if not, another server's batch got in the
+/// way. `None`, and nothing is written, if the log is not of `epoch` any more, or shorter than `last`.
 pub(super) async fn take_place(
     connection: &mut PgConnection,
     plan: &Plan,
     (writer, transaction): (Uuid, i64),
-) -> Result<PgRow, sqlx::Error> {
+    (epoch, last): (Epoch, Seq),
+) -> Result<Option<PgRow>, sqlx::Error> {
     let place = |seq: u64| (seq - UNSETTLED.0).cast_signed();
     let answers = plan.new_keys.iter().filter_map(|new| Some((new.key.as_str(), place(new.answer.seq?.0))));
     let (keys, places): (Vec<_>, Vec<_>) = answers.unzip();
@@ -145,6 +148,8 @@ pub(super) async fn take_place(
         .bind(messages.iter().map(|(_, message)| message.to_user_id).collect::<Vec<_>>())
         .bind(messages.iter().map(|(_, message)| message.content.as_str()).collect::<Vec<_>>())
         .bind(messages.iter().map(|(_, message)| message.message_type.as_str()).collect::<Vec<_>>())
-        .fetch_one(connection)
+        .bind(i64::from(epoch.0))
+        .bind(last.0.cast_signed())
+        .fetch_optional(connection)
         .await
 }

@@ -269,13 +269,12 @@ async fn prepare(
         if !write_keys(connection, &plan).await? {
             return Ok(None);
         }
-        let row = take_place(connection, &plan, me).await?;
-        let head = Seq(rows::unsigned(&row, 1)?);
-        if rows::epoch(&row, 0)? != epoch || head < last {
+        let Some(row) = take_place(connection, &plan, me, (epoch, last)).await? else {
             // This server ends as soon as it has looked at the log: whoever asks again is served by the next.
             return Err(sqlx::Error::Protocol("the log was replaced by another: this server must be started anew".into()));
-        }
-        if !row.try_get::<bool, _>(2)? {
+        };
+        let head = Seq(rows::unsigned(&row, 0)?);
+        if !row.try_get::<bool, _>(1)? {
             return Ok(None);
         }
         plan.settle(head, seen);

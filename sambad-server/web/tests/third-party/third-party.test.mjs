@@ -17,6 +17,8 @@ import { range, startServer } from "../support.mjs";
 
 const LIBRARIES = process.env.SAMBAD_TEST_LIBRARIES;
 const load = createRequire(join(LIBRARIES, "package.json"));
+// Loaded before another test makes up a window, by which it would take Node for a browser of long ago.
+const { EventSourcePolyfill } = load("event-source-polyfill");
 const READER = fileURLToPath(new URL("reader.py", import.meta.url));
 /** Longer than anything here takes; only a failure waits for it. */
 const PATIENCE_MS = 60_000;
@@ -31,7 +33,7 @@ const CLIENTS = {
     const { EventSource } = load("launchdarkly-eventsource");
     return listen(new EventSource(url, { initialRetryDelayMillis: 100, errorFilter: () => true }), take);
   },
-  "event-source-polyfill": (url, take) => listen(new (load("event-source-polyfill").EventSourcePolyfill)(url), take),
+  "event-source-polyfill": (url, take) => listen(new EventSourcePolyfill(url), take),
   "eventsource-client": (url, take) => {
     const onMessage = ({ event, data }) => take(event, data);
     const client = load("eventsource-client").createEventSource({ url, onMessage });
