@@ -40,9 +40,53 @@ pub struct User {
     pub last_active_at: Timestamp,
 }
 
+/// A user as others see them: whoever may see everything of everybody gets the other fields as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OtherUser {
+    /// Identity.
+    pub id: UserId,
+    /// The phone number again.
+    pub username: Phone,
+    /// The national number at `sambad.local`; absent for a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// E.164 phone number.
+    pub phone: Phone,
+    /// What the user wants to be called.
+    #[cfg_attr(feature = "schema", schema(required, max_length = 100))]
+    pub name: Option<String>,
+    /// Whether the user may take part; absent for a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<UserStatus>,
+    /// When the first login was committed; absent for a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// Last login, contact or message; absent for a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_active_at: Option<Timestamp>,
+}
+
+impl OtherUser {
+    /// Leaves what one user may see of another: id, phone and name.
+    pub fn keep_what_users_see(&mut self) {
+        (self.email, self.status, self.created_at, self.last_active_at) = (None, None, None, None);
+    }
+}
+
+impl From<User> for OtherUser {
+    fn from(user: User) -> Self {
+        let User { id, username, email, phone, name, status, created_at, last_active_at } = user;
+        let (email, status) = (Some(email), Some(status));
+        let (created_at, last_active_at) = (Some(created_at), Some(last_active_at));
+        Self { id, username, email, phone, name, status, created_at, last_active_at }
+    }
+}
+
 /// One user's link to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(from = "AnyContact")]
 pub struct Contact {
     /// Identity.
     pub id: ContactId,
@@ -56,12 +100,36 @@ pub struct Contact {
     pub contact_user_username: Phone,
     /// When it was committed.
     pub created_at: Timestamp,
-    /// What the adding user calls the other, if said.
+    /// What the adding user calls the other; if that was not said, the other's own name, or else their phone.
     #[cfg_attr(feature = "schema", schema(max_length = 100))]
-    pub name: Option<String>,
+    pub name: String,
+    /// Phone of who was added, again: by this name apps of the first backend read it.
+    pub phone: Phone,
 }
 
-/// A contact with both its users in full.
+/// A contact as any version wrote it: older ones had no `phone`, and no `name` where none was said. Their answers are kept with
+/// idempotency keys.
+#[derive(Deserialize)]
+struct AnyContact {
+    id: ContactId,
+    user_id: UserId,
+    user_username: Phone,
+    contact_user_id: UserId,
+    contact_user_username: Phone,
+    created_at: Timestamp,
+    name: Option<String>,
+}
+
+impl From<AnyContact> for Contact {
+    fn from(contact: AnyContact) -> Self {
+        let AnyContact { id, user_id, user_username, contact_user_id, contact_user_username, created_at, name } = contact;
+        let phone = contact_user_username.clone();
+        let name = name.unwrap_or_else(|| phone.to_string());
+        Self { id, user_id, user_username, contact_user_id, contact_user_username, created_at, name, phone }
+    }
+}
+
+/// A contact with both its users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContactWithUsers {
@@ -71,7 +139,7 @@ pub struct ContactWithUsers {
     /// Who added.
     pub user: User,
     /// Who was added.
-    pub contact_user: User,
+    pub contact_user: OtherUser,
 }
 
 /// A message from one user to another.

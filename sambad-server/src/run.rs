@@ -25,7 +25,8 @@ const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger and panic
 /// hook, and prints to stdout where the database is and, once it accepts connections, a line that ends in
-/// ` listening on http://ADDRESS:PORT`, or `https://` with a certificate. It raises the process's limit of descriptors as far as that
+/// ` listening on http://ADDRESS:PORT`, or `https://` with a certificate, followed by the line that scripts of the first backend wait
+/// for, which ends in ` listening on port PORT`. It raises the process's limit of descriptors as far as that
 /// is allowed. When it returns, the log is written as far as stderr takes it within a second.
 ///
 /// A server that had to end ([`ServeError::is_fatal_end`]) returns that error within a few seconds; should it fail to, the process is
@@ -154,7 +155,7 @@ fn end_in_any_case(stopped: impl Future<Output = Fatal> + Send + 'static) -> io:
     thread::Builder::new().name("last resort".to_owned()).spawn(watch).map(drop)
 }
 
-/// Says where the database is, then the line that scripts wait for.
+/// Says where the database is, then the line that scripts wait for, and the one of the first backend.
 ///
 /// In a thread of its own: a stdout that takes nothing, or that is closed, is no reason not to serve.
 fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
@@ -163,7 +164,11 @@ fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
         None => cli.database.to_string(),
     };
     let scheme = if cli.tls.tls_cert.is_some() { "https" } else { "http" };
-    let lines = format!("Database: {database}\nSambad unified backend listening on {scheme}://{address}\n");
+    let port = address.port();
+    let lines = format!(
+        "Database: {database}\nSambad unified backend listening on {scheme}://{address}\n\
+         ✅ Unified backend listening on port {port}\n"
+    );
     let print = move || {
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {

@@ -100,11 +100,10 @@ async fn list(args: ListArgs, client: &Client, output: &mut Output) -> anyhow::R
 
 fn row(entry: &ContactWithUsers) -> [String; 5] {
     let contact = &entry.contact;
-    let name = contact.name.as_ref().or(entry.contact_user.name.as_ref());
     [
         contact.user_username.to_string(),
         contact.contact_user_username.to_string(),
-        name.map_or_else(|| "-".into(), |name| harmless(name)),
+        if contact.name == contact.phone.as_str() { "-".into() } else { harmless(&contact.name) },
         contact.id.to_string(),
         Local::of(contact.created_at).date_time(),
     ]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::ContextV7;
 
-use super::plan::{KeptAnswer, KeyAge, Loaded, Lookups, Plan, Start};
+use super::plan::{KeptAnswer, KeyAge, Loaded, Lookups, NewContact, Plan, Start};
 use super::{Committed, LogPage, Request, Trimmed};
 use crate::clock::Clock;
 use crate::command::UserRef;
@@ -251,7 +251,7 @@ impl Rows {
                 self.by_pair.remove(&(contact.user_id, contact.contact_user_id));
             }
         }
-        for (_, id) in &plan.new_contacts {
+        for NewContact { id, .. } in &plan.new_contacts {
             let contact = plan.contact(*id).clone();
             self.by_pair.insert((contact.user_id, contact.contact_user_id), contact.id);
             self.contacts.insert(contact.id, contact);

@@ -157,6 +157,16 @@ pub(super) struct Totals {
     pub(super) messages: i64,
 }
 
+/// A contact that the batch adds.
+#[derive(Debug)]
+pub(super) struct NewContact {
+    /// Of its event.
+    pub(super) seq: Seq,
+    pub(super) id: ContactId,
+    /// What the adding user calls the other, if said: what a contact is called otherwise follows from the other's row.
+    pub(super) name: Option<String>,
+}
+
 /// An idempotency key to keep, with the place of its answer among the results.
 #[derive(Debug)]
 pub(super) struct NewKey {
@@ -174,7 +184,7 @@ pub(super) struct Plan {
     /// Users whose activity is noted, with when they were last active before.
     pub(super) touched: Vec<(UserId, Timestamp)>,
     pub(super) removed_contacts: Vec<ContactId>,
-    pub(super) new_contacts: Vec<(Seq, ContactId)>,
+    pub(super) new_contacts: Vec<NewContact>,
     pub(super) new_messages: Vec<(Seq, Message)>,
     pub(super) events: Vec<EventRow>,
     pub(super) days: BTreeMap<Day, DayDelta>,
@@ -333,7 +343,8 @@ impl Plan {
             contact_user_id: added.id,
             contact_user_username: added.phone.clone(),
             created_at: self.start.now,
-            name: name.map(str::to_owned),
+            name: name.or(added.name.as_deref()).unwrap_or(added.phone.as_str()).to_owned(),
+            phone: added.phone.clone(),
         };
         self.touch(contact.user_id);
         if let Some(existing) = self.loaded.by_pair.get(&(contact.user_id, contact.contact_user_id)) {
@@ -342,7 +353,7 @@ impl Plan {
         let seq = self.push_event(EventKind::ContactAdded, between(&contact), event::contact_data(&contact));
         self.totals.contacts += 1;
         self.today().contacts += 1;
-        self.new_contacts.push((seq, contact.id));
+        self.new_contacts.push(NewContact { seq, id: contact.id, name: name.map(str::to_owned) });
         self.loaded.add_contact(contact.clone());
         Ok((Outcome::ContactAdded { contact, created: true }, Some(seq)))
     }
@@ -355,7 +366,7 @@ impl Plan {
         self.loaded.contacts.remove(&id);
         self.loaded.by_pair.remove(&(contact.user_id, contact.contact_user_id));
         // What this batch added is not in the store yet: taking it out of the plan removes it.
-        match self.new_contacts.iter().position(|(_, new)| *new == id) {
+        match self.new_contacts.iter().position(|new| new.id == id) {
             Some(index) => drop(self.new_contacts.remove(index)),
             None => self.removed_contacts.push(id),
         }

@@ -51,7 +51,7 @@ const WITHOUT_CURSOR: [&str; 7] = [
 ];
 
 /// What is sent to the server, or has fields that may be missing; of everything else, every field is there.
-const WITH_OPTIONAL_FIELDS: [&str; 9] = [
+const WITH_OPTIONAL_FIELDS: [&str; 10] = [
     "AddContact",
     "AddressBook",
     "AddressBookEntry",
@@ -59,6 +59,7 @@ const WITH_OPTIONAL_FIELDS: [&str; 9] = [
     "Error",
     "Login",
     "OptionalTokens",
+    "OtherUser",
     "RefreshBody",
     "SendMessage",
 ];

@@ -49,6 +49,8 @@ impl AddContact {
 
 #[derive(Serialize, ToSchema)]
 struct ContactReply<'a> {
+    #[serde(flatten)]
+    fields: &'a Contact,
     message: &'static str,
     contact: &'a Contact,
     seq: Option<Seq>,
@@ -115,7 +117,11 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit.as_deref())?;
     let user = caller.confine(id_param("userId", query.user_id.as_deref())?)?;
     let query = ContactQuery { user, after: param("after", query.after.as_deref())? };
-    Ok(reply::page(&uri, &sambad.contacts(&query, limit).await?))
+    let mut page = sambad.contacts(&query, limit).await?;
+    if caller.user().is_some() {
+        page.value.items.iter_mut().for_each(|entry| entry.contact_user.keep_what_users_see());
+    }
+    Ok(reply::page(&uri, &page))
 }
 
 /// `DELETE /api/contacts/{id}`
@@ -136,5 +142,5 @@ pub(crate) async fn remove(State(sambad): State<Sambad>, caller: Caller, Segment
 }
 
 fn answer(receipt: &Receipt, status: StatusCode, message: &'static str, contact: &Contact) -> Response {
-    reply::receipt(receipt, status, ContactReply { message, contact, seq: receipt.seq })
+    reply::receipt(receipt, status, ContactReply { fields: contact, message, contact, seq: receipt.seq })
 }

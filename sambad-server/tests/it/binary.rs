@@ -7,14 +7,17 @@ use serde_json::json;
 use crate::harness::process::{Process, database, run};
 use crate::harness::{Dashboard, Ended, audit, soon};
 
-/// Goal: scripts learn where server and database are. Method: both lines, word by word.
+/// Goal: scripts learn where server and database are, those of the first backend included. Method: all lines, word by word.
 #[tokio::test]
 async fn it_says_where_it_listens() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let server = Process::start(directory.path()).await;
     let file = directory.path().join("sambad.db");
-    let expected =
-        [format!("Database: {}", file.display()), format!("Sambad unified backend listening on http://{}", server.address)];
+    let expected = [
+        format!("Database: {}", file.display()),
+        format!("Sambad unified backend listening on http://{}", server.address),
+        format!("✅ Unified backend listening on port {}", server.address.port()),
+    ];
     assert_eq!(server.printed, expected);
     assert!(file.exists());
     server.api.get("/").await;

@@ -31,6 +31,7 @@ mod promises;
 mod retention;
 mod returning;
 mod root;
+mod seed;
 mod sessions;
 mod shedding;
 mod shutdown;

@@ -108,6 +108,7 @@ async fn sighup_reads_the_certificate_again() {
     let args = ["--listen", "127.0.0.1:0", "--database", &database, "--tls-cert", &cert, "--tls-key", &key];
     let server = Process::start_logged(&args, &log).await;
     assert_eq!(server.printed[1], format!("Sambad unified backend listening on https://{}", server.address));
+    assert_eq!(server.printed[2], format!("✅ Unified backend listening on port {}", server.address.port()));
     let mut dashboard = old.dashboard(server.address, "", false).await;
     assert_eq!(dashboard.frame().await.expect("a session")["type"], "connected");
     new.write(directory.path());

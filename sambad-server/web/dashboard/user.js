@@ -195,11 +195,12 @@ export class UserPage {
     }
   }
 
-  #fillContact(line, { contact_user_id, contact_user_username, created_at, name, contact_user }) {
+  #fillContact(line, { contact_user_id, contact_user_username, created_at, name }) {
     const [who, time] = line.children;
     who.href = `#/users/${contact_user_id}`;
     setPhone(who.children[0], contact_user_username);
-    setText(who.children[1], name ?? contact_user?.name ?? "");
+    // A contact without a name is called by its phone, which stands there already; an event has no name.
+    setText(who.children[1], name === contact_user_username ? "" : (name ?? ""));
     setTime(time, created_at, ago(new Date(created_at), this.now()), full(new Date(created_at)));
   }
 

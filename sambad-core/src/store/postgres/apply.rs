@@ -107,7 +107,7 @@ pub(super) async fn take_place(
     let (keys, places): (Vec<_>, Vec<_>) = answers.unzip();
     let (touched, before): (Vec<_>, Vec<_>) = plan.touched.iter().copied().unzip();
     let users: Vec<_> = plan.new_users.iter().map(|(_, id)| plan.user(*id)).collect();
-    let contacts: Vec<_> = plan.new_contacts.iter().map(|(_, id)| plan.contact(*id)).collect();
+    let contacts: Vec<_> = plan.new_contacts.iter().map(|new| plan.contact(new.id)).collect();
     let (days, events, messages) = (&plan.days, &plan.events, &plan.new_messages);
     sqlx::query(TAKE_PLACE)
         .bind(place(plan.head().0))
@@ -137,11 +137,11 @@ pub(super) async fn take_place(
         .bind(users.iter().map(|user| user.phone.as_str()).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.email.as_str()).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.name.as_deref()).collect::<Vec<_>>())
-        .bind(plan.new_contacts.iter().map(|(seq, _)| place(seq.0)).collect::<Vec<_>>())
+        .bind(plan.new_contacts.iter().map(|new| place(new.seq.0)).collect::<Vec<_>>())
         .bind(contacts.iter().map(|contact| contact.id).collect::<Vec<_>>())
         .bind(contacts.iter().map(|contact| contact.user_id).collect::<Vec<_>>())
         .bind(contacts.iter().map(|contact| contact.contact_user_id).collect::<Vec<_>>())
-        .bind(contacts.iter().map(|contact| contact.name.as_deref()).collect::<Vec<_>>())
+        .bind(plan.new_contacts.iter().map(|new| new.name.as_deref()).collect::<Vec<_>>())
         .bind(messages.iter().map(|(seq, _)| place(seq.0)).collect::<Vec<_>>())
         .bind(messages.iter().map(|(_, message)| message.id).collect::<Vec<_>>())
         .bind(messages.iter().map(|(_, message)| message.from_user_id).collect::<Vec<_>>())

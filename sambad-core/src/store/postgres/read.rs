@@ -119,14 +119,16 @@ const USERS_BY_NAME_PREFIX_AFTER: &str =
 const KNOWN_USERS: &str = "select u.id, u.phone, u.name, l.epoch, l.head, l.first
     from log l left join users u on u.phone = any($1)";
 
-const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone),
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
         v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq, l.epoch, l.head, l.first
     from log l left join (
         (select * from contacts where seq < $1 order by seq desc limit $2) c
         join users u on u.id = c.user_id join users v on v.id = c.contact_user_id) on true
     order by c.seq desc";
-const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone),
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
         v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq, l.epoch, l.head, l.first
     from log l left join (
@@ -332,7 +334,11 @@ impl Reader {
             Some(user) => sqlx::query(CONTACTS_OF_USER).bind(after).bind(i64::from(limit) + 1).bind(user),
         };
         let decode = |row: &PgRow| -> Result<ContactWithUsers, sqlx::Error> {
-            Ok(ContactWithUsers { contact: rows::contact(row)?, user: rows::user(row, 7)?, contact_user: rows::user(row, 13)? })
+            Ok(ContactWithUsers {
+                contact: rows::contact(row)?,
+                user: rows::user(row, 7)?,
+                contact_user: rows::user(row, 13)?.into(),
+            })
         };
         self.find(statement).await?.page(limit, decode, |row| rows::position(row, 19))
     }

@@ -65,6 +65,7 @@ pub(super) fn contact(row: &PgRow) -> Decoded<Contact> {
         contact_user_username: parsed(row, 4)?,
         created_at: row.try_get(5)?,
         name: row.try_get(6)?,
+        phone: parsed(row, 4)?,
     })
 }
 

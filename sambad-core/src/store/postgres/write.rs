@@ -308,10 +308,12 @@ const NOTE_TRANSACTION: &str = "insert into writers (id, transaction, seen_at) v
 const USERS: &str = "select id, phone, email, name, created_at, last_active_at from users where id = any($1)
     union all
     select id, phone, email, name, created_at, last_active_at from users where phone = any($2)";
-const CONTACTS_BY_ID: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+const CONTACTS_BY_ID: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone)
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
     where c.id = any($1)";
-const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone)
     from unnest($1::uuid[], $2::uuid[]) as pair (user_id, contact_user_id)
     join contacts c on c.user_id = pair.user_id and c.contact_user_id = pair.contact_user_id
     join users u on u.id = c.user_id join users v on v.id = c.contact_user_id";

@@ -88,12 +88,14 @@ const USERS_BY_NAME_PREFIX: &str = "select id, phone, email, name, created_at, l
     order by name collate nocase, id limit ?4";
 const KNOWN_USERS: &str = "select id, phone, name from users where phone in (select value from json_each(?1))";
 
-const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone),
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
         v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
     where c.seq < ?1 order by c.seq desc limit ?2";
-const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name,
+const CONTACTS_OF_USER: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone),
         u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at,
         v.id, v.phone, v.email, v.name, v.created_at, v.last_active_at, c.seq
     from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
@@ -261,7 +263,11 @@ impl Reader {
         };
         let found = statement.fetch_all(&mut *reading.tx).await.map_err(failed)?;
         let decode = |row: &SqliteRow| -> Result<ContactWithUsers, sqlx::Error> {
-            Ok(ContactWithUsers { contact: rows::contact(row)?, user: rows::user(row, 7)?, contact_user: rows::user(row, 13)? })
+            Ok(ContactWithUsers {
+                contact: rows::contact(row)?,
+                user: rows::user(row, 7)?,
+                contact_user: rows::user(row, 13)?.into(),
+            })
         };
         reading.page(found, limit, decode, |row| rows::position(row, 19)).await
     }

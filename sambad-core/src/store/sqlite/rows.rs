@@ -67,6 +67,7 @@ pub(super) fn contact(row: &SqliteRow) -> Decoded<Contact> {
         contact_user_username: parsed(row, 4)?,
         created_at: timestamp(row, 5)?,
         name: row.try_get(6)?,
+        phone: parsed(row, 4)?,
     })
 }
 

@@ -182,12 +182,14 @@ const BEGIN: &str = "begin immediate;
     select epoch, head, last_at from log;
     select id, phone, email, name, created_at, last_active_at from users where id in (select value from json_each($1));
     select id, phone, email, name, created_at, last_active_at from users where phone in (select value from json_each($2));
-    select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+    select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone)
         from contacts c join users u on u.id = c.user_id join users v on v.id = c.contact_user_id
         where c.id in (select value from json_each($3));
     select key, fingerprint, outcome, seq from idempotency_keys
         where key in (select value from json_each($4)) and created_at > $5";
-const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at, c.name
+const CONTACTS_BY_PAIR: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
+        coalesce(c.name, v.name, v.phone)
     from json_each($1) pair
     cross join contacts c on c.user_id = pair.value->>0 and c.contact_user_id = pair.value->>1
     join users u on u.id = c.user_id join users v on v.id = c.contact_user_id";
@@ -267,8 +269,8 @@ async fn apply(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sql
     let now = plan.now().as_micros();
     let users = plan.new_users.iter().map(|(seq, id)| (seq, plan.user(*id)));
     let users = users.map(|(seq, user)| (seq, user.id, &user.phone, &user.email, &user.name));
-    let contacts = plan.new_contacts.iter().map(|(seq, id)| (seq, plan.contact(*id)));
-    let contacts = contacts.map(|(seq, contact)| (seq, contact.id, contact.user_id, contact.contact_user_id, &contact.name));
+    let contacts = plan.new_contacts.iter().map(|new| (new, plan.contact(new.id)));
+    let contacts = contacts.map(|(new, contact)| (new.seq, new.id, contact.user_id, contact.contact_user_id, &new.name));
     let messages = plan.new_messages.iter();
     let messages = messages.map(|(seq, m)| (seq, m.id, m.from_user_id, m.to_user_id, &m.content, &m.message_type));
     let days = plan.days.iter().map(|(day, d)| (day.number(), d.users, d.contacts, d.messages, d.last_active));

@@ -106,6 +106,7 @@ impl Process {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
         let mut printed = Vec::new();
+        let mut url = None;
         let url = loop {
             let line = soon("line that says it listens", lines.next_line()).await.expect("stdout is text");
             let Some(line) = line else {
@@ -113,8 +114,10 @@ impl Process {
                 return Err(printed);
             };
             printed.push(line.clone());
-            if let Some(url) = line.strip_prefix("Sambad unified backend listening on ") {
-                break url.to_owned();
+            if let Some(address) = line.strip_prefix("Sambad unified backend listening on ") {
+                url = Some(address.to_owned());
+            } else if line.starts_with("✅ Unified backend listening on port ") {
+                break url.expect("the address comes before the first backend's line");
             }
         };
         let address = url.split_once("://").and_then(|(_, address)| address.parse().ok()).expect("the line ends in a URL");
