@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::discovery::AskedPhones;
 use crate::id::UserId;
 use crate::time::Timestamp;
 
@@ -123,6 +124,13 @@ pub enum AccessChange {
     /// Delete more of what has expired, and write counts of hours that are over into the audit log. A server asks for it now
     /// and then; every other change does some of it.
     Tidy,
+    /// Count phones that somebody asks for, if the new ones among them are within what is left of the day.
+    AskPhones {
+        /// Who asks for what.
+        asked: AskedPhones,
+        /// New phones that they may ask for in a day.
+        per_day: u32,
+    },
     /// Nothing but an entry in the audit log.
     Note {
         /// What was done.
@@ -130,6 +138,13 @@ pub enum AccessChange {
         /// To what.
         subject: String,
     },
+}
+
+impl AccessChange {
+    /// Rows that the change may write, beyond a few.
+    pub(crate) fn rows(&self) -> usize {
+        if let Self::AskPhones { asked, .. } = self { asked.phones.len() } else { 0 }
+    }
 }
 
 /// What came of a change.
@@ -148,6 +163,13 @@ pub enum AccessOutcome {
         /// The family's id.
         family: String,
     },
+    /// Phones were counted.
+    PhonesAsked {
+        /// How many of them were new.
+        new: u64,
+    },
+    /// The new phones are more than is left of the day: none was counted.
+    TooManyNewPhones,
     /// The token had been used before: its family is revoked.
     Reused {
         /// Whose it was.

@@ -87,6 +87,15 @@ impl Command {
         }
     }
 
+    /// Who acts, and to whom, of a command in which one user does something to another.
+    pub(crate) fn parties(&self) -> Option<[&UserRef; 2]> {
+        match self {
+            Self::AddContact { user, contact, .. } => Some([user, contact]),
+            Self::SendMessage { from, to, .. } => Some([from, to]),
+            Self::Login { .. } | Self::RemoveContact { .. } => None,
+        }
+    }
+
     /// Bytes of text that came with the command: what it adds to a batch.
     pub(crate) fn text_bytes(&self) -> usize {
         match self {

@@ -33,6 +33,8 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 const TRIM_PAUSE_FACTOR: u32 = 4;
 /// Changes of who may come in that one transaction makes, at most.
 const ACCESS_CHANGES_MAX: usize = 64;
+/// Rows that changes of who may come in write in one transaction, at about 2 µs each: the last of them may bring it beyond.
+const ACCESS_ROWS_MAX: usize = 5_000;
 /// How often a log that is ahead of the clock is warned of.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the clock is read where no batch does.
@@ -300,12 +302,13 @@ impl Committer {
 
     /// Makes what waits of changes in one transaction: many at once cost writers one commit.
     async fn change_access(&mut self, first: Access) {
-        let (mut changes, mut replies) = (Vec::new(), Vec::new());
+        let (mut changes, mut replies, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut next = Some(first);
         while let Some(Access { change, actor, reply }) = next {
+            rows += change.rows();
             changes.push((change, actor));
             replies.push(reply);
-            next = if changes.len() < ACCESS_CHANGES_MAX { self.next_access() } else { None };
+            next = if changes.len() < ACCESS_CHANGES_MAX && rows < ACCESS_ROWS_MAX { self.next_access() } else { None };
         }
         let results: Vec<_> = match self.writer.change_access(&changes).await {
             Ok(_) if self.halt.is_set() => refuse_all(&Error::OutcomeUnknown(None), changes.len()),

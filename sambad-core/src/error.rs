@@ -1,5 +1,7 @@
 //! What a command or query can fail with.
 
+use std::time::Duration;
+
 use crate::cursor::ResyncReason;
 use crate::id::ContactId;
 
@@ -51,6 +53,12 @@ pub enum Error {
         /// Why.
         reason: ResyncReason,
     },
+    /// Somebody has asked for more new phones than they may in a day.
+    #[error("too many new phone numbers today")]
+    TooManyNewPhones {
+        /// How long it is until the next day.
+        retry_after: Duration,
+    },
     /// More commands are waiting than the bound allows.
     #[error("too many writes are waiting")]
     Overloaded,
@@ -85,6 +93,8 @@ pub enum ErrorKind {
     Conflict,
     /// It existed, and cannot be had any more.
     Gone,
+    /// More than one caller may ask for: try again when the error says.
+    RateLimited,
     /// Too much at once: try again soon.
     Overloaded,
     /// The store does not answer: try again later.
@@ -109,6 +119,7 @@ impl Error {
             Self::UserNotFound { .. } | Self::ContactNotFound { .. } => ErrorKind::NotFound,
             Self::IdempotencyKeyReused => ErrorKind::Conflict,
             Self::CursorGone { .. } => ErrorKind::Gone,
+            Self::TooManyNewPhones { .. } => ErrorKind::RateLimited,
             Self::Overloaded => ErrorKind::Overloaded,
             Self::Unavailable(_) | Self::OutcomeUnknown(_) => ErrorKind::Unavailable,
             Self::Internal { .. } => ErrorKind::Internal,
@@ -127,6 +138,7 @@ impl Error {
             Self::ContactNotFound { .. } => "contact_not_found",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::CursorGone { .. } => "cursor_gone",
+            Self::TooManyNewPhones { .. } => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Unavailable(_) | Self::OutcomeUnknown(_) => "unavailable",
             Self::Internal { .. } => "internal",

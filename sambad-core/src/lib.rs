@@ -22,6 +22,8 @@ pub mod command;
 #[cfg(feature = "store")]
 mod committer;
 #[cfg(feature = "store")]
+pub mod discovery;
+#[cfg(feature = "store")]
 pub mod event;
 #[cfg(feature = "store")]
 mod fatal;

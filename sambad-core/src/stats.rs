@@ -92,6 +92,8 @@ pub struct Stats {
     pub write_back_us: Arc<Distribution>,
     /// Events that were trimmed.
     pub trimmed: Arc<Count>,
+    /// Phones that were counted as new to whoever asked for them.
+    pub new_phones: Arc<Count>,
     /// What came and went between servers.
     pub broker: Arc<BrokerStats>,
 }
@@ -135,6 +137,7 @@ impl Default for Stats {
             events: Arc::default(),
             write_back_us: Arc::new(Distribution::of_durations()),
             trimmed: Arc::default(),
+            new_phones: Arc::default(),
             broker: Arc::default(),
         }
     }

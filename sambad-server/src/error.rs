@@ -70,6 +70,7 @@ impl ApiError {
                 ErrorKind::NotFound => StatusCode::NOT_FOUND,
                 ErrorKind::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
                 ErrorKind::Gone => StatusCode::GONE,
+                ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
                 ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
@@ -110,6 +111,7 @@ impl ApiError {
         match self {
             Self::TooManySessions => Some("too_many_sessions"),
             Self::Draining => Some("draining"),
+            Self::Core(sambad_core::Error::TooManyNewPhones { .. }) => Some("too_many_new_phones"),
             other => match other.status() {
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
@@ -155,7 +157,10 @@ impl ApiError {
         }
         let body = ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason() };
         let mut response = (status, Json(body)).into_response();
-        if let Self::RateLimited { retry_after } | Self::TooManyHandshakes { retry_after } = *self {
+        if let Self::RateLimited { retry_after }
+        | Self::TooManyHandshakes { retry_after }
+        | Self::Core(sambad_core::Error::TooManyNewPhones { retry_after }) = *self
+        {
             // Whole seconds, upwards: whoever comes back then is served.
             response.headers_mut().insert(RETRY_AFTER, (retry_after + Duration::from_millis(999)).as_secs().max(1).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {

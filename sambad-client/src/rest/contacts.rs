@@ -73,6 +73,14 @@ pub struct KnownContacts {
     pub sambad_users: Vec<KnownUser>,
 }
 
+/// What is sent of an address book.
+#[derive(Serialize)]
+struct AddressBook<'a> {
+    #[serde(rename = "userId", skip_serializing_if = "Option::is_none")]
+    user: Option<UserRef>,
+    contacts: &'a [AddressBookEntry],
+}
+
 impl Client {
     /// Adds a contact. One that exists already is answered as it is, without a `seq`.
     ///
@@ -103,12 +111,24 @@ impl Client {
     /// Says which people of an address book (at most 5,000) are users; stores nothing.
     ///
     /// # Errors
-    /// `invalid_field` and `body_too_large`, among others.
+    /// `invalid_field`, `body_too_large` and `rate_limited`, among others.
     pub async fn sync_contacts(&self, entries: &[AddressBookEntry]) -> Result<Answer<KnownContacts>, Error> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            contacts: &'a [AddressBookEntry],
-        }
-        self.call(Call::post("/api/sync-contacts", &Body { contacts: entries })).await
+        self.sync(&AddressBook { user: None, contacts: entries }).await
+    }
+
+    /// As [`Client::sync_contacts`], for a service that asks on behalf of `user`: new phones count against that user's budget.
+    ///
+    /// # Errors
+    /// `user_not_found` and `rate_limited`, among others.
+    pub async fn sync_contacts_for(
+        &self,
+        user: impl Into<UserRef>,
+        entries: &[AddressBookEntry],
+    ) -> Result<Answer<KnownContacts>, Error> {
+        self.sync(&AddressBook { user: Some(user.into()), contacts: entries }).await
+    }
+
+    async fn sync(&self, book: &AddressBook<'_>) -> Result<Answer<KnownContacts>, Error> {
+        self.call(Call::post("/api/sync-contacts", book)).await
     }
 }

@@ -1,5 +1,6 @@
 //! All that a host needs: execute, query, subscribe, shut down.
 
+mod discovery;
 mod open;
 
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::committer::{Access, Job, Write};
 use crate::cursor::{After, Cursor, LogBounds, Seq};
+use crate::discovery::{DiscoveryKey, Recent};
 use crate::error::Error;
 use crate::event::Event;
 use crate::fatal::{Fatal, Halt};
@@ -52,6 +54,10 @@ struct Shared {
     outage: Arc<Outage>,
     stats: Stats,
     clock: Clock,
+    /// Read when it is first needed.
+    discovery_key: OnceCell<DiscoveryKey>,
+    /// Phones that were asked for and counted. A lock for a few look-ups, never held across an await.
+    asked_recently: std::sync::Mutex<Recent>,
     /// Ends the committer.
     stop: CancellationToken,
     /// Whether messages of other servers come in; `None` without a broker.
@@ -107,8 +113,10 @@ impl Sambad {
     /// # Cancel safety
     /// Once queued, a command is carried out even if the future is dropped; only the answer is lost.
     pub async fn execute(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Receipt, Error> {
-        command.validate()?;
-        let command = self.complete_national_number(command).await?;
+        self.execute_within(None, command, key).await
+    }
+
+    async fn queue_command(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Receipt, Error> {
         let (reply, answer) = oneshot::channel();
         let queued = self.admit(command.text_bytes())?;
         self.queue(Job::Write(Write { request: Request { command, key }, reply, queued }))?;

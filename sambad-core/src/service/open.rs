@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Sambad, Shared, Tasks};
@@ -151,6 +151,8 @@ impl Sambad {
             outage,
             stats,
             clock,
+            discovery_key: OnceCell::new(),
+            asked_recently: std::sync::Mutex::default(),
             stop: CancellationToken::new(),
             broker_connected: None,
             tasks: Mutex::new(None),

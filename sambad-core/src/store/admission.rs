@@ -7,6 +7,7 @@ use crate::access::{
 };
 use crate::clock::Clock;
 use crate::id::UserId;
+use crate::store::asked::{self, AskedRows};
 use crate::time::Timestamp;
 
 /// What came of a change, and what the audit log says of it.
@@ -81,7 +82,7 @@ impl Instants {
 }
 
 /// The statements, all in one transaction that has changes of access to itself.
-pub(super) trait AccessRows {
+pub(super) trait AccessRows: AskedRows {
     async fn put_admin(&mut self, email: &str, password_hash: &str, now: Timestamp) -> Result<(), sqlx::Error>;
     /// Tells whether there was one.
     async fn remove_admin(&mut self, email: &str) -> Result<bool, sqlx::Error>;
@@ -138,7 +139,7 @@ pub(super) async fn apply(
 ) -> Result<Vec<AccessOutcome>, sqlx::Error> {
     let mut outcomes = Vec::with_capacity(changes.len());
     for (change, actor) in changes {
-        let (outcome, noted) = decide(rows, change, now).await?;
+        let (outcome, noted) = decide(rows, change, now, aged).await?;
         if let Some(noted) = noted {
             note(rows, now, actor, noted).await?;
         }
@@ -150,11 +151,20 @@ pub(super) async fn apply(
     }
     if let Some(aged) = aged {
         rows.tidy(aged, limit).await?;
+        // Not with each login: on SQLite it is one more switch of thread.
+        if changes.iter().any(|(change, _)| matches!(change, AccessChange::Tidy | AccessChange::AskPhones { .. })) {
+            asked::tidy(rows, aged, limit).await?;
+        }
     }
     Ok(outcomes)
 }
 
-async fn decide(rows: &mut impl AccessRows, change: &AccessChange, now: Timestamp) -> Result<Decided, sqlx::Error> {
+async fn decide(
+    rows: &mut impl AccessRows,
+    change: &AccessChange,
+    now: Timestamp,
+    aged: Option<Timestamp>,
+) -> Result<Decided, sqlx::Error> {
     let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, Some(Noted::once(action, subject)));
     Ok(match change {
         AccessChange::AddAdmin { email, password_hash } => {
@@ -195,6 +205,7 @@ async fn decide(rows: &mut impl AccessRows, change: &AccessChange, now: Timestam
             done(AuditAction::TokenRevoked, id)
         }
         AccessChange::Tidy => (AccessOutcome::Done, None),
+        AccessChange::AskPhones { asked, per_day } => (asked::ask(rows, asked, *per_day, now, aged).await?, None),
         AccessChange::Note { action, subject } => done(*action, subject),
     })
 }

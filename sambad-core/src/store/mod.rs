@@ -2,6 +2,7 @@
 
 mod admission;
 mod analytics;
+mod asked;
 mod copy;
 mod examine;
 #[cfg(feature = "simulation")]
@@ -26,6 +27,7 @@ use crate::check::Finding;
 use crate::clock::Clock;
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::cursor::{Epoch, LogBounds, Seq};
+use crate::discovery::{AskedBefore, AskedPhones};
 use crate::error::Error;
 use crate::event::{Event, EventRow};
 use crate::fatal::Fatal;
@@ -423,6 +425,16 @@ impl Store {
 
     pub(crate) async fn knows_refresh_token(&self, digest: &str, now: Timestamp) -> Result<bool, Error> {
         dispatch_rows!(self, store => store.knows_refresh_token(digest, now))
+    }
+
+    /// Reads by what askers and phones are made unrecognisable.
+    pub(crate) async fn discovery_key(&self) -> Result<String, Error> {
+        dispatch_rows!(self, store => store.discovery_key())
+    }
+
+    /// Reads what is known of an asker and the phones that they ask for.
+    pub(crate) async fn asked_before(&self, asked: &AskedPhones) -> Result<AskedBefore, Error> {
+        dispatch_rows!(self, store => store.asked_before(asked))
     }
 
     /// Reads revocations after `n`, in their order.

@@ -1,5 +1,6 @@
 //! The promises of a store, tested through its own face: `open` is all that a second database has to provide.
 
+mod asked;
 pub(crate) mod database;
 mod lists;
 mod migration;

@@ -39,6 +39,10 @@ pub struct ClientLimitArgs {
     /// Sessions at a time of one principal other than a service; more get 503
     #[arg(long, env = "SAMBAD_PRINCIPAL_SESSIONS_MAX", default_value_t = 100, value_name = "N", value_parser = rate())]
     pub principal_sessions_max: u32,
+    /// Phones that one principal, or without authentication one address, asks for in a day and never asked for before; a request
+    /// with more gets 429
+    #[arg(long, env = "SAMBAD_NEW_PHONES_PER_DAY", default_value_t = 20_000, value_name = "N", value_parser = rate())]
+    pub new_phones_per_day: u32,
     /// Frames a second that a WebSocket may send; beyond it is closed with 4029
     #[arg(long, env = "SAMBAD_SESSION_FRAMES_PER_S", default_value_t = 100, value_name = "N", value_parser = rate())]
     pub session_frames_per_s: u32,
@@ -88,6 +92,7 @@ impl ClientLimitArgs {
             address_handshakes_per_s: self.address_handshakes_per_s,
             address_sessions_max: self.address_sessions_max,
             principal_sessions_max: self.principal_sessions_max,
+            new_phones_per_day: self.new_phones_per_day,
             session_frames_per_s: self.session_frames_per_s,
             connections_max: self.connections_max,
             address_connections_max: self.address_connections_max,
@@ -126,6 +131,9 @@ pub struct ClientLimits {
     pub address_sessions_max: u32,
     /// Sessions at a time of one principal other than a service. Default 100; more are refused as overloaded.
     pub principal_sessions_max: u32,
+    /// Phones that one principal, or without authentication one address, asks for in a day (UTC) and never asked for before.
+    /// Default 20,000; a request with more is refused as rate limited.
+    pub new_phones_per_day: u32,
     /// Frames a second that a WebSocket may send. Default 100; beyond it is closed as rate limited.
     pub session_frames_per_s: u32,
     /// Connections at a time. Default 150,000; more are closed at once.
@@ -161,6 +169,7 @@ impl Default for ClientLimits {
             address_handshakes_per_s: 500,
             address_sessions_max: 10_000,
             principal_sessions_max: 100,
+            new_phones_per_day: 20_000,
             session_frames_per_s: 100,
             connections_max: 150_000,
             address_connections_max: 12_000,

@@ -44,6 +44,7 @@ mod tests {
             Error::ContactNotFound { id: ContactId::new(Uuid::nil()) },
             Error::IdempotencyKeyReused,
             Error::CursorGone { reason: ResyncReason::EpochChanged },
+            Error::TooManyNewPhones { retry_after: Duration::ZERO },
             Error::Overloaded,
             Error::Unavailable(None),
             Error::OutcomeUnknown(None),

@@ -13,6 +13,7 @@ use crate::auth::Caller;
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param, required, user_ref};
+use crate::limits::Discovery;
 use crate::reply;
 use crate::router::AppState;
 
@@ -70,13 +71,14 @@ struct ContactReply<'a> {
 pub(crate) async fn add(
     State(state): State<AppState>,
     caller: Caller,
+    Discovery(budget): Discovery,
     payload: Payload<AddContact>,
 ) -> Result<Response, ApiError> {
     let command = payload.body.into_command(&state.config.default_country_code)?;
     if let Command::AddContact { user, .. } = &command {
         caller.must_be(user, &state.sambad).await?;
     }
-    let receipt = state.sambad.execute(command, payload.key).await?;
+    let receipt = state.sambad.execute_within(budget.as_ref(), command, payload.key).await?;
     let Outcome::ContactAdded { contact, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let (status, message) =
         if *created { (StatusCode::CREATED, "Contact added successfully") } else { (StatusCode::OK, "Contact already exists") };

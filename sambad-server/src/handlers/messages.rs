@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, param, recipient_ref, required, user_ref};
+use crate::limits::Discovery;
 use crate::reply;
 
 /// What a message is when the app does not say.
@@ -76,13 +77,14 @@ struct Sent<'a> {
 pub(crate) async fn send(
     State(sambad): State<Sambad>,
     caller: Caller,
+    Discovery(budget): Discovery,
     payload: Payload<SendMessage>,
 ) -> Result<Response, ApiError> {
     let command = payload.body.into_command()?;
     if let Command::SendMessage { from, .. } = &command {
         caller.must_be(from, &sambad).await?;
     }
-    let receipt = sambad.execute(command, payload.key).await?;
+    let receipt = sambad.execute_within(budget.as_ref(), command, payload.key).await?;
     let Outcome::MessageSent { message } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let body = Sent { fields: message, message: "Message sent successfully", seq: receipt.seq };
     Ok(reply::receipt(&receipt, StatusCode::CREATED, body))

@@ -5,8 +5,9 @@ use std::fmt;
 
 use axum::extract::State;
 use axum::response::Response;
+use sambad_core::discovery::{Asker, PhoneBudget};
 use sambad_core::model::KnownUser;
-use sambad_core::{CountryCode, Error, Phone, limits};
+use sambad_core::{CountryCode, Error, Phone, UserRef, limits};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -14,12 +15,17 @@ use utoipa::ToSchema;
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, LargeJsonBody, Payload};
+use crate::limits::Discovery;
 use crate::object::Object;
 use crate::reply;
 use crate::router::AppState;
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AddressBook {
+    /// For whom a service asks; of anybody else's it is not looked at.
+    #[schema(value_type = Option<schema::UserName>)]
+    user_id: Option<String>,
     #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
     contacts: Option<Entries>,
 }
@@ -77,6 +83,11 @@ pub(crate) struct People {
 }
 
 impl AddressBook {
+    /// For whom a service asks, if it says so.
+    fn acting(&self) -> Result<Option<UserRef>, ApiError> {
+        Ok(self.user_id.as_deref().map(|user| extract::user_ref("userId", user)).transpose()?)
+    }
+
     /// Who is in it; entries without a phone that can be read are left out.
     pub(crate) fn into_people(self, default: &CountryCode) -> Result<People, ApiError> {
         let Entries(entries) = self.contacts.ok_or_else(|| Error::field("contacts", "missing"))?;
@@ -112,8 +123,17 @@ struct Matched {
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
     responses((status = 200, description = "Who is a user.", body = Matched)),
 )]
-pub(crate) async fn sync(State(state): State<AppState>, payload: Payload<AddressBook>) -> Result<Response, ApiError> {
+pub(crate) async fn sync(
+    State(state): State<AppState>,
+    Discovery(budget): Discovery,
+    payload: Payload<AddressBook>,
+) -> Result<Response, ApiError> {
+    let for_somebody = matches!(&budget, Some(PhoneBudget { asker: Asker::Service(_), .. }));
+    let acting = if for_somebody { payload.body.acting()? } else { None };
     let People { total, phones, mut names } = payload.body.into_people(&state.config.default_country_code)?;
+    if let Some(budget) = &budget {
+        state.sambad.ask_phones(budget, acting.as_ref(), &phones).await?;
+    }
     let found = state.sambad.known_users(&phones).await?;
     let place: HashMap<&Phone, usize> = phones.iter().enumerate().map(|(place, phone)| (phone, place)).collect();
     let matched = found.map(|mut users| {

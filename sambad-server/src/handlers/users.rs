@@ -5,7 +5,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use sambad_core::model::User;
-use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery};
+use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery, UserRef};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,6 +15,7 @@ use crate::auth::{Caller, Role};
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
+use crate::limits::Discovery;
 use crate::reply;
 use crate::router::AppState;
 
@@ -159,9 +160,18 @@ fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
     params(("id" = schema::UserName, Path)),
     responses((status = 200, description = "The user.", body = User)),
 )]
-pub(crate) async fn show(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
+pub(crate) async fn show(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    Discovery(budget): Discovery,
+    Segment(id): Segment,
+) -> Result<Response, ApiError> {
     let user = extract::user_ref("id", &id)?;
     caller.must_be(&user, &sambad).await?;
+    // Users see themselves, which tells them nothing new.
+    if let (None, Some(budget), UserRef::Phone(phone)) = (caller.user(), &budget, &user) {
+        sambad.ask_phones(budget, None, std::slice::from_ref(phone)).await?;
+    }
     let found = sambad.user(&user).await?;
     let user = found.value.ok_or(Error::UserNotFound { role: "user" })?;
     Ok(reply::at(found.cursor, axum::Json(user)))

@@ -1,6 +1,7 @@
 //! Whose address a request is counted under, and who is believed about it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderName};
@@ -27,6 +28,16 @@ impl AddressKey {
                 let [a, b, c, d, ..] = address.segments();
                 Self::V6([a, b, c, d].into_iter().fold(0, |key, segment| key << 16 | u64::from(segment)))
             }
+        }
+    }
+}
+
+impl fmt::Display for AddressKey {
+    /// The address, or of IPv6 the network; the same text for every spelling.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(bits) => Ipv4Addr::from_bits(*bits).fmt(f),
+            Self::V6(network) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*network) << 64)),
         }
     }
 }

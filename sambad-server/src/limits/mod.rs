@@ -4,6 +4,7 @@
 //! principal is one number, and only while its bucket is not full: [`Doorkeeper::forget`] lets go of the others.
 
 mod address;
+mod discovery;
 mod pace;
 mod rate;
 mod tally;
@@ -26,6 +27,7 @@ use crate::sessions::Remote;
 use rate::Rates;
 
 pub(crate) use address::{AddressKey, Proxies};
+pub(crate) use discovery::Discovery;
 pub(crate) use pace::Pace;
 pub(crate) use tally::{Counted, Tally};
 

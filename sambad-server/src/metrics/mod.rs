@@ -93,6 +93,7 @@ fn register_core(registry: &mut Registry, sambad: &Sambad) {
     registry.register("events_committed", "Events committed", Total(stats.events));
     registry.register("write_back_seconds", "Time of writing the WAL back; batches wait", Seconds(stats.write_back_us));
     registry.register("events_trimmed", "Events that retention has deleted", Total(stats.trimmed));
+    registry.register("new_phones", "Phones counted as new to whoever asked for them", Total(stats.new_phones));
     let broker = stats.broker;
     registry.register("broker_messages_sent", "Messages sent to other servers", Total(Arc::clone(&broker.sent)));
     registry.register("broker_messages_received", "Messages received from servers", Total(Arc::clone(&broker.received)));

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod discovery;
 mod harness;
 mod issuer;
 mod origins;

@@ -15,7 +15,7 @@ const ADMIN: &str = "root@example.com";
 const PASSWORD: &str = "correct horse battery";
 
 /// Posts `body` from 127.0.0.`host`, with a connection of its own; the status.
-async fn post(host: u8, address: SocketAddr, path: &str, body: &str) -> Option<u16> {
+pub(crate) async fn post(host: u8, address: SocketAddr, path: &str, body: &str) -> Option<u16> {
     let mut stream = connect_from(host, address).await.ok()?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

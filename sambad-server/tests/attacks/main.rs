@@ -11,6 +11,7 @@ mod harness;
 
 mod bodies;
 mod connections;
+mod discovery;
 mod figures;
 mod h2;
 mod handshakes;

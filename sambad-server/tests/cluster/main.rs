@@ -15,6 +15,7 @@ mod balancers;
 mod clocks;
 mod cursors;
 mod dashboards;
+mod discovery;
 mod encrypted;
 mod faults;
 mod figures;

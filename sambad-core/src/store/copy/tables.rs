@@ -1,4 +1,5 @@
-//! What a copy moves: every table but the log's own row and what servers note of themselves, each in the order of its key.
+//! What a copy moves: every table but the log's own row, what servers note of themselves, and which phones were asked for, each in
+//! the order of its key.
 //!
 //! Statements are made of these descriptions: of fourteen tables, each would be written six times otherwise.
 

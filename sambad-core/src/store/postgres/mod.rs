@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod asked;
 mod check;
 mod clock;
 mod connector;

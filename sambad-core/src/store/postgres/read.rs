@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::connector::Connector;
 use super::pool::Pool;
-use super::{access, bounded, failed, identity, rows};
+use super::{access, asked, bounded, failed, identity, rows};
 use crate::access::{Admin, AuditEntry, Revocation};
 use crate::command::UserRef;
 use crate::cursor::{LogBounds, Seq};
+use crate::discovery::{AskedBefore, AskedPhones};
 use crate::error::Error;
 use crate::event::EventRow;
 use crate::figures::Readers;
@@ -228,6 +229,16 @@ impl Reader {
     pub(crate) async fn admin_session(&self, digest: &str, now: Timestamp) -> Result<Option<(String, Timestamp)>, Error> {
         let found = self.fetch_one(sqlx::query(access::SESSION).bind(digest).bind(now)).await?;
         found.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose().map_err(failed)
+    }
+
+    pub(crate) async fn discovery_key(&self) -> Result<String, Error> {
+        let found = self.fetch_one(sqlx::query(asked::KEY)).await?;
+        found.ok_or(sqlx::Error::RowNotFound).and_then(|row| row.try_get(0)).map_err(failed)
+    }
+
+    pub(crate) async fn asked_before(&self, asked: &AskedPhones) -> Result<AskedBefore, Error> {
+        let rows = self.fetch(sqlx::query(asked::ASKED).bind(asked.asker).bind(asked.phones.clone())).await?;
+        asked::before(&rows).map_err(failed)
     }
 
     pub(crate) async fn knows_refresh_token(&self, digest: &str, now: Timestamp) -> Result<bool, Error> {

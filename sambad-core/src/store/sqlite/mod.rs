@@ -1,6 +1,7 @@
 //! SQLite: one writer, a few readers, WAL with an fsync per COMMIT.
 
 mod access;
+mod asked;
 mod backup;
 mod check;
 mod clock;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::{access, failed, rows};
+use super::{access, asked, failed, rows};
 use crate::access::{Admin, AuditEntry, Revocation};
 use crate::command::UserRef;
 use crate::cursor::{LogBounds, Seq};
+use crate::discovery::{AskedBefore, AskedPhones};
 use crate::error::Error;
 use crate::event::{EventRow, to_json};
 use crate::figures::Readers;
@@ -156,6 +157,15 @@ impl Reader {
         let query = sqlx::query(access::SESSION).bind(digest).bind(now.as_micros());
         let found = query.fetch_optional(&self.pool).await.map_err(failed)?;
         found.map(|row| Ok((row.try_get(0)?, rows::timestamp(&row, 1)?))).transpose().map_err(failed)
+    }
+
+    pub(crate) async fn discovery_key(&self) -> Result<String, Error> {
+        sqlx::query_scalar(asked::KEY).fetch_one(&self.pool).await.map_err(failed)
+    }
+
+    pub(crate) async fn asked_before(&self, asked: &AskedPhones) -> Result<AskedBefore, Error> {
+        let found = sqlx::query(asked::ASKED).bind(asked.asker).bind(to_json(&asked.phones)).fetch_all(&self.pool).await;
+        found.and_then(|rows| asked::before(&rows)).map_err(failed)
     }
 
     pub(crate) async fn knows_refresh_token(&self, digest: &str, now: Timestamp) -> Result<bool, Error> {
