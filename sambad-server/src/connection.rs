@@ -28,6 +28,7 @@ use crate::limits::CountedConnection;
 use crate::lost::notice_lost_peer;
 use crate::outbox::{Outbox, Watched};
 use crate::router::AppState;
+use crate::scheme::Scheme;
 use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
 use crate::tls::H2;
 use crate::turns::by_turns;
@@ -165,7 +166,7 @@ impl Entrance {
         timeout(patience.head, connection).await.unwrap_or(Ok(()))
     }
 
-    /// Answers a request, which carries the address of its client and counts as open until its answer has gone.
+    /// Answers a request, which carries the address and the scheme of its client and counts as open until its answer has gone.
     fn answer(
         &self,
         mut request: Request<Incoming>,
@@ -174,7 +175,9 @@ impl Entrance {
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
         let open = requests.begin();
         let client = self.state.doorkeeper.proxies.client(peer, request.headers());
+        let scheme = Scheme::of(self.state.config.tls.is_some(), peer.ip(), request.headers(), &self.state.doorkeeper.proxies);
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(scheme);
         // A router is always ready.
         let answer = self.router.clone().call(request);
         async move { answer.await.map(|response| response.map(|body| Answer { body, _open: open })) }

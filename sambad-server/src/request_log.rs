@@ -15,7 +15,9 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::config::LogRequests;
 use crate::error::ApiError;
+use crate::host::Host;
 use crate::router::AppState;
+use crate::scheme::Scheme;
 use crate::sessions::Remote;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,6 +34,9 @@ pub(crate) const REQUEST: &str = "sambad_server::request";
 const NO_ROUTE: &str = "none";
 /// Lines about failed requests in a second: whoever floods a server must not fill its disk as well.
 const FAILED_LINES_MAX: u64 = 100;
+
+/// A year, for this very name: what other names of the domain do is not this server's to say.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// What a write came to, which its handler leaves with the response for the log.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,7 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     let asked = Asked::of(&request);
     let begun = Instant::now();
     let in_flight = state.metrics.requests.begin();
+    let hsts = state.config.hsts && takes_hsts(&request);
     let mut response = next.run(request).await;
     drop(in_flight);
     let refusal = response.extensions_mut().remove::<Arc<ApiError>>();
@@ -75,9 +81,18 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     if state.drain.has_begun() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if hsts {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     asked.note(&state, &response, refusal.as_deref(), begun.elapsed());
     response.headers_mut().insert(X_REQUEST_ID, asked.id);
     response
+}
+
+/// Whether the client came over TLS, by a name that it may insist on TLS for from now on.
+fn takes_hsts(request: &Request) -> bool {
+    Scheme::of_request(request.extensions()) == Scheme::Https
+        && Host::of(request.headers(), request.uri()).is_some_and(Host::takes_hsts)
 }
 
 impl Asked {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::{Extensions, HeaderName, HeaderValue, Method, header};
+use axum::http::{Extensions, HeaderName, Method, header};
 use axum::middleware;
 use sambad_core::Sambad;
 use tokio::sync::Semaphore;
@@ -87,7 +87,8 @@ impl FromRef<AppState> for Sambad {
 }
 
 /// Every path there is. Where any page may use the server, nobody is asked who they are.
-pub(crate) fn router(state: AppState, open: bool) -> Router {
+pub(crate) fn router(state: AppState) -> Router {
+    let open = state.origins.any;
     // Somebody who gives metrics an address of their own does so because this one is for others.
     let elsewhere = state.config.metrics_listener.is_some();
     let served = ROUTES.iter().filter(|route| !(elsewhere && route.path == METRICS));
@@ -105,16 +106,16 @@ pub(crate) fn router(state: AppState, open: bool) -> Router {
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
     let routes = routes.layer(middleware::from_fn_with_state(state.clone(), limits::per_address));
-    let routes = match (open, &state.origins.allowed) {
+    let routes = match (open, state.origins.others_may()) {
         (true, _) => routes.layer(cors(Any.into())),
-        (false, allowed) if allowed.is_empty() => routes,
-        (false, allowed) => routes.layer(cors(named(allowed))),
+        (false, true) => routes.layer(cors(named(state.origins.clone()))),
+        (false, false) => routes,
     };
     routes.layer(middleware::from_fn_with_state(state.clone(), identify)).with_state(state)
 }
 
-fn named(allowed: &[String]) -> AllowOrigin {
-    AllowOrigin::list(allowed.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()))
+fn named(origins: Origins) -> AllowOrigin {
+    AllowOrigin::predicate(move |origin, _| origin.to_str().is_ok_and(|origin| origins.names(origin)))
 }
 
 /// Lets pages of other origins use the server: of any while only this machine can connect and nobody is asked who they are,

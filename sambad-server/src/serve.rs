@@ -102,8 +102,8 @@ pub async fn serve(
             (Some(auth), Some(tokio::spawn(upkeep)))
         }
     };
-    let origins = Origins { allowed: config.allowed_origins.clone() };
-    let open = auth.is_none() && origins.allowed.is_empty() && address.ip().is_loopback();
+    let allowed = config.allowed_origins.clone();
+    let origins = Origins { any: auth.is_none() && allowed.is_empty() && address.ip().is_loopback(), allowed };
     let shard_tasks = TaskTracker::new();
     let metrics = Metrics::new(&sambad);
     let shards = Shards::start(sambad.log(), config.stall_timeout, &metrics.deliveries, &shard_tasks);
@@ -123,7 +123,7 @@ pub async fn serve(
     });
     warn_if_open(&state, address);
     let entrance = Arc::new(Entrance {
-        router: router(state.clone(), open),
+        router: router(state.clone()),
         state: state.clone(),
         tasks: TaskTracker::new(),
         closing: CancellationToken::new(),

@@ -1,10 +1,11 @@
 //! What a request brings to say who it is from. Never its address: those end up in logs and in browsers' lists of pages.
 
-use axum::http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 
-/// The cookie of an admin's session.
-pub(crate) const COOKIE_NAME: &str = "sambad_session";
+use super::cookie::SessionCookie;
+
 /// The subprotocol that a client may name beside its token; the server's answer.
 pub(crate) const SUBPROTOCOL: &str = "sambad.v1";
 /// What comes before the token in a list of subprotocols: a page can set no header of a WebSocket but this.
@@ -21,18 +22,15 @@ pub(crate) enum Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// The first there is: a token says more than a cookie, which comes along by itself.
-    pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
+    pub(crate) fn of(request: &'a Parts) -> Option<Self> {
+        let headers = &request.headers;
         let bearer = || {
             let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         };
         let subprotocol = || subprotocols(headers).find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL_TOKEN));
-        let cookie = || {
-            let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-            let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-            pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
-        };
+        let cookie = || SessionCookie::of(request).find(headers);
         bearer().or_else(subprotocol).map(Self::Token).or_else(|| cookie().map(Self::Cookie))
     }
 }
@@ -49,14 +47,16 @@ pub(crate) fn chosen_subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
 
     /// Goal: each way to bring credentials is read, and the address is none. Method: a table of headers.
     #[test]
     fn credentials_come_by_three_ways() {
         let of = |name: &'static str, value: &str| {
-            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
-            match Credentials::of(&headers) {
+            let request = Request::get("/").header("host", "localhost").header(name, value);
+            match Credentials::of(&request.body(()).unwrap().into_parts().0) {
                 Some(Credentials::Token(token)) => format!("token {token}"),
                 Some(Credentials::Cookie(value)) => format!("cookie {value}"),
                 None => "none".into(),

@@ -1,5 +1,6 @@
 //! Who may come in, and who may do what.
 
+mod cookie;
 mod credentials;
 mod issuer;
 pub(crate) mod keys;
@@ -28,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 pub use issuer::IssuerConfig;
 pub use principal::Role;
 pub(crate) use {
-    credentials::{COOKIE_NAME, Credentials, TOKEN_BYTES_MAX, chosen_subprotocol},
-    origin::{Origins, host},
+    cookie::{COOKIE_NAME, SessionCookie},
+    credentials::{Credentials, TOKEN_BYTES_MAX, chosen_subprotocol},
+    origin::Origins,
     pass::{Notice, Pass},
     policy::{Who, authorise},
     principal::{Caller, Principal},

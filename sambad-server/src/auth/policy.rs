@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::{Credentials, Principal, Role};
 use crate::error::ApiError;
 use crate::router::AppState;
+use crate::scheme::Scheme;
 
 /// Who may ask for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +67,12 @@ pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, reque
 
 async fn admit(state: &AppState, who: Who, request: &Parts) -> Result<Option<Principal>, ApiError> {
     let headers = &request.headers;
-    let credentials = Credentials::of(headers);
+    let credentials = Credentials::of(request);
     // A browser sends a cookie along by itself, and so it does with what a proxy authenticates by. It is looked at before
     // anything else: a foreign page learns nothing, not even whether somebody is logged in.
     let by_token = matches!(credentials, Some(Credentials::Token(_)));
     if headers.contains_key(UPGRADE) || !request.method.is_safe() && !by_token {
-        state.origins.check(headers, &request.uri)?;
+        state.origins.check(headers, &request.uri, Scheme::of_request(&request.extensions))?;
     }
     let Some(auth) = state.auth.as_ref().filter(|_| who != Who::Anyone) else { return Ok(None) };
     auth.authenticate(credentials).await.map(Some)

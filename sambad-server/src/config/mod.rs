@@ -239,6 +239,7 @@ impl Cli {
             drain_delay: self.drain_delay,
             body_timeout: self.clients.body_timeout,
             clients: self.clients.limits(),
+            hsts: !self.tls.no_hsts,
             log_requests: self.logs.log_requests,
             ..ServerConfig::default()
         })
@@ -275,6 +276,9 @@ pub struct ServerConfig {
     pub clients: ClientLimits,
     /// The certificate to show. Default none: plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether clients that came over TLS are told to insist on it (`Strict-Transport-Security`), for a year, unless they came
+    /// by an address or a name of their own machine. Default true.
+    pub hsts: bool,
     /// Requests that get a line in the log. Default: those that fail.
     pub log_requests: LogRequests,
     /// Where metrics are served. Default: at `/metrics` among everything else.
@@ -296,6 +300,7 @@ impl Default for ServerConfig {
             drain_delay: Duration::ZERO,
             clients: ClientLimits::default(),
             tls: None,
+            hsts: true,
             log_requests: LogRequests::Failed,
             metrics_listener: None,
         }

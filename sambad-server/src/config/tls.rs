@@ -14,4 +14,7 @@ pub struct TlsArgs {
     /// Private key of the certificate in PEM
     #[arg(long, env = "SAMBAD_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Do not tell browsers to use HTTPS alone for this name from now on (Strict-Transport-Security)
+    #[arg(long, env = "SAMBAD_NO_HSTS")]
+    pub no_hsts: bool,
 }

@@ -119,7 +119,12 @@ fn document(open: bool) -> Value {
     if !open {
         document["components"]["securitySchemes"] = json!({
             "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
-            "cookie": { "type": "apiKey", "in": "cookie", "name": COOKIE_NAME },
+            "cookie": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": COOKIE_NAME,
+                "description": "Asked by a loopback name without TLS, the server names it `sambad_session`.",
+            },
         });
     }
     for route in ROUTES {

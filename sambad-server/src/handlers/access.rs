@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use sambad_core::access::{AccessChange, AccessOutcome, Actor};
 use sambad_core::{Error, Timestamp, UserId};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::tokens::Grant;
-use crate::auth::{Auth, BEYOND_EXPIRY, COOKIE_NAME, Caller, Credentials, Role, digest, host, new_secret, passwords};
+use crate::auth::{Auth, BEYOND_EXPIRY, Caller, Role, SessionCookie, digest, new_secret, passwords};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Payload, required};
 use crate::router::AppState;
@@ -194,8 +194,7 @@ struct LoggedIn {
 pub(crate) async fn login_admin(
     State(state): State<AppState>,
     caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
+    session_cookie: SessionCookie,
     payload: Payload<AdminLogin>,
 ) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
@@ -225,7 +224,7 @@ pub(crate) async fn login_admin(
     }
     let mut response = secret(LoggedIn { email, expires_at });
     let lives = auth.config.admin_session_ttl.as_secs();
-    response.headers_mut().insert(SET_COOKIE, set_cookie(&cookie, lives, &headers, &uri));
+    response.headers_mut().insert(SET_COOKIE, session_cookie.set(&cookie, lives));
     Ok(response)
 }
 
@@ -241,46 +240,15 @@ pub(crate) async fn login_admin(
 pub(crate) async fn logout_admin(
     State(state): State<AppState>,
     caller: Caller,
-    uri: Uri,
+    session_cookie: SessionCookie,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
-    if let Some(Credentials::Cookie(cookie)) = Credentials::of(&headers) {
+    if let Some(cookie) = session_cookie.find(&headers) {
         state.sambad.change_access(AccessChange::LogoutAdmin { digest: digest(cookie) }, caller.actor()).await?;
         auth.revocations.read_on(&state.sambad).await?;
     }
     let mut response = secret(LoggedOut { message: "Logged out" });
-    response.headers_mut().insert(SET_COOKIE, set_cookie("", 0, &headers, &uri));
+    response.headers_mut().insert(SET_COOKIE, session_cookie.set("", 0));
     Ok(response)
-}
-
-/// The cookie that a browser keeps. It goes over TLS only, unless the server was asked by a loopback name.
-fn set_cookie(value: &str, lives_s: u64, headers: &HeaderMap, uri: &Uri) -> HeaderValue {
-    let secure = if is_loopback_name(host(headers, uri).unwrap_or_default()) { "" } else { "; Secure" };
-    let text = format!("{COOKIE_NAME}={value}; Path=/; Max-Age={lives_s}; HttpOnly; SameSite=Strict{secure}");
-    HeaderValue::try_from(text).expect("a secret is base64")
-}
-
-fn is_loopback_name(host: &str) -> bool {
-    let name = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-        .map_or_else(|| host.rsplit_once(':').map_or(host, |(name, _)| name), |(name, _)| name);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Goal: a cookie without `Secure` never goes to a name that a network can see. Method: a table of hosts.
-    #[test]
-    fn only_loopback_names_go_without_tls() {
-        for host in ["localhost", "localhost:4000", "127.0.0.1:4000", "127.9.9.9", "[::1]:4000"] {
-            assert!(is_loopback_name(host), "{host}");
-        }
-        for host in ["", "sambad.example", "localhost.example", "10.0.0.1:4000", "[fe80::1]:4000", "127.0.0.1.example"] {
-            assert!(!is_loopback_name(host), "{host}");
-        }
-    }
 }

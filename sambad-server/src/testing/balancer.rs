@@ -27,8 +27,18 @@ impl Balancer {
     /// # Panics
     /// When nginx is not installed, or does not start.
     pub async fn nginx(servers: &[SocketAddr]) -> Self {
+        Self::nginx_with(servers, &[]).await
+    }
+
+    /// As [`Balancer::nginx`], with parts of `deploy/nginx.conf` replaced: pairs of a text that stands in it once, and another.
+    ///
+    /// # Panics
+    /// As [`Balancer::nginx`], and when a text does not stand in the file once.
+    pub async fn nginx_with(servers: &[SocketAddr], changes: &[(&str, &str)]) -> Self {
+        let shipped = include_str!("../../../deploy/nginx.conf").to_owned();
+        let changed = changes.iter().fold(shipped, |text, (from, to)| replaced(&text, from, to));
         Self::start("nginx", servers, |directory, port| {
-            let file = write(directory, "nginx.conf", &nginx(directory, port, servers));
+            let file = write(directory, "nginx.conf", &nginx(&changed, directory, port, servers));
             // One process without a master, as that would leave others behind when it is killed.
             let globals = "daemon off; master_process off; error_log stderr notice;";
             let globals = format!("{globals} pid {}/nginx.pid;", directory.display());
@@ -100,8 +110,7 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     file
 }
 
-fn nginx(directory: &Path, port: u16, servers: &[SocketAddr]) -> String {
-    let shipped = include_str!("../../../deploy/nginx.conf");
+fn nginx(shipped: &str, directory: &Path, port: u16, servers: &[SocketAddr]) -> String {
     let folders: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|name| format!("    {name}_temp_path {}/{name};\n", directory.display()))

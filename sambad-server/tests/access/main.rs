@@ -7,6 +7,7 @@ mod discovery;
 mod harness;
 mod issuer;
 mod origins;
+mod proxies;
 mod sessions;
 mod table;
 mod tokens;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use sambad_core::Limits;
+use sambad_core::access::{AccessChange, Actor};
 use sambad_server::config::ClientLimits;
+use sambad_server::testing::TestKeys;
 use sambad_server::{ServerConfig, Tls};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::harness::process::{Process, database, run};
 use crate::harness::tls::Certificate;
 use crate::harness::{Api, Raw, World, soon};
+
+/// A hash of `correct horse battery`.
+const PASSWORD_HASH: &str = include_str!("../access/password_hash.txt");
 
 /// A server with a certificate, and the certificate.
 pub(crate) async fn secure(config: ServerConfig) -> (World, Certificate) {
@@ -169,4 +174,69 @@ async fn an_idle_connection_of_http2_is_closed() {
     let raw: Raw = world.raw().await;
     drop(raw);
     world.finish().await;
+}
+
+/// Goal: over TLS browsers are told to insist on it, unless the name is this machine's or an address, or the operator said no;
+/// only https is the server's own origin, and the admin's cookie has the name that no neighbour can plant. Method: heads with
+/// several names, by both versions of HTTP; a login whose cookie is sent under each name, and from pages of both schemes.
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_insisted_on() {
+    let keys = TestKeys::new();
+    for hsts in [true, false] {
+        let (world, certificate) = secure(ServerConfig { auth: keys.config(), hsts, ..ServerConfig::default() }).await;
+        let ask = async |request: String| {
+            let mut stream = certificate.connect(world.server.address(), "http/1.1").await.expect("a handshake");
+            stream.write_all(request.as_bytes()).await.expect("the server reads");
+            let mut answer = Vec::new();
+            let _ = soon("end of the connection", stream.read_to_end(&mut answer)).await;
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        for (host, insisted) in [
+            ("sambad.example", true),
+            ("sambad.example:8443", true),
+            ("localhost", false),
+            ("app.localhost:4000", false),
+            ("127.0.0.1", false),
+            ("[::1]:4000", false),
+        ] {
+            for path in ["/livez", "/nothing", "/api/users", "/dashboard"] {
+                let answer = ask(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+                let found = answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n");
+                assert_eq!(found, hsts && insisted, "{host}{path}: {answer}");
+            }
+        }
+        let add = AccessChange::AddAdmin { email: "root@example.com".into(), password_hash: PASSWORD_HASH.into() };
+        let actor = Actor { name: "test".into(), remote: String::new() };
+        world.server.sambad().change_access(add, actor).await.expect("the store takes it");
+        let body = r#"{"email":"root@example.com","password":"correct horse battery"}"#;
+        let login = ask(format!(
+            "POST /api/admin/login HTTP/1.1\r\nhost: sambad.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             origin: https://sambad.example\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        let cookie = login.split("set-cookie: ").nth(1).and_then(|rest| rest.split("\r\n").next()).expect("a cookie");
+        assert!(
+            cookie.starts_with("__Host-sambad_session=") && cookie.contains("; Path=/;") && cookie.ends_with("; Secure"),
+            "{cookie}"
+        );
+        assert!(!cookie.contains("Domain"), "{cookie}");
+        let secret = cookie.split([';', '=']).nth(1).expect("a value");
+        for (method, name, origin, expected) in [
+            ("GET /api/admin/users", "__Host-sambad_session", None, "200"),
+            ("GET /api/admin/users", "sambad_session", None, "401"),
+            ("GET /api/admin/users", "__host-sambad_session", None, "401"),
+            ("POST /api/admin/logout", "__Host-sambad_session", Some("http://sambad.example"), "403"),
+            ("POST /api/admin/logout", "__Host-sambad_session", Some("https://sambad.example:80"), "403"),
+            ("POST /api/admin/logout", "__Host-sambad_session", Some("https://sambad.example"), "200"),
+            ("GET /api/admin/users", "__Host-sambad_session", None, "401"),
+        ] {
+            let origin = origin.map(|origin| format!("origin: {origin}\r\n")).unwrap_or_default();
+            let head = format!("{method} HTTP/1.1\r\nhost: sambad.example\r\ncookie: {name}={secret}\r\n{origin}");
+            // What somebody who is no proxy says of the scheme counts for nothing.
+            let answer = ask(format!("{head}x-forwarded-proto: http\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{method} {name} {origin}: {answer}");
+        }
+        world.server.stop().await;
+    }
 }
