@@ -27,6 +27,7 @@ use tower::Service as _;
 use crate::limits::CountedConnection;
 use crate::lost::notice_lost_peer;
 use crate::outbox::{Outbox, Watched};
+use crate::reply;
 use crate::router::AppState;
 use crate::scheme::Scheme;
 use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
@@ -188,6 +189,7 @@ impl Entrance {
 fn too_many_fields(requests: &Arc<Requests>) -> Response<Answer> {
     let mut response = Response::new(Answer { body: Body::empty(), _open: requests.begin() });
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    reply::guard(response.headers_mut());
     response
 }
 

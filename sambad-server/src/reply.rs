@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sambad_core::model::Snapshot;
 use sambad_core::{Cursor, Page, Receipt};
@@ -16,6 +16,12 @@ pub(crate) const SAMBAD_CURSOR: HeaderName = HeaderName::from_static("sambad-cur
 /// When a poll that was answered because the server goes is to come back.
 pub(crate) const RECONNECT_AFTER_MS: HeaderName = HeaderName::from_static("sambad-reconnect-after-ms");
 pub(crate) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Adds what every response has: no browser guesses its type, and no cache keeps it, unless it says that one may.
+pub(crate) fn guard(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
 
 /// A response with the log position it belongs to.
 pub(crate) fn at(cursor: Cursor, response: impl IntoResponse) -> Response {

@@ -16,6 +16,7 @@ use crate::auth::Principal;
 use crate::config::LogRequests;
 use crate::error::ApiError;
 use crate::host::Host;
+use crate::reply;
 use crate::router::AppState;
 use crate::scheme::Scheme;
 use crate::sessions::Remote;
@@ -84,6 +85,7 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     if hsts {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
+    reply::guard(response.headers_mut());
     asked.note(&state, &response, refusal.as_deref(), begun.elapsed());
     response.headers_mut().insert(X_REQUEST_ID, asked.id);
     response

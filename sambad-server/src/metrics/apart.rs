@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
+use axum::response::Response;
 use axum::routing::get;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,6 +19,7 @@ use tower::ServiceExt as _;
 
 use super::scrape;
 use crate::lost::notice_lost_peer;
+use crate::reply;
 use crate::router::AppState;
 
 /// Connections at a time; scrapers keep one each.
@@ -33,7 +36,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// No line is logged and nothing counted for these requests: the one who watches is not what is watched.
 pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, closing: CancellationToken) {
     let patience = state.config.stall_timeout;
-    let router = Router::new().route("/metrics", get(scrape)).with_state(state);
+    let router = Router::new().route("/metrics", get(scrape)).layer(middleware::map_response(guard)).with_state(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // With it, when it is dropped, the connections end.
     let mut connections = JoinSet::new();
@@ -53,6 +56,11 @@ pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, c
             Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
         }
     }
+}
+
+async fn guard(mut response: Response) -> Response {
+    reply::guard(response.headers_mut());
+    response
 }
 
 async fn connection(stream: TcpStream, router: Router, _place: OwnedSemaphorePermit) {

@@ -28,6 +28,7 @@ mod moving;
 mod names;
 mod patience;
 mod promises;
+mod response_headers;
 mod retention;
 mod returning;
 mod root;
