@@ -49,6 +49,8 @@ needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
     need npm npm
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
+    # Its client of HTTP/2 does what others do not; a source file is run by the compiler of a JDK.
+    need javac default-jdk-headless
     # Its library gives a process another clock.
     need faketime faketime
     # A pooler between servers and PostgreSQL.

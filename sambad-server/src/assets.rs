@@ -1,22 +1,22 @@
 //! The dashboard and the browser's client library: files that are part of the binary.
 
 use std::borrow::Cow;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::sync::OnceLock;
 
 use axum::Router;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
+use crate::compression::pack;
+use crate::negotiation::Coding;
 use crate::router::AppState;
 
 /// Where browsers are sent.
@@ -147,7 +147,7 @@ impl File {
     /// The file, packed if the client can unpack it; 304 if the client has it.
     fn answer(&'static self, headers: &HeaderMap) -> Response {
         let packed = self.packed.get_or_init(|| Packed::of(self));
-        let gzip = accepts_gzip(headers);
+        let gzip = Coding::of(headers) != Coding::Identity;
         let etag = if gzip { &packed.gzip_etag } else { &packed.etag };
         let common = [
             (ETAG, etag.clone()),
@@ -156,15 +156,21 @@ impl File {
             (CONTENT_SECURITY_POLICY, if self.path.starts_with("/docs") { DOCS_POLICY } else { POLICY }),
             (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         ];
+        // For pages of every origin, whoever may use the API.
+        let shared = self.path.starts_with("/sambad.").then_some([
+            (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
+        ]);
+        let shared: HeaderMap = shared.into_iter().flatten().collect();
         if has(headers, etag) {
-            return (StatusCode::NOT_MODIFIED, common).into_response();
+            return (StatusCode::NOT_MODIFIED, common, shared).into_response();
         }
         let media_type = [(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
         if gzip {
             let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (common, media_type, encoding, &*packed.gzip).into_response();
+            return (common, shared, media_type, encoding, &*packed.gzip).into_response();
         }
-        (common, media_type, self.plain()).into_response()
+        (common, shared, media_type, self.plain()).into_response()
     }
 }
 
@@ -177,36 +183,14 @@ impl Packed {
     }
 }
 
-fn pack(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.expect("memory takes every byte")
-}
-
-/// Source: RFC 9110, 12.5.3.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let refused = |parameters: &str| {
-        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
-        weight.is_some_and(|weight| weight <= 0.0)
-    };
-    items(headers, &ACCEPT_ENCODING).any(|item| {
-        let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-        coding.trim().eq_ignore_ascii_case("gzip") && !refused(parameters)
-    })
-}
-
 /// Whether the client has the version with this tag.
 ///
 /// Source: RFC 9110, 13.1.2.
 fn has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let etag = etag.to_str().unwrap_or_default();
-    items(headers, &IF_NONE_MATCH).any(|item| item == "*" || item.strip_prefix("W/").unwrap_or(item) == etag)
-}
-
-/// The items of a header that is a list.
-fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut items = values.flat_map(|value| value.split(',')).map(str::trim);
+    items.any(|item| item == "*" || item.strip_prefix("W/").unwrap_or(item) == etag)
 }
 
 #[cfg(test)]

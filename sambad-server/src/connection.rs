@@ -123,8 +123,10 @@ impl Entrance {
     ) -> hyper::Result<()> {
         let header_bytes_max = u32::try_from(self.state.config.clients.header_bytes_max).unwrap_or(u32::MAX);
         let outbox = Arc::new(Outbox::default());
+        // Java 17 takes no answer but 100 to a request that waits to be asked for its body, and hangs until the connection ends.
+        let unasked = CancellationToken::new();
         let answer = service_fn(|request: Request<Incoming>| {
-            let outbox = Arc::clone(&outbox);
+            let (outbox, unasked) = (Arc::clone(&outbox), unasked.clone());
             let answer = if request.headers().len() <= H2_HEADER_FIELDS_MAX {
                 Ok(self.answer(request, peer, &requests))
             } else {
@@ -135,6 +137,9 @@ impl Entrance {
                     Ok(answer) => answer.await?,
                     Err(refusal) => refusal,
                 };
+                if response.status() == StatusCode::EXPECTATION_FAILED {
+                    unasked.cancel();
+                }
                 Ok::<_, Infallible>(response.map(|body| Watched::new(body, outbox)))
             }
         });
@@ -162,6 +167,7 @@ impl Entrance {
                 };
             }
             () = idle(&requests, patience.idle) => connection.as_mut().graceful_shutdown(),
+            () = unasked.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         // Whoever has nothing to ask and does not go either is left behind.
         timeout(patience.head, connection).await.unwrap_or(Ok(()))
@@ -185,7 +191,7 @@ impl Entrance {
     }
 }
 
-/// What hyper says by HTTP/1.1, without a word.
+/// The response that hyper gives by HTTP/1.1, without a body.
 fn too_many_fields(requests: &Arc<Requests>) -> Response<Answer> {
     let mut response = Response::new(Answer { body: Body::empty(), _open: requests.begin() });
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

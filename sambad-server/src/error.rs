@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sambad_core::ErrorKind;
@@ -32,6 +32,10 @@ pub(crate) enum ApiError {
     Core(#[from] sambad_core::Error),
     #[error("invalid JSON: {0}")]
     InvalidJson(String),
+    #[error("malformed request: {0}")]
+    Malformed(&'static str),
+    #[error("expectation cannot be met: send the request without Expect")]
+    ExpectationFailed,
     #[error("no such path")]
     NoSuchPath,
     #[error("method not allowed")]
@@ -74,7 +78,8 @@ impl ApiError {
                 ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::InvalidJson(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::NoSuchPath | Self::NoSuchSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -92,6 +97,8 @@ impl ApiError {
         match self {
             Self::Core(error) => error.code(),
             Self::InvalidJson(_) => "invalid_json",
+            Self::Malformed(_) => "malformed_request",
+            Self::ExpectationFailed => "expectation_failed",
             Self::NoSuchPath | Self::NoSuchSession => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
@@ -172,7 +179,14 @@ impl ApiError {
         }
         if status == StatusCode::UPGRADE_REQUIRED {
             // Source: RFC 9110, 15.5.22.
+            // Source: RFC 6455, 4.4; RFC 9110, 7.8.
             response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        if let Self::Malformed(_) = *self {
+            // Nothing that follows on the connection can be taken for a request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

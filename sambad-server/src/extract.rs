@@ -195,9 +195,23 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Reads the parameters that a query string gives.
+/// Reads the parameters that a query string gives. `types` is a list, which may be cut into several; anything else comes once.
 pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
-    serde_urlencoded::from_str(query).map_err(|error| Error::field("query", brief(&error.to_string())))
+    let read = serde_urlencoded::from_str(query).or_else(|error| match with_one_list(query) {
+        Some(query) => serde_urlencoded::from_str(&query),
+        None => Err(error),
+    });
+    read.map_err(|error| Error::field("query", brief(&error.to_string())))
+}
+
+/// The query with all of its lists in one, `types=a&types=b` as `types=a,b`; `None` if there are not several.
+fn with_one_list(query: &str) -> Option<String> {
+    const LIST: &str = "types";
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).ok()?;
+    let (lists, mut pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == LIST);
+    let items: Vec<&str> = lists.iter().map(|(_, items)| items.as_str()).filter(|items| !items.is_empty()).collect();
+    pairs.push((LIST.to_owned(), items.join(",")));
+    (lists.len() > 1).then(|| serde_urlencoded::to_string(pairs).ok()).flatten()
 }
 
 /// Reads an optional parameter; one that is there but empty counts as not there.

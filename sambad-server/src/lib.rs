@@ -3,6 +3,7 @@
 mod assets;
 mod auth;
 mod commands;
+mod compression;
 pub mod config;
 mod connection;
 mod documents;
@@ -15,6 +16,7 @@ mod limits;
 mod line_limit;
 mod lost;
 mod metrics;
+mod negotiation;
 mod object;
 mod outbox;
 mod reply;
@@ -32,6 +34,7 @@ pub mod telemetry;
 pub mod testing;
 mod tls;
 mod turns;
+mod well_formed;
 mod ws;
 
 pub use config::ServerConfig;

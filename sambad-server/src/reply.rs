@@ -56,6 +56,6 @@ pub(crate) fn receipt(receipt: &Receipt, status: StatusCode, body: impl Serializ
 }
 
 /// JSON that is text already.
-pub(crate) fn json_text(text: String) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(text)).into_response()
+pub(crate) fn json_text(text: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], text.into()).into_response()
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use sambad_core::{Phone, Receipt, Seq};
 use uuid::Uuid;
 
@@ -16,10 +16,11 @@ use crate::auth::Principal;
 use crate::config::LogRequests;
 use crate::error::ApiError;
 use crate::host::Host;
-use crate::reply;
 use crate::router::AppState;
+use crate::routes::methods;
 use crate::scheme::Scheme;
 use crate::sessions::Remote;
+use crate::{reply, well_formed};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -68,7 +69,10 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     let begun = Instant::now();
     let in_flight = state.metrics.requests.begin();
     let hsts = state.config.hsts && takes_hsts(&request);
-    let mut response = next.run(request).await;
+    let mut response = match well_formed::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
     drop(in_flight);
     let refusal = response.extensions_mut().remove::<Arc<ApiError>>();
     if let Some(error) = &refusal {
@@ -79,13 +83,18 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
         head.headers.extend(body.headers().clone());
         response = Response::from_parts(head, body.into_body());
     }
+    let headers = response.headers_mut();
+    if let Some(ApiError::MethodNotAllowed) = refusal.as_deref() {
+        let methods = methods(asked.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str), state.origins.others_may());
+        headers.insert(header::ALLOW, HeaderValue::try_from(methods).expect("methods are ASCII"));
+    }
     if state.drain.has_begun() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if hsts {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
-    reply::guard(response.headers_mut());
+    reply::guard(headers);
     asked.note(&state, &response, refusal.as_deref(), begun.elapsed());
     response.headers_mut().insert(X_REQUEST_ID, asked.id);
     response

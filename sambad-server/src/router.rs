@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::auth::{Auth, Origins, authorise};
+use crate::compression::compress;
 use crate::config::ServerConfig;
 use crate::drain::Drain;
 use crate::error::ApiError;
@@ -94,6 +95,7 @@ pub(crate) fn router(state: AppState) -> Router {
     let served = ROUTES.iter().filter(|route| !(elsewhere && route.path == METRICS));
     let routes = served.fold(Router::new(), |routes, route| {
         let handler = (route.handler)();
+        let handler = if route.is_compressed() { handler.route_layer(middleware::from_fn(compress)) } else { handler };
         // The layer that comes last is the outer one.
         let authorised = || {
             let counted = handler.clone().route_layer(middleware::from_fn_with_state(state.clone(), limits::per_principal));
@@ -126,10 +128,15 @@ fn cors(origins: AllowOrigin) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
+            // Libraries for event streams ask for what is new.
+            header::CACHE_CONTROL,
             header::CONTENT_TYPE,
+            header::PRAGMA,
             HeaderName::from_static("idempotency-key"),
             sse::LAST_EVENT_ID,
             TRACEPARENT,
+            HeaderName::from_static("tracestate"),
+            HeaderName::from_static("baggage"),
             X_REQUEST_ID,
         ])
         .expose_headers([

@@ -22,6 +22,28 @@ const fn route(method: Method, path: &'static str, who: Who, handler: fn() -> Me
     Route { method, path, who, handler }
 }
 
+impl Route {
+    /// Whether the answer is compressed for who asks for it: lists and figures. Documents are compressed once, streams never.
+    pub(crate) fn is_compressed(&self) -> bool {
+        let is_list = self.path.starts_with("/api/") && !self.path.ends_with(".json") && self.path != "/api/events/stream";
+        self.method == Method::GET && (is_list || self.path == METRICS)
+    }
+}
+
+/// The methods that a path answers, as `Allow` has them; a path that is not in the table is that of a file.
+pub(crate) fn methods(path: &str, others_may: bool) -> String {
+    let named: Vec<&str> = ROUTES.iter().filter(|route| route.path == path).map(|route| route.method.as_str()).collect();
+    let mut methods = if named.is_empty() { vec!["GET"] } else { named };
+    // A handler for GET takes HEAD as well, which upgrades nothing.
+    if methods.contains(&"GET") && path != "/ws" {
+        methods.push("HEAD");
+    }
+    if others_may {
+        methods.push("OPTIONS");
+    }
+    methods.join(", ")
+}
+
 /// A user's own, and everything for an operator.
 const READERS: Who = Roles(&[User, Admin]);
 /// A user for themselves, and an app's backend for any.

@@ -5,11 +5,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use axum::response::Response;
 use sambad_core::{EventKind, ResyncReason, schema};
 use serde_json::{Map, Value, json};
 
-use crate::reply;
+use crate::compression::Document;
 use crate::ws::BAD_FRAME_CODES;
 use crate::ws::close::CloseReason;
 
@@ -24,8 +25,8 @@ const ENDINGS: [CloseReason; 7] = [
     CloseReason::Forbidden,
 ];
 
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a document is plain data"));
+static DOCUMENT: LazyLock<Document> =
+    LazyLock::new(|| Document::new(serde_json::to_string_pretty(&document()).expect("a document is plain data")));
 
 /// `GET /api/asyncapi.json`
 #[utoipa::path(
@@ -36,8 +37,8 @@ static DOCUMENT: LazyLock<String> =
     description = "",
     responses((status = 200, description = "The document.", body = Object)),
 )]
-pub(crate) async fn show() -> Response {
-    reply::json_text(DOCUMENT.clone())
+pub(crate) async fn show(headers: HeaderMap) -> Response {
+    DOCUMENT.answer(&headers)
 }
 
 /// The document.

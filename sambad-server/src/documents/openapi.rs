@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use axum::extract::State;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use sambad_core::{EventKind, schema};
 use serde_json::{Map, Value, json};
@@ -13,9 +13,9 @@ use utoipa::OpenApi;
 
 use super::refusals::REFUSALS;
 use crate::auth::{COOKIE_NAME, Role, Who};
+use crate::compression::Document;
 use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
 use crate::metrics::scrape;
-use crate::reply;
 use crate::router::AppState;
 use crate::routes::{ROUTES, Route};
 use crate::{sse, ws};
@@ -75,8 +75,8 @@ const TAGS: [(&str, &str); 7] = [
     ("/ws", "events"),
 ];
 
-static OPEN: LazyLock<String> = LazyLock::new(|| text(true));
-static GUARDED: LazyLock<String> = LazyLock::new(|| text(false));
+static OPEN: LazyLock<Document> = LazyLock::new(|| Document::new(text(true)));
+static GUARDED: LazyLock<Document> = LazyLock::new(|| Document::new(text(false)));
 
 /// `GET /api/openapi.json`: of this server, so that it asks for credentials only where they are asked for.
 #[utoipa::path(
@@ -87,8 +87,9 @@ static GUARDED: LazyLock<String> = LazyLock::new(|| text(false));
     description = "",
     responses((status = 200, description = "The document.", body = Object)),
 )]
-pub(crate) async fn show(State(state): State<AppState>) -> Response {
-    reply::json_text(if state.auth.is_some() { GUARDED.clone() } else { OPEN.clone() })
+pub(crate) async fn show(State(state): State<AppState>, headers: HeaderMap) -> Response {
+    let document = if state.auth.is_some() { &GUARDED } else { &OPEN };
+    document.answer(&headers)
 }
 
 fn text(open: bool) -> String {
@@ -312,12 +313,8 @@ fn response_headers(route: &Route, status: &str, is_list: bool) -> Vec<&'static 
 
 /// The statuses with which a request can be refused.
 fn refused(operation: &Value, route: &Route) -> Vec<u16> {
-    let mut statuses = vec![429, 500, 503];
+    let mut statuses = vec![400, 417, 429, 500, 503];
     let has_body = operation["requestBody"].is_object();
-    let has_parameters = operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty());
-    if has_body || has_parameters {
-        statuses.push(400);
-    }
     if has_body {
         statuses.extend([408, 413, 415, 422]);
     }

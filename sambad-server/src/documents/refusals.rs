@@ -1,10 +1,10 @@
 //! Which refusals there are, by status: what `error` makes of failures.
 
 /// Statuses with the codes that a body of that status can have, and when it comes.
-pub(super) const REFUSALS: [(u16, &[&str], &str); 14] = [
+pub(super) const REFUSALS: [(u16, &[&str], &str); 15] = [
     (
         400,
-        &["invalid_json", "invalid_field", "invalid_id", "invalid_phone", "self_contact"],
+        &["invalid_json", "invalid_field", "invalid_id", "invalid_phone", "malformed_request", "self_contact"],
         "The request says what it must not.",
     ),
     (401, &["unauthorized"], "Credentials are missing, or not valid."),
@@ -15,6 +15,7 @@ pub(super) const REFUSALS: [(u16, &[&str], &str); 14] = [
     (410, &["cursor_gone"], "The position cannot be served: reload state, then go on from `Sambad-Cursor`."),
     (413, &["body_too_large"], "The body is too large."),
     (415, &["unsupported_media_type"], "The body is not application/json, or is compressed."),
+    (417, &["expectation_failed"], "The server does not do what `Expect` says: send the request without it."),
     (422, &["idempotency_key_reused"], "The key came before with another request."),
     (426, &["upgrade_required"], "This is for WebSockets."),
     (429, &["rate_limited"], "Too much at once; come back after `Retry-After`."),
@@ -52,6 +53,8 @@ mod tests {
         ];
         let own = [
             ApiError::InvalidJson("x".into()),
+            ApiError::Malformed("x"),
+            ApiError::ExpectationFailed,
             ApiError::NoSuchPath,
             ApiError::MethodNotAllowed,
             ApiError::RequestTimeout,
@@ -71,6 +74,8 @@ mod tests {
             match error {
                 ApiError::Core(_)
                 | ApiError::InvalidJson(_)
+                | ApiError::Malformed(_)
+                | ApiError::ExpectationFailed
                 | ApiError::NoSuchPath
                 | ApiError::MethodNotAllowed
                 | ApiError::RequestTimeout

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::Extensions;
+use axum::http::{Extensions, Method};
 use axum::response::Response;
 use sambad_core::access::AuditAction;
 use sambad_core::{After, Cursor, Error, EventKind, EventPage, Filter, Seq, UserId, limits};
@@ -96,12 +96,17 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Query(query): Query<StreamQuery>,
+    method: Method,
     extensions: Extensions,
 ) -> Result<Response, ApiError> {
     let after = query.after()?.unwrap_or(After::Seq(Seq::ZERO));
     let mut pass = Pass::new(state.auth.as_ref(), extensions.get().cloned());
     let filter = query.filter_within(pass.user())?;
-    let (limit, wait) = (query.limit()?, query.wait()?);
+    let (limit, mut wait) = (query.limit()?, query.wait()?);
+    if method == Method::HEAD {
+        // What it would wait for is not sent.
+        wait = Duration::ZERO;
+    }
     // A poll that waits comes back like a session when the server goes, and counts as one in how they are spread.
     let (After::Cursor(Cursor { seq: begins, .. }) | After::Seq(begins)) = after;
     let permit = (!wait.is_zero()).then(|| state.session_permit(&extensions)).transpose()?;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, VARY};
+use axum::http::header::VARY;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use sambad_core::Seq;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::assets::DASHBOARD;
 use crate::error::ApiError;
+use crate::negotiation::Preference;
 use crate::reply;
 use crate::router::AppState;
 
@@ -21,12 +22,11 @@ use crate::router::AppState;
     operation_id = "root",
     summary = "Says what this is, and sends browsers to the dashboard.",
     description = "",
-    responses((status = 200, description = "What this is.", body = String, content_type = "text/plain"), (status = 303, description = "To the dashboard: for `Accept: text/html`.", headers(("Location" = String)))),
+    responses((status = 200, description = "What this is.", body = String, content_type = "text/plain"), (status = 303, description = "To the dashboard: for who accepts `text/html` rather than text.", headers(("Location" = String)))),
 )]
 pub(crate) async fn root(headers: HeaderMap) -> Response {
     let vary = [(VARY, HeaderValue::from_static("accept"))];
-    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if accepts.into_iter().any(|accept| accept.contains("text/html")) {
+    if Preference::of(&headers, "text/html", None).beats(Preference::of(&headers, "text/plain", None)) {
         // A relative address, which also holds behind a path prefix.
         return (vary, Redirect::to(DASHBOARD.trim_start_matches('/'))).into_response();
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
-use axum::response::Response;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::scrape;
+use crate::compression::compress;
 use crate::lost::notice_lost_peer;
-use crate::reply;
 use crate::router::AppState;
+use crate::{reply, well_formed};
 
 /// Connections at a time; scrapers keep one each.
 const CONNECTIONS_MAX: usize = 16;
@@ -36,7 +38,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// No line is logged and nothing counted for these requests: the one who watches is not what is watched.
 pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, closing: CancellationToken) {
     let patience = state.config.stall_timeout;
-    let router = Router::new().route("/metrics", get(scrape)).layer(middleware::map_response(guard)).with_state(state);
+    let scrape = get(scrape).route_layer(middleware::from_fn(compress));
+    let router = Router::new().route("/metrics", scrape).layer(middleware::from_fn(surround)).with_state(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // With it, when it is dropped, the connections end.
     let mut connections = JoinSet::new();
@@ -58,7 +61,12 @@ pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, c
     }
 }
 
-async fn guard(mut response: Response) -> Response {
+/// What of [`identify`](crate::request_log::identify) holds here as well.
+async fn surround(request: Request, next: Next) -> Response {
+    let mut response = match well_formed::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
     reply::guard(response.headers_mut());
     response
 }

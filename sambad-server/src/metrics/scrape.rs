@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::prometheus_text;
 use sambad_core::Error;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::Format;
 use super::levels::Reading;
 use crate::error::ApiError;
+use crate::negotiation::Preference;
 use crate::router::AppState;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,12 +35,12 @@ const READING_TIMEOUT: Duration = Duration::from_secs(5);
     )))
 )]
 pub(crate) async fn scrape(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let open = accepts.into_iter().any(|accept| accept.contains("application/openmetrics-text"));
+    let of = |media_type, version| Preference::of(&headers, media_type, Some(version));
+    let open = of("application/openmetrics-text", "1.0.0").beats(of("text/plain", "0.0.4"));
     let (format, media_type) =
         if open { (Format::OpenMetrics, OPEN_METRICS) } else { (Format::Prometheus, prometheus_text::CONTENT_TYPE) };
     let text = text(&state, format).await?;
-    Ok(([(CONTENT_TYPE, media_type)], text).into_response())
+    Ok(([(CONTENT_TYPE, media_type), (VARY, "accept")], text).into_response())
 }
 
 async fn text(state: &AppState, format: Format) -> Result<String, Error> {

@@ -12,8 +12,10 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use sambad_core::access::AuditAction;
@@ -43,6 +45,8 @@ pub(crate) use {
 
 /// Bytes of a client's frame or message, at most. A longer one cannot be skipped: it ends the session.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the random number that a client's handshake carries. Source: RFC 6455, 4.1.
+const KEY_BYTES: usize = 16;
 /// What a session's read buffer starts with, and grows beyond when a frame needs it: clients say little.
 const READ_BUFFER_BYTES: usize = 128;
 
@@ -65,6 +69,9 @@ pub(crate) async fn upgrade(
     // A route for GET takes HEAD as well, but nothing can be upgraded by that.
     if request.method() != Method::GET {
         return Err(ApiError::MethodNotAllowed);
+    }
+    if request.version() != Version::HTTP_11 {
+        return Err(ApiError::UpgradeRequired("HTTP/1.1 (behind nginx: proxy_http_version 1.1)"));
     }
     let accept = handshake(request.headers())?;
     if state.drain.has_begun() {
@@ -149,11 +156,16 @@ fn handshake(headers: &HeaderMap) -> Result<String, ApiError> {
     if !lists(CONNECTION, "upgrade") || !lists(UPGRADE, "websocket") {
         return Err(ApiError::UpgradeRequired("Connection: Upgrade and Upgrade: websocket"));
     }
-    if !lists(SEC_WEBSOCKET_VERSION, "13") {
-        return Err(ApiError::UpgradeRequired("Sec-WebSocket-Version: 13"));
+    let only = |name: HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    };
+    if only(SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        return Err(ApiError::UpgradeRequired("one Sec-WebSocket-Version: 13"));
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(ApiError::UpgradeRequired("Sec-WebSocket-Key"))?;
-    Ok(derive_accept_key(key.as_bytes()))
+    let is_key = |key: &&[u8]| BASE64_STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == KEY_BYTES);
+    let key = only(SEC_WEBSOCKET_KEY).filter(is_key);
+    Ok(derive_accept_key(key.ok_or(ApiError::UpgradeRequired("one Sec-WebSocket-Key of 16 bytes in base64"))?))
 }
 
 fn switching_protocols(accept: &str, protocol: Option<HeaderValue>) -> Response {

@@ -65,6 +65,32 @@ async fn a_cache_in_front_keeps_nothing() {
     world.stop().await;
 }
 
+/// Goal: a proxy that speaks HTTP/1.0 to the server learns what it lacks, instead of a socket that stays silent. Method:
+/// `deploy/nginx.conf` without `proxy_http_version`, and a whole handshake through it; with it the handshake succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_proxy_is_told_what_it_lacks() {
+    let world = World::start_with(behind_a_proxy).await;
+    let token = format!("Bearer {}", world.admin());
+    let handshake = [
+        ("authorization", token.as_str()),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let old = Balancer::nginx_with(&[world.address()], &[("proxy_http_version 1.1;", "")]).await;
+    let (status, headers, told) = get(&format!("{}/ws", old.url()), &handshake).await;
+    assert_eq!((status, headers["sec-websocket-version"].to_str().unwrap()), (426, "13"), "{told}");
+    assert!(told.contains("HTTP/1.1") && told.contains("proxy_http_version"), "{told}");
+    assert_eq!(get(&format!("{}/api/health", old.url()), &[]).await.0, 200, "everything else works");
+    let new = Balancer::nginx(&[world.address()]).await;
+    let request = handshake
+        .iter()
+        .fold(reqwest::Client::new().get(format!("{}/ws", new.url())), |request, (name, value)| request.header(*name, *value));
+    assert_eq!(request.send().await.unwrap().status(), 101);
+    world.stop().await;
+}
+
 /// Goal: the proxies of `deploy/` say by which scheme a client came, so that a page of the same name without TLS is a foreign one
 /// where there is TLS, and the other way round. Method: each of them, without TLS as the tests run them: a write by cookie from
 /// pages of both schemes.

@@ -13,6 +13,7 @@ mod accessible;
 mod browser;
 mod database;
 mod docs;
+mod elsewhere;
 mod feed;
 mod flood;
 mod hostile;

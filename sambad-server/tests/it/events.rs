@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{Dashboard, EventSource, World};
 
 fn seqs(page: &Value) -> Vec<u64> {
     page["events"].as_array().expect("a list of events").iter().filter_map(|event| event["seq"].as_u64()).collect()
@@ -125,5 +125,37 @@ async fn queries_that_cannot_be_read_are_refused() {
     }
     let page = world.api.get("/api/events?after=&limit=&types=&user=&wait=").await.json();
     assert_eq!(page["events"], json!([]), "what is empty counts as not given");
+    world.finish().await;
+}
+
+/// Goal: `types` may come in several pieces on every transport, and anything else that comes twice is refused. Method: the same
+/// filter in several spellings by poll, stream and socket; each other parameter twice.
+#[tokio::test]
+async fn lists_may_come_in_pieces() {
+    let world = World::start().await;
+    let (asha, ravi) = (world.api.user("+919876543210").await, world.api.user("+919876543211").await);
+    world.api.add_contact(&asha, &ravi).await;
+    world.api.send_message(&asha, &ravi, "hi").await;
+    for types in [
+        "types=contact_added,message_sent",
+        "types=contact_added&types=message_sent",
+        "types=message_sent&after=0&types=contact_added",
+        "types=contact_added&types=&types=message_sent",
+        "types=contact_added&%74ypes=message_sent,contact_added",
+    ] {
+        let query = if types.contains("after") { types.to_owned() } else { format!("after=0&{types}") };
+        assert_eq!(seqs(&world.api.get(&format!("/api/events?{query}")).await.json()), [3, 4], "{query}");
+        let mut stream = EventSource::open(world.server.address(), &query).await;
+        stream.skip(1).await;
+        assert_eq!(stream.seqs(2).await, [3, 4], "{query}");
+        let mut dashboard = world.dashboard(&query).await;
+        assert_eq!(dashboard.seqs(2).await, [3, 4], "{query}");
+    }
+    for query in ["after=0&after=1", "user=&user=", "limit=1&limit=2", "types=nonsense&types=message_sent", "wait=0&wait=0"] {
+        world.api.get(&format!("/api/events?{query}")).await.refused(400, "invalid_field");
+        assert_eq!(EventSource::open(world.server.address(), query).await.status, 400, "{query}");
+        assert!(Dashboard::try_connect(world.server.address(), query).await.is_err(), "{query}");
+    }
+    world.sessions(0).await;
     world.finish().await;
 }

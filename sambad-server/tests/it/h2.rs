@@ -1,9 +1,13 @@
 //! HTTP/2: what a client may have open, send and leave lying.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::Request;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Either, Empty, StreamBody};
+use hyper::body::Frame;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sambad_server::ServerConfig;
@@ -118,5 +122,71 @@ async fn resets_without_end_are_too_much() {
     })
     .await;
     assert_eq!(reason, ENHANCE_YOUR_CALM.to_be_bytes());
+    world.finish().await;
+}
+
+/// Goal: a client that waits to be asked for its body is answered at once, though the server cannot ask by HTTP/2. Method: a body
+/// that never comes behind `Expect: 100-continue` and behind an unknown expectation; no body, for which no client waits.
+#[tokio::test]
+async fn nobody_waits_to_be_asked_for_a_body() {
+    type Pending = Either<StreamBody<stream::Pending<Result<Frame<Bytes>, Infallible>>>, Empty<Bytes>>;
+    let (world, certificate) = secure(ServerConfig::default()).await;
+    for (expect, has_body, status) in [
+        ("100-continue", true, 417),
+        ("100-Continue", true, 417),
+        ("nonsense", true, 417),
+        ("nonsense", false, 417),
+        ("100-continue", false, 400),
+    ] {
+        let stream = certificate.connect(world.server.address(), "h2").await.expect("a handshake");
+        let connected = handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (mut client, connection) = connected.expect("the server speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = Request::post(format!("{}/api/users/login", world.server.url())).header("expect", expect);
+        let request = request.header("content-type", "application/json");
+        let body: Pending = if has_body { Either::Left(StreamBody::new(stream::pending())) } else { Either::Right(Empty::new()) };
+        let response = soon("answer", client.send_request(request.body(body).expect("a request"))).await;
+        assert_eq!(response.expect("the server answers").status(), status, "{expect} {has_body}");
+        if status == 417 {
+            let _ = soon("end of the connection", connection).await;
+        }
+    }
+    world.finish().await;
+}
+
+/// Goal: the same with a client that people use. Method: Java's own, by both versions of HTTP, with and without the expectation.
+#[tokio::test]
+async fn java_is_answered() {
+    let (world, certificate) = secure(ServerConfig::default()).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (cert, _) = certificate.write(directory.path());
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/Continue.java");
+    let mut java = tokio::process::Command::new("java");
+    let java = java.arg(source).arg(format!("{}/api/users/login", world.server.url())).arg(cert).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(120), java.output()).await.expect("Java's client hangs");
+    let output = output.expect("tests need a JDK: `apt-get install default-jdk-headless`, or run scripts/test.sh");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[1..], ["HTTP_2 200", "HTTP_1_1 200", "HTTP_1_1 200"]);
+    // Java 17 takes no answer but 100, and learns of the end of the connection instead.
+    assert!(["HTTP_2 417", "no answer"].contains(&lines[0]), "{told}");
+    world.finish().await;
+}
+
+/// Goal: a request by HTTP/2 names one host, by `:authority` or `Host`. Method: what is sent by hand with neither, one, both and
+/// two that differ.
+#[tokio::test]
+async fn requests_name_one_host() {
+    let (world, certificate) = secure(ServerConfig::default()).await;
+    let mut client = client(&world, &certificate).await;
+    let address = world.server.address().to_string();
+    for (host, status) in [(None, 200), (Some(address.as_str()), 200), (Some("evil.example"), 400), (Some("not a host"), 400)] {
+        let request = Request::get(format!("https://{address}/livez"));
+        let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+        let response = soon("answer", client.send_request(request.body(String::new()).expect("a request"))).await;
+        assert_eq!(response.expect("the server answers").status(), status, "{host:?}");
+    }
+    drop(client);
     world.finish().await;
 }

@@ -57,6 +57,13 @@ async fn nothing_is_kept_or_guessed() {
     for path in ["/api", "/api/", "/api/nothing", "/nothing", "/dashboard", "/dashboard/", "/docs", "/sambad.js"] {
         is_guarded(path, &world.api.get(path).await);
     }
+    let mut raw = Raw::connect(world.server.address()).await;
+    is_guarded("/api without a host", &raw.ask("GET /api/users HTTP/1.1\r\n\r\n").await);
+    for coding in ["gzip, chunked", "chunked, chunked"] {
+        let mut raw = Raw::connect(world.server.address()).await;
+        let request = format!("POST /api/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: {coding}\r\n\r\n0\r\n\r\n");
+        is_guarded("/api with another coding", &raw.ask(request).await);
+    }
     guarded.server.stop().await;
     world.finish().await;
 }
@@ -95,4 +102,52 @@ async fn refusals_for_load_are_not_kept() {
     }
     is_guarded("/api/users/login too often", &limited.expect("more than one a minute"));
     world.server.stop().await;
+}
+
+/// Goal: client library and declarations load from any origin, also where pages of no other origin may use the server; nothing
+/// else does. Method: both with an `Origin`, on a server that asks who calls; a packed form and one that is not sent again.
+#[tokio::test]
+async fn the_client_library_loads_from_any_origin() {
+    let keys = TestKeys::new();
+    for allowed in [vec![], vec!["https://admin.example".to_owned()]] {
+        let config = ServerConfig { auth: keys.config(), allowed_origins: allowed, ..ServerConfig::default() };
+        let world = World::start_with(config, Limits::default()).await;
+        for path in ["/sambad.js", "/sambad.d.ts"] {
+            let tag = world.api.get(path).await.header("etag").expect("a tag").to_owned();
+            let origin = ("origin", "https://shop.example");
+            for headers in
+                [vec![origin], vec![origin, ("accept-encoding", "gzip")], vec![origin, ("if-none-match", tag.as_str())]]
+            {
+                let url = format!("{}{path}", world.server.url());
+                let request =
+                    headers.iter().fold(reqwest::Client::new().get(url), |request, (name, value)| request.header(*name, *value));
+                let answer = request.send().await.expect("the server answers");
+                assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path} {headers:?}");
+                assert_eq!(answer.headers()["cross-origin-resource-policy"], "cross-origin");
+            }
+        }
+        for path in ["/dashboard", "/dashboard/app.js", "/api/health", "/docs/page.js"] {
+            let answer = world.api.request(Method::GET, path, &[("origin", "https://shop.example")], None).await;
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        }
+        world.server.stop().await;
+    }
+}
+
+/// Goal: a page may send what clients of event streams and tracing libraries send. Method: a preflight that asks for all of it.
+#[tokio::test]
+async fn preflights_allow_what_clients_send() {
+    let world = World::start().await;
+    let names = "authorization,baggage,cache-control,content-type,idempotency-key,last-event-id,pragma,traceparent,tracestate,x-request-id";
+    let ask = [
+        ("origin", "http://localhost:5000"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", names),
+    ];
+    let answer = world.api.request(Method::OPTIONS, "/api/events/stream", &ask, None).await;
+    let allowed = answer.header("access-control-allow-headers").expect("headers are allowed").to_lowercase();
+    for name in names.split(',') {
+        assert!(allowed.split(',').any(|allowed| allowed.trim() == name), "{name} is not in {allowed}");
+    }
+    world.finish().await;
 }

@@ -50,8 +50,10 @@ fn subscribe(query: &str) -> String {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).expect("what was read as fields are pairs");
     let find = |name| pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value);
     let mut frame = json!({"type": "subscribe"});
-    if let Some(types) = find("types") {
-        frame["types"] = types.split(',').map(str::trim).collect();
+    let lists = pairs.iter().filter(|(key, value)| key == "types" && !value.is_empty());
+    let types: Vec<&str> = lists.flat_map(|(_, value)| value.split(',')).map(str::trim).collect();
+    if !types.is_empty() {
+        frame["types"] = json!(types);
     }
     if let Some(user) = find("user") {
         frame["user"] = json!(user);
