@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +29,7 @@ use crate::outbox::{Outbox, Watched};
 use crate::reply;
 use crate::router::AppState;
 use crate::scheme::Scheme;
+use crate::sessions::Remote;
 use crate::stall::{OpenRequest, Patience, Requests, StallGuard, Stream};
 use crate::tls::H2;
 use crate::turns::by_turns;
@@ -61,7 +61,7 @@ pub(crate) struct Entrance {
 
 impl Entrance {
     /// Serves one connection; when the server closes it ends after the requests in progress.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, counted: CountedConnection) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: Remote, counted: CountedConnection) {
         if let Err(error) = self.try_serve(stream, peer, counted).await {
             tracing::debug!(error = &*error, "connection broke");
         }
@@ -70,7 +70,7 @@ impl Entrance {
     async fn try_serve(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Remote,
         counted: CountedConnection,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // Frames are whole messages: waiting for more to fill a segment only delays them.
@@ -99,7 +99,7 @@ impl Entrance {
         Ok(())
     }
 
-    async fn http1(&self, stream: StallGuard, peer: SocketAddr, requests: Arc<Requests>) -> hyper::Result<()> {
+    async fn http1(&self, stream: StallGuard, peer: Remote, requests: Arc<Requests>) -> hyper::Result<()> {
         let connection = http1::Builder::new()
             // The stream has a timer for each of what this one would cover together.
             .header_read_timeout(None)
@@ -117,7 +117,7 @@ impl Entrance {
     async fn http2(
         &self,
         stream: StallGuard,
-        peer: SocketAddr,
+        peer: Remote,
         requests: Arc<Requests>,
         patience: Patience,
     ) -> hyper::Result<()> {
@@ -177,12 +177,12 @@ impl Entrance {
     fn answer(
         &self,
         mut request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Remote,
         requests: &Arc<Requests>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
         let open = requests.begin();
         let client = self.state.doorkeeper.proxies.client(peer, request.headers());
-        let scheme = Scheme::of(self.state.config.tls.is_some(), peer.ip(), request.headers(), &self.state.doorkeeper.proxies);
+        let scheme = Scheme::of(self.state.config.tls.is_some(), peer, request.headers(), &self.state.doorkeeper.proxies);
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(scheme);
         // A router is always ready.

@@ -1,6 +1,5 @@
 //! What surrounds every request: its id, the body of a refusal, its figures, and its line in the log.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -58,7 +57,7 @@ struct Asked {
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
-    client: Option<SocketAddr>,
+    client: Option<Remote>,
     trace: Option<String>,
     id: HeaderValue,
 }
@@ -113,7 +112,7 @@ impl Asked {
             method: request.method().clone(),
             uri: request.uri().clone(),
             route: request.extensions().get::<MatchedPath>().cloned(),
-            client: request.extensions().get::<Remote>().map(|remote| remote.0),
+            client: request.extensions().get::<Remote>().copied(),
             trace: trace_id(headers).map(str::to_owned),
             id: headers.get(X_REQUEST_ID).filter(|value| acceptable(value)).cloned().unwrap_or_else(new_id),
         }

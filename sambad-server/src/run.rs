@@ -106,7 +106,7 @@ async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for metrics"))?;
     let address = listener.local_addr().context("listener has no address")?;
     tracing::info!(%address, "metrics are served");
-    if !address.ip().is_loopback() {
+    if !address.ip().to_canonical().is_loopback() {
         tracing::warn!(%address, "metrics are served beyond this machine, to whoever reaches them: choose a private address");
     }
     Ok(Some(Arc::new(listener)))

@@ -1,10 +1,9 @@
 //! Whether a client reached the server over TLS.
 
-use std::net::IpAddr;
-
 use axum::http::{Extensions, HeaderMap, HeaderName};
 
 use crate::limits::Proxies;
+use crate::sessions::Remote;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -22,7 +21,7 @@ pub(crate) enum Scheme {
 impl Scheme {
     /// The scheme of a request from `peer`. Of `X-Forwarded-Proto` the last value counts, which is the word of the peer itself,
     /// and only that of a trusted proxy. Some proxies write `wss` for a WebSocket.
-    pub(crate) fn of(has_tls: bool, peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> Self {
+    pub(crate) fn of(has_tls: bool, peer: Remote, headers: &HeaderMap, proxies: &Proxies) -> Self {
         if has_tls {
             return Self::Https;
         }
@@ -88,7 +87,8 @@ mod tests {
             for value in said {
                 headers.append(X_FORWARDED_PROTO, value.parse().unwrap());
             }
-            assert_eq!(Scheme::of(has_tls, peer.parse().unwrap(), &headers, &proxies), scheme, "{has_tls} {peer} {said:?}");
+            let peer = Remote::behind_proxy(peer.parse().unwrap());
+            assert_eq!(Scheme::of(has_tls, peer, &headers, &proxies), scheme, "{has_tls} {peer} {said:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::limits::{Doorkeeper, FORGET_INTERVAL};
 use crate::metrics::{Metrics, serve_metrics};
 use crate::request_log::Lines;
 use crate::router::{AppState, Shared, router};
-use crate::sessions::Sessions;
+use crate::sessions::{Remote, Sessions};
 use crate::ws::shard::Shards;
 
 /// How long to wait before accepting again when the process has no descriptor left.
@@ -103,7 +103,8 @@ pub async fn serve(
         }
     };
     let allowed = config.allowed_origins.clone();
-    let origins = Origins { any: auth.is_none() && allowed.is_empty() && address.ip().is_loopback(), allowed };
+    let any = auth.is_none() && allowed.is_empty() && address.ip().to_canonical().is_loopback();
+    let origins = Origins { any, allowed };
     let shard_tasks = TaskTracker::new();
     let metrics = Metrics::new(&sambad);
     let shards = Shards::start(sambad.log(), config.stall_timeout, &metrics.deliveries, &shard_tasks);
@@ -197,7 +198,7 @@ async fn end_at_once(error: ServeError, state: &AppState, entrance: &Entrance) -
 
 /// Where nobody is authenticated, whoever reaches the port may do everything.
 fn warn_if_open(state: &AppState, address: SocketAddr) {
-    if state.auth.is_none() && !address.ip().is_loopback() {
+    if state.auth.is_none() && !address.ip().to_canonical().is_loopback() {
         tracing::warn!(%address, "listening beyond this machine, and nobody is authenticated: put it behind a proxy that does");
     }
 }
@@ -240,11 +241,12 @@ async fn accept_until(left: impl Future<Output = ()>, listener: TcpListener, ent
         };
         match accepted {
             Ok((stream, peer)) => {
+                let peer = Remote::new(peer);
                 if let Some(since) = refused.take() {
                     tracing::warn!(lasted_s = Instant::elapsed(&since).as_secs(), "connections are accepted again");
                 }
                 // One too many is closed at once: an answer would need a handshake first, and a task.
-                if let Some(counted) = entrance.state.doorkeeper.connection(peer.ip()) {
+                if let Some(counted) = entrance.state.doorkeeper.connection(peer) {
                     entrance.tasks.spawn(Arc::clone(entrance).serve(stream, peer, counted));
                 }
             }

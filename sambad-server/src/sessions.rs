@@ -4,7 +4,8 @@
 //! a [`Place`] here for as long as it lasts.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,8 +48,34 @@ impl Transport {
 
 /// The client's address, which every request carries: of the other end of its connection, or what trusted proxies say is
 /// behind that, with port 0.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Remote(pub(crate) SocketAddr);
+///
+/// **Invariant:** an IPv4 address is IPv4, also where a socket or a proxy writes it as IPv6 (`::ffff:192.0.2.1`), so that one
+/// client is one client for networks, limits, locks and logs. There is no other way to make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Remote(SocketAddr);
+
+impl Remote {
+    /// The client at the other end of a connection. Scopes of link-local addresses are left out.
+    pub(crate) fn new(peer: SocketAddr) -> Self {
+        Self(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+
+    /// A client that a proxy names, whose port is not known.
+    pub(crate) fn behind_proxy(address: IpAddr) -> Self {
+        Self::new(SocketAddr::new(address, 0))
+    }
+
+    pub(crate) fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What does not change about a session.
 #[derive(Debug, Clone, Copy)]
@@ -56,13 +83,13 @@ pub(crate) struct About {
     pub(crate) id: Uuid,
     pub(crate) since: Timestamp,
     /// The client's address, with port 0 if it is known from a proxy.
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: Remote,
 }
 
 impl About {
     /// A session that begins now, with a request that carries these extensions.
     pub(crate) fn begin(extensions: &Extensions) -> Self {
-        let remote = extensions.get::<Remote>().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |remote| remote.0);
+        let remote = extensions.get().copied().unwrap_or_else(|| Remote::new(SocketAddr::from(([0, 0, 0, 0], 0))));
         Self { id: Uuid::now_v7(), since: Timestamp::now(), remote }
     }
 

@@ -186,7 +186,7 @@ fn source(jwks: &str) -> anyhow::Result<Source> {
     }
     let url: reqwest::Url = jwks.parse().with_context(|| format!("{jwks} is no address"))?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
     if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
         bail!("{jwks}: an issuer's keys must come by https");
     }

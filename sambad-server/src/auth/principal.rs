@@ -1,7 +1,6 @@
 //! On whose behalf a request is made.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -12,6 +11,7 @@ use sambad_core::{Phone, Sambad, Timestamp, UserId, UserRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
+use crate::limits::AddressKey;
 use crate::sessions::Remote;
 
 /// What a principal may do; the route table says which routes that is.
@@ -68,15 +68,14 @@ impl Principal {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Option<Principal>,
-    remote: String,
+    remote: Option<Remote>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let remote = parts.extensions.get::<Remote>().map_or_else(String::new, |remote| remote.0.ip().to_string());
-        Ok(Self { principal: parts.extensions.get().cloned(), remote })
+        Ok(Self { principal: parts.extensions.get().cloned(), remote: parts.extensions.get().copied() })
     }
 }
 
@@ -112,13 +111,7 @@ impl Caller {
 
     /// What failed logins are counted under: the address, of IPv6 the network that one customer has.
     pub(crate) fn network(&self) -> String {
-        match self.remote.parse() {
-            Ok(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-            _ => self.remote.clone(),
-        }
+        self.remote.map(|remote| AddressKey::of(remote).to_string()).unwrap_or_default()
     }
 
     /// Writes into the audit log that an operator reads what `user`, or everybody, wrote: before it is handed out, as what
@@ -135,6 +128,7 @@ impl Caller {
     /// As the audit log names it.
     pub(crate) fn actor(&self) -> Actor {
         let name = self.principal.as_ref().map_or("anonymous", |principal| &principal.subject);
-        Actor { name: name.to_owned(), remote: self.remote.clone() }
+        let remote = self.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
+        Actor { name: name.to_owned(), remote }
     }
 }

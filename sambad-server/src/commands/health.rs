@@ -25,7 +25,7 @@ pub(super) async fn run(cli: &Cli, url: Option<&str>) -> anyhow::Result<()> {
 
 /// Where the server that listens on `listen` says that it is alive; one that listens everywhere is asked on loopback.
 fn own(listen: SocketAddr, tls: bool) -> String {
-    let ip = match listen.ip() {
+    let ip = match listen.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
@@ -45,6 +45,7 @@ mod tests {
             ("127.0.0.1:4000", false, "http://127.0.0.1:4000/livez"),
             ("0.0.0.0:80", true, "https://127.0.0.1:80/livez"),
             ("[::]:4000", false, "http://[::1]:4000/livez"),
+            ("[::ffff:0.0.0.0]:4000", false, "http://127.0.0.1:4000/livez"),
             ("10.0.0.7:4000", false, "http://10.0.0.7:4000/livez"),
         ] {
             assert_eq!(own(listen.parse().unwrap(), tls), url);

@@ -93,7 +93,7 @@ impl AuthArgs {
     /// # Errors
     /// When callers need not say who they are, `listen` is not loopback, and nobody said that this is meant.
     pub fn refuse_to_be_open(&self, listen: std::net::SocketAddr) -> anyhow::Result<()> {
-        if self.auth == AuthMode::None && !listen.ip().is_loopback() && !self.insecure_no_auth {
+        if self.auth == AuthMode::None && !listen.ip().to_canonical().is_loopback() && !self.insecure_no_auth {
             bail!(
                 "{listen} is not a loopback address, and --auth none lets whoever reaches it do everything: use --auth token, or \
                  say --insecure-no-auth if a proxy authenticates"

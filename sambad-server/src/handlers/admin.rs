@@ -1,7 +1,5 @@
 //! `/api/admin`: what a dashboard shows.
 
-use std::net::SocketAddr;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
@@ -21,7 +19,7 @@ use crate::error::ApiError;
 use crate::extract::{Query, Segment, limit_param};
 use crate::reply;
 use crate::router::AppState;
-use crate::sessions::Transport;
+use crate::sessions::{Remote, Transport};
 use crate::ws::shard::standing::Standing;
 
 /// `GET /api/admin/analytics`
@@ -59,7 +57,7 @@ struct Listed {
     types: Vec<&'static str>,
     user: Option<UserId>,
     #[schema(value_type = String)]
-    remote: SocketAddr,
+    remote: Remote,
     replaying: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Whose address a request is counted under, and who is believed about it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderName};
@@ -21,23 +21,29 @@ pub(crate) enum AddressKey {
 }
 
 impl AddressKey {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
+    pub(crate) fn of(client: Remote) -> Self {
+        match client.ip() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6([a, b, c, d].into_iter().fold(0, |key, segment| key << 16 | u64::from(segment)))
-            }
+            IpAddr::V6(address) => match address.segments() {
+                // Translators put all of IPv4 into this one network. Source: RFC 6052, 2.1.
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Self::V4(u32::from(high) << 16 | u32::from(low)),
+                [a, b, c, d, ..] => {
+                    Self::V6([a, b, c, d].into_iter().fold(0, |key, segment| key << 16 | u64::from(segment)))
+                }
+            },
         }
     }
 }
 
+/// As failed logins are stored: an IPv4 address, or a /64 without abbreviation.
 impl fmt::Display for AddressKey {
-    /// The address, or of IPv6 the network; the same text for every spelling.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::V4(bits) => Ipv4Addr::from_bits(*bits).fmt(f),
-            Self::V6(network) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*network) << 64)),
+        match *self {
+            Self::V4(bits) => Ipv4Addr::from_bits(bits).fmt(f),
+            Self::V6(network) => {
+                let [a, b, c, d, ..] = Ipv6Addr::from_bits(u128::from(network) << 64).segments();
+                write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
         }
     }
 }
@@ -52,24 +58,23 @@ pub(crate) struct Proxies {
 
 impl Proxies {
     pub(crate) fn new(trusted: Vec<IpNet>) -> Self {
-        Self { trusted, told: AtomicBool::new(false) }
+        Self { trusted: trusted.into_iter().map(canonical).collect(), told: AtomicBool::new(false) }
     }
 
-    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|network| network.contains(&address))
+    pub(crate) fn trusts(&self, client: Remote) -> bool {
+        self.trusted.iter().any(|network| network.contains(&client.ip()))
     }
 
     /// The client behind `peer`: the last address of `X-Forwarded-For` that is no trusted proxy, if `peer` is one; its port is
     /// not known then, and 0. What anybody but a trusted proxy says of itself counts for nothing.
-    pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> Remote {
+    pub(crate) fn client(&self, peer: Remote, headers: &HeaderMap) -> Remote {
         // Most servers have no proxies, and most requests no such header.
         if !headers.contains_key(X_FORWARDED_FOR) {
-            return Remote(peer);
+            return peer;
         }
-        if !self.trusts(peer.ip()) {
-            self.tell(peer.ip());
-            return Remote(peer);
+        if !self.trusts(peer) {
+            self.tell(peer);
+            return peer;
         }
         let mut client = peer;
         // Each proxy adds at the end, in the last field of that name, so the chain is walked backwards.
@@ -78,27 +83,49 @@ impl Proxies {
         for hop in hops.take(HOPS_MAX) {
             // Beyond what cannot be read nobody vouches for anything.
             let Some(address) = address(hop.trim()) else { break };
-            client = SocketAddr::new(address, 0);
-            if !self.trusts(address) {
+            client = Remote::behind_proxy(address);
+            if !self.trusts(client) {
                 break;
             }
         }
-        Remote(client)
+        client
     }
 
     /// A proxy on this machine that is not named hides everybody behind an address that no bound is for.
-    fn tell(&self, peer: IpAddr) {
+    fn tell(&self, peer: Remote) {
         // Relaxed: told twice would do no harm.
-        if peer.to_canonical().is_loopback() && !self.told.swap(true, Ordering::Relaxed) {
+        if peer.ip().is_loopback() && !self.told.swap(true, Ordering::Relaxed) {
+            let peer = peer.ip();
             tracing::warn!(%peer, "X-Forwarded-For of a proxy that is not named by --trusted-proxy: its clients are not told apart");
         }
     }
 }
 
-/// Reads an address as proxies write it: alone, with a port, or in brackets.
+/// A network of IPv4 as IPv4, however it is written: as the addresses that are looked up in it.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let address = network.addr().to_canonical();
+    let is_mapped = network.addr().is_ipv6() && address.is_ipv4();
+    let bits = network.prefix_len().checked_sub(MAPPED_BITS).filter(|_| is_mapped);
+    bits.and_then(|bits| IpNet::new(address, bits).ok()).unwrap_or(network)
+}
+
+/// Reads an address as proxies write it: alone, with a port, in brackets or quotes, with a scope.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        // Of a text with several colons all are an address's.
+        None if text.matches(':').count() == 1 => text.split_at(text.find(':')?),
+        None => (text, ""),
+    };
+    if !port.is_empty() && port.strip_prefix(':')?.parse::<u16>().is_err() {
+        return None;
+    }
+    match host.split_once('%') {
+        Some((address, _scope)) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +138,7 @@ mod tests {
     /// and the address that counts.
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let networks = ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"];
+        let networks = ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8", "fe80::/10", "::ffff:172.16.0.0/108"];
         let proxies = Proxies::new(networks.iter().map(|network| network.parse().unwrap()).collect());
         for (peer, fields, client) in [
             ("10.0.0.1:5", &["203.0.113.9"][..], "203.0.113.9:0"),
@@ -125,6 +152,18 @@ mod tests {
             ("10.0.0.1:5", &[""], "10.0.0.1:5"),
             ("10.0.0.1:5", &[], "10.0.0.1:5"),
             ("[::ffff:10.0.0.1]:5", &["203.0.113.9"], "203.0.113.9:0"),
+            ("[::ffff:10.0.0.1]:5", &[], "10.0.0.1:5"),
+            ("172.31.0.1:5", &["203.0.113.9"], "203.0.113.9:0"),
+            ("172.32.0.1:5", &["203.0.113.9"], "172.32.0.1:5"),
+            ("10.0.0.1:5", &["::ffff:203.0.113.9"], "203.0.113.9:0"),
+            ("10.0.0.1:5", &["::FFFF:cb00:7109"], "203.0.113.9:0"),
+            ("10.0.0.1:5", &["[::ffff:203.0.113.9]:443, ::ffff:10.2.3.4"], "203.0.113.9:0"),
+            ("10.0.0.1:5", &["\"[2001:db8::1]:443\""], "[2001:db8::1]:0"),
+            ("10.0.0.1:5", &["203.0.113.9, fe80::1%eth0"], "203.0.113.9:0"),
+            ("10.0.0.1:5", &["203.0.113.9, [fe80::1%25eth0]:1"], "203.0.113.9:0"),
+            ("10.0.0.1:5", &["203.0.113.9:http"], "10.0.0.1:5"),
+            ("10.0.0.1:5", &["203.0.113.9%eth0"], "10.0.0.1:5"),
+            ("[fe80::1%3]:5", &["203.0.113.9"], "203.0.113.9:0"),
             ("[fd00::1]:5", &["203.0.113.9"], "203.0.113.9:0"),
             ("192.0.2.1:5", &["203.0.113.9"], "192.0.2.1:5"),
             ("127.0.0.2:5", &["203.0.113.9"], "127.0.0.2:5"),
@@ -133,18 +172,23 @@ mod tests {
             for field in fields {
                 headers.append(X_FORWARDED_FOR, HeaderValue::from_static(field));
             }
-            assert_eq!(proxies.client(peer.parse().unwrap(), &headers).0.to_string(), client, "{peer} {fields:?}");
+            let peer = Remote::new(peer.parse().unwrap());
+            assert_eq!(proxies.client(peer, &headers).to_string(), client, "{peer} {fields:?}");
         }
     }
 
     /// Goal: a subscriber of IPv6 cannot have a new name for each request. Method: addresses of one /64 and of two; an IPv4
-    /// address in both spellings.
+    /// address in every spelling.
     #[test]
     fn ipv6_counts_by_subscriber() {
-        let key = |text: &str| AddressKey::of(text.parse().unwrap());
+        let key = |text: &str| AddressKey::of(Remote::behind_proxy(text.parse().unwrap()));
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("64:ff9b::192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("64:ff9b::192.0.2.1"), key("64:ff9b::192.0.2.2"));
+        assert_eq!(key("::ffff:192.0.2.1").to_string(), "192.0.2.1");
+        assert_eq!(key("2001:db8::9").to_string(), "2001:db8:0:0::/64");
     }
 }

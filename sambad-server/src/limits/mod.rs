@@ -9,7 +9,6 @@ mod pace;
 mod rate;
 mod tally;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +88,7 @@ impl Doorkeeper {
     }
 
     /// Counts a connection from `peer`; `None` when it is one too many, or too soon.
-    pub(crate) fn connection(&self, peer: IpAddr) -> Option<CountedConnection> {
+    pub(crate) fn connection(&self, peer: Remote) -> Option<CountedConnection> {
         // A proxy's connections are those of many clients.
         let key = self.key(peer).filter(|_| !self.proxies.trusts(peer));
         key.is_none_or(|key| self.connection_rates.take(&key).is_ok()).then_some(())?;
@@ -136,12 +135,12 @@ impl Doorkeeper {
     }
 
     fn client(&self, extensions: &Extensions) -> Option<AddressKey> {
-        self.key(extensions.get::<Remote>()?.0.ip())
+        self.key(*extensions.get::<Remote>()?)
     }
 
     /// `None` for an address that is not counted.
-    fn key(&self, address: IpAddr) -> Option<AddressKey> {
-        (self.limit_loopback || !address.to_canonical().is_loopback()).then(|| AddressKey::of(address))
+    fn key(&self, client: Remote) -> Option<AddressKey> {
+        (self.limit_loopback || !client.ip().is_loopback()).then(|| AddressKey::of(client))
     }
 }
 

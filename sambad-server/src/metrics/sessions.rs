@@ -1,6 +1,5 @@
 //! Sessions as they come and go: counted, and a line of the log when one ends.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,7 +9,7 @@ use prometheus_client::registry::Registry;
 use sambad_core::{Cursor, UserId};
 use uuid::Uuid;
 
-use crate::sessions::Transport;
+use crate::sessions::{Remote, Transport};
 
 /// The target of the lines about sessions, by which a filter chooses them.
 pub(crate) const SESSION: &str = "sambad_server::session";
@@ -39,7 +38,7 @@ pub(crate) struct Sessions {
 pub(crate) struct SessionEnd {
     pub(crate) id: Uuid,
     pub(crate) transport: Transport,
-    pub(crate) client: SocketAddr,
+    pub(crate) client: Remote,
     /// The user whose events it asked for, if it did.
     pub(crate) user: Option<UserId>,
     pub(crate) lived: Duration,

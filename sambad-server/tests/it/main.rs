@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod addresses;
 mod admin;
 mod assets;
 mod bad_requests;

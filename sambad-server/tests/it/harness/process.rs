@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{Api, soon};
@@ -31,6 +31,15 @@ fn command() -> Command {
 /// Runs the binary to its end.
 pub(crate) async fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
     soon("end of the process", command().args(args).envs(env.iter().copied()).output()).await.expect("the binary runs")
+}
+
+/// As `run`, with a text on stdin.
+pub(crate) async fn run_with_stdin(args: &[&str], stdin: &str) -> Output {
+    let mut command = command();
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    child.stdin.take().expect("stdin is a pipe").write_all(stdin.as_bytes()).await.expect("the process reads stdin");
+    soon("end of the process", child.wait_with_output()).await.expect("the process can be waited for")
 }
 
 /// As `run`, started in `directory`.
