@@ -3,8 +3,6 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 mod args;
 mod audit;
 mod cluster_args;
@@ -34,7 +32,11 @@ use exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Cli { command, run } = Cli::parse();
+    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), &[host::HOSTED]);
+    let (Cli { command, run }, warnings) = settings.unwrap_or_else(|error| error.exit());
+    for warning in warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
     let outcome = match command.unwrap_or_else(|| Command::Run(Box::new(run))) {
         Command::Run(args) => args.run(),
         Command::FindMax(args) => args.run(),

@@ -59,9 +59,7 @@ impl Access {
                 Client::trusting(&global.server, &pem).with_context(reading)?
             }
         };
-        // An empty variable counts as none.
-        let given = global.token.filter(|token| !token.0.is_empty());
-        Ok(Self { client, given, token_file: global.token_file })
+        Ok(Self { client, given: global.token, token_file: global.token_file })
     }
 
     /// The address of the server, by which entries are kept.

@@ -3,8 +3,6 @@
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod access;
 mod cli;
 mod commands;
@@ -17,13 +15,21 @@ mod values;
 
 use access::Access;
 use cli::Cli;
+use commands::{COMPLETIONS, Command};
 use exit::Exit;
-use output::Output;
+use output::{Output, Role};
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), &[COMPLETIONS]);
+    let (Cli { global, command }, warnings) = settings.unwrap_or_else(|error| error.exit());
     let mut output = Output::new(global.color, global.json);
-    let outcome = Access::new(global).and_then(|access| run(command.run(&access, &mut output)));
+    for warning in warnings {
+        output.note(Role::Warning, format_args!("warning: {warning}"));
+    }
+    let outcome = match command {
+        Command::Completions(args) => args.run(&mut output).map(|()| Exit::Success),
+        Command::OfServer(command) => Access::new(global).and_then(|access| run(command.run(&access, &mut output))),
+    };
     // What a command wrote before it failed is shown before the failure.
     let flushed = output.flush().map_err(anyhow::Error::from);
     match outcome.and_then(|exit| flushed.map(|()| exit)) {

@@ -1,5 +1,7 @@
 //! What an operator does with a database beside serving it.
 
+use std::path::PathBuf;
+
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin};
 use crate::check::Finding;
 use crate::cursor::LogBounds;
@@ -46,6 +48,18 @@ pub struct Copied {
     pub tables: Vec<(&'static str, u64)>,
     /// Rows that an earlier try had copied already.
     pub found: u64,
+}
+
+/// The path that a database's name means; `None` for a PostgreSQL database. Nothing is opened.
+///
+/// After `sqlite:` or `sqlite://` comes a path as in a URL: `%20` is a blank and `%25` a percent sign, and of parameters behind a `?`
+/// there is `mode=rwc`, which changes nothing.
+///
+/// # Errors
+/// `Invalid` when it is no name of a database, or could be meant otherwise: a path that is not the one that was meant would be a new,
+/// empty database.
+pub fn database_file(database: &str) -> Result<Option<PathBuf>, Error> {
+    store::file(database)
 }
 
 /// Examines a database: the file, the schema, whether the log is dense, rows and events tell the same, counters are right.

@@ -114,13 +114,7 @@ impl Entrance {
         connection.await
     }
 
-    async fn http2(
-        &self,
-        stream: StallGuard,
-        peer: Remote,
-        requests: Arc<Requests>,
-        patience: Patience,
-    ) -> hyper::Result<()> {
+    async fn http2(&self, stream: StallGuard, peer: Remote, requests: Arc<Requests>, patience: Patience) -> hyper::Result<()> {
         let header_bytes_max = u32::try_from(self.state.config.clients.header_bytes_max).unwrap_or(u32::MAX);
         let outbox = Arc::new(Outbox::default());
         // Java 17 takes no answer but 100 to a request that waits to be asked for its body, and hangs until the connection ends.

@@ -15,7 +15,8 @@ async fn main() {
     let code = match sambad_server::run(&cli).await {
         Ok(()) => 0,
         Err(error) => {
-            telemetry::say(&format!("error: {error:#}"));
+            let told = format!("{error:#}");
+            telemetry::say(&format!("error: {told}{}", cli.settings.origins(&told)));
             telemetry::finish();
             sambad_server::exit_code(&error)
         }

@@ -44,7 +44,14 @@ pub async fn run(cli: &Cli) -> anyhow::Result<()> {
     // A program that starts a server of its own parses flags only: a file in its folder is none of its business.
     ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
     match &cli.command {
-        Some(command) => commands::run(cli, command).await,
+        Some(command) => {
+            for warning in cli.settings.warnings() {
+                telemetry::say(&format!("warning: {warning}"));
+            }
+            let done = commands::run(cli, command).await;
+            telemetry::finish();
+            done
+        }
         None => {
             let served = serve_until_signal(cli).await;
             telemetry::finish();
@@ -61,6 +68,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 
 async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     cli.access.refuse_to_be_open(cli.listen)?;
+    cli.database_file()?;
     let mut config = cli.server()?;
     config.tls = certificate(&cli.tls).context("cannot use TLS")?;
     if cli.logs.log_pii {
@@ -68,6 +76,9 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     }
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
     tracing::info!(?cli, "starting");
+    for warning in cli.settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     raise_descriptor_limit();
     // Before anything is opened: a signal from here on is a request to stop, not the end of the process.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -159,8 +170,8 @@ fn end_in_any_case(stopped: impl Future<Output = Fatal> + Send + 'static) -> io:
 ///
 /// In a thread of its own: a stdout that takes nothing, or that is closed, is no reason not to serve.
 fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
-    let database = match cli.database.strip_prefix("sqlite:") {
-        Some(path) => std::path::absolute(path.strip_prefix("//").unwrap_or(path))?.display().to_string(),
+    let database = match cli.database_file()? {
+        Some(path) => std::path::absolute(path)?.display().to_string(),
         None => cli.database.to_string(),
     };
     let scheme = if cli.tls.tls_cert.is_some() { "https" } else { "http" };

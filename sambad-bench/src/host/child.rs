@@ -225,9 +225,9 @@ impl ServerProcess {
         if self.spec.shared.is_some() {
             args.push("--log=warn".into());
         } else if self.spec.kind != Kind::Floor {
-            let mut database = OsString::from("--database=sqlite:");
-            database.push(self.folder.path().join("sambad.db"));
-            args.extend([database, "--log=warn".into()]);
+            // In the name of a database these two have a meaning, as in URLs.
+            let path = self.folder.path().join("sambad.db").display().to_string().replace('%', "%25").replace('?', "%3F");
+            args.extend([format!("--database=sqlite:{path}").into(), "--log=warn".into()]);
         }
         args.extend(self.spec.args.iter().cloned());
         let mut command = hosted::command(&args)?;

@@ -14,8 +14,7 @@ use super::pin;
 use crate::floor::{self, FloorArgs};
 
 /// The hidden subcommand's name on the command line.
-#[cfg(not(test))]
-const SUBCOMMAND: &str = "hosted";
+pub(crate) const SUBCOMMAND: &str = "hosted";
 
 /// The hidden subcommand's arguments.
 #[derive(Debug, Args)]

@@ -15,6 +15,6 @@ pub(crate) mod usage;
 
 pub(crate) use child::{Kind, ServerProcess, Spec};
 pub(crate) use cluster::{Cluster, ClusterSpec, RedisSpec};
-pub(crate) use hosted::{HostedArgs, run_hosted};
+pub(crate) use hosted::{HostedArgs, SUBCOMMAND as HOSTED, run_hosted};
 pub(crate) use link::State as LinkState;
 pub(crate) use machine::{machine, tool};

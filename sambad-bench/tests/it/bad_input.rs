@@ -141,3 +141,25 @@ async fn wrong_reports_are_refused() {
         assert!(!html.exists());
     }
 }
+
+/// Goal: variables are read by the rule of all binaries. Method: a token with a line end, one that is none, one of the server's, and
+/// a name that is none; help with all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_follow_the_rule() {
+    let run = async |words: &[&str], token: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = crate::harness::command(folder.path(), words);
+        command.env("SAMBAD_TOKEN", token).env("SAMBAD_LISTEN", "of the server").env("SAMBAD_TOKN", "x");
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let nowhere = ["run", "--target", "http://127.0.0.1:1", "--duration", "1s"];
+    let (code, said) = run(&nowhere, "abc\n").await;
+    assert!(code == Some(2) && said.contains("is a server running there?"), "{said}");
+    assert!(said.contains("SAMBAD_TOKN is no setting; did you mean SAMBAD_TOKEN?") && !said.contains("SAMBAD_LISTEN"), "{said}");
+    let (code, said) = run(&nowhere, "ab\u{7}c").await;
+    assert!(code == Some(2) && said.contains("error: SAMBAD_TOKEN: holds the control character U+0007"), "{said}");
+    let (code, said) = run(&[&nowhere[..], &["--token", "abc"]].concat(), "ab\u{7}c").await;
+    assert!(code == Some(2) && said.contains("is a server running there?") && said.contains("flag --token counts"), "{said}");
+    assert_eq!(run(&["--help"], "\u{7}").await, (Some(0), String::new()));
+}

@@ -21,9 +21,22 @@ mod user;
 mod watch;
 mod whoami;
 
+/// The command that reads no setting.
+pub(crate) const COMPLETIONS: &str = "completions";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Something that a server does.
+    #[command(flatten)]
+    OfServer(ServerCommand),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// What to do with a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
     /// Keep a token for a server, or log a user in
     Login(login::LoginArgs),
     /// End a login and forget its token
@@ -51,11 +64,9 @@ pub(crate) enum Command {
     Flow(flow::FlowArgs),
     /// Examine the way to a server: reachability, WebSocket, streams, quiet connections, clocks
     Doctor(doctor::DoctorArgs),
-    /// Print the completion script of a shell
-    Completions(completions::CompletionsArgs),
 }
 
-impl Command {
+impl ServerCommand {
     pub(crate) async fn run(self, access: &Access, output: &mut Output) -> anyhow::Result<Exit> {
         match self {
             Self::Login(args) => args.run(access, output).await?,
@@ -70,7 +81,6 @@ impl Command {
             Self::Demo(args) => return args.run(&access.client()?, output).await,
             Self::Flow(args) => args.run(&access.client()?, output).await?,
             Self::Doctor(args) => return args.run(&access.client()?, output).await,
-            Self::Completions(args) => args.run(output)?,
         }
         Ok(Exit::Success)
     }

@@ -2,7 +2,9 @@
 
 use tokio::net::TcpListener;
 
-use crate::harness::{ASHA, run};
+use sambad_server::testing::TestServer;
+
+use crate::harness::{ASHA, command, finish, run};
 
 /// Goal: wrong usage ends with 2 and says what is wrong, before any server is asked. Method: a table.
 #[tokio::test]
@@ -52,4 +54,43 @@ async fn a_missing_server_is_named() {
         ran.failed(1, &format!("connect to {url}: Connection refused"));
         assert!(ran.stderr.contains("Is the server running?"), "{ran:?}");
     }
+}
+
+/// Goal: completions, help and the version are for any environment. Method: variables that are all wrong.
+#[tokio::test]
+async fn completions_need_no_setting() {
+    for args in [&["completions", "bash"][..], &["--help"], &["--version"], &["watch", "--help"], &["help", "watch"]] {
+        let mut command = command("nonsense", args);
+        command.env("SAMBAD_CA_FILE", "/nonexistent").env("SAMBAD_TOKEN", "\u{1b}").env("SAMBAD_SERVR", "x");
+        let ran = finish(command).await;
+        assert!(ran.code == 0 && !ran.stdout.is_empty() && ran.stderr.is_empty(), "{args:?}: {ran:?}");
+    }
+}
+
+/// Goal: variables are read by the rule of all binaries. Method: line ends, an empty one, a wrong one below a flag and without it, one
+/// that is none, and one of the server's.
+#[tokio::test]
+async fn variables_follow_the_rule() {
+    let server = TestServer::start().await;
+    let url = server.url();
+    for (given, args, code, said) in [
+        (format!("{url}\n"), &["stats"][..], 0, ""),
+        (format!("{url}\r\n"), &["stats"], 0, ""),
+        ("nonsense".into(), &["stats", "--server", url], 0, "warning: SAMBAD_SERVER: invalid value '(redacted)'"),
+        ("nonsense".into(), &["--server", url, "stats"], 0, "not used, flag --server counts"),
+        ("nonsense".into(), &["stats"], 2, "error: SAMBAD_SERVER: invalid value '(redacted)'"),
+        (format!("{url}\u{7}"), &["stats"], 2, "error: SAMBAD_SERVER: holds the control character U+0007"),
+        (url.into(), &["stats", "--server="], 2, "--server is empty"),
+    ] {
+        let mut command = command(&given, args);
+        command.env("SAMBAD_CA_FILE", "").env("SAMBAD_TOKEN", "\n").env("SAMBAD_LISTEN", "of the server");
+        let ran = finish(command).await;
+        assert!(ran.code == code && ran.stderr.contains(said), "{given:?} {args:?}: {ran:?}");
+        assert!(!said.is_empty() || ran.stderr.is_empty(), "{ran:?}");
+    }
+    let mut command = command(url, &["stats"]);
+    command.env("SAMBAD_SERVR", "x");
+    let ran = finish(command).await;
+    assert!(ran.code == 0 && ran.stderr.contains("SAMBAD_SERVR is no setting; did you mean SAMBAD_SERVER?"), "{ran:?}");
+    server.stop().await;
 }

@@ -171,6 +171,11 @@ pub(crate) async fn open(url: &str, limits: &Limits) -> Result<(Store, Writer), 
     Ok((Store::Sqlite(reader), Writer::Sqlite(writer)))
 }
 
+/// The path of the database at `url`, if it is a file.
+pub(crate) fn file(url: &str) -> Result<Option<PathBuf>, Error> {
+    if postgres::is_url(url) { Ok(None) } else { sqlite::path(url).map(Some) }
+}
+
 /// Whether other servers may write to the database at `url` beside this one.
 pub(crate) fn is_shared(url: &str) -> bool {
     postgres::is_url(url)

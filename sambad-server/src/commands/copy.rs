@@ -18,6 +18,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// When it could not be, or the two differ in the end.
 pub(super) async fn run(from: &SecretUrl, to: &SecretUrl) -> anyhow::Result<()> {
+    let named = maintenance::database_file(from).context("cannot use --from");
+    named.and_then(|_| maintenance::database_file(to).context("cannot use --to"))?;
     let begun = Instant::now();
     let mut shown = Shown::new();
     let copied = maintenance::copy(from, to, &mut |step| shown.step(step)).await;

@@ -33,20 +33,18 @@ const NETWORK: [u64; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997
 /// Examines what the server of `cli` would meet here.
 pub(super) async fn examine(cli: &Cli) -> Vec<Finding> {
     let mut findings = vec![descriptors(cli.limits.sessions_max), port(cli).await];
-    if let Some(folder) = folder(&cli.database) {
+    if let Some(folder) = cli.database_file().ok().flatten().map(folder) {
         findings.push(statvfs(&folder).map_or_else(|error| unknown("disk has space", &error.into()), space));
         findings.push(file_system(&folder));
     }
     findings
 }
 
-fn folder(database: &str) -> Option<PathBuf> {
-    let path = database.strip_prefix("sqlite:")?;
-    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+fn folder(database: PathBuf) -> PathBuf {
     // Where a symbolic link leads to another disk, that one is asked.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = database.canonicalize().unwrap_or(database);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Some(folder.unwrap_or(Path::new(".")).to_owned())
+    folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 fn unknown(subject: &'static str, error: &io::Error) -> Finding {

@@ -21,6 +21,9 @@ use crate::config::{Cli, Command};
 
 /// Carries out `command`.
 pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
+    if !matches!(command, Command::Config | Command::Health { .. } | Command::Copy { .. } | Command::Key(_)) {
+        cli.database_file()?;
+    }
     match command {
         Command::Config => write!(io::stdout(), "{}", cli.settings).context("cannot write to stdout"),
         Command::Check { repair } => check::run(cli, *repair).await,

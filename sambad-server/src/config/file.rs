@@ -3,34 +3,13 @@
 //! The command line is the one list of settings, so that a flag is a key of the file without a line here.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Id};
+use sambad_settings::{Entry, Given, clean, nearest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// How alike a name must be to what was written, from 0 to 1, to be suggested.
-const LIKENESS_MIN: f64 = 0.6;
-
-/// A file that was read, each entry of it found right.
-#[derive(Debug)]
-pub(super) struct File {
-    pub(super) path: PathBuf,
-    pub(super) entries: Vec<Entry>,
-}
-
-/// One key of the file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The setting's name among clap's arguments.
-    pub(super) id: Id,
-    /// Counted from 1.
-    pub(super) line: usize,
-    /// The command line that says the same.
-    pub(super) args: Vec<OsString>,
-}
 
 /// The arguments that are settings: what has a long name, but for `--config` itself.
 pub(super) fn settings(command: &Command) -> impl Iterator<Item = (&Arg, &str)> {
@@ -38,57 +17,52 @@ pub(super) fn settings(command: &Command) -> impl Iterator<Item = (&Arg, &str)> 
     named.filter(|(arg, long)| !["config", "help", "version"].contains(long) && !arg.is_hide_set())
 }
 
-/// Reads the file at `path`.
+/// Reads the file at `path`, which `place` names. An entry that no flag would take is a complaint with its line.
 ///
 /// # Errors
-/// When it cannot be read, is no TOML, or has a key or a value that no flag would take: all of these at once, with their lines.
-pub(super) fn read(command: &Command, path: &Path) -> Result<File, Error> {
+/// When it cannot be read, or is no TOML.
+pub(super) fn read(given: &Given, path: &Path, place: Option<&str>) -> Result<Vec<Entry>, Error> {
+    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
     let refuse = |told: String| Error::raw(ErrorKind::ValueValidation, format!("{told}\n"));
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(format!("cannot read {}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| refuse(format!("cannot read {}: {error}{place}", path.display())))?;
     let table = DeTable::parse(&text).map_err(|error| refuse(format!("{} is no TOML: {error}", path.display())))?;
-    // What the environment says is no concern of the file's.
-    let alone = command.clone().mut_args(|arg| arg.env(Resettable::Reset));
     let mut keys: Vec<_> = table.get_ref().iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
-    let (mut entries, mut complaints) = (Vec::new(), Vec::new());
-    for (key, value) in keys {
+    let entries = keys.into_iter().map(|(key, value)| {
         let line = text[..key.span().start].matches('\n').count() + 1;
-        match entry(&alone, key.get_ref(), value.get_ref()) {
-            Ok((id, args)) => entries.push(Entry { id, line, args }),
-            Err(complaint) => complaints.push(format!("{}:{line}: {}: {complaint}", path.display(), key.get_ref())),
-        }
-    }
-    match complaints.is_empty() {
-        true => Ok(File { path: path.to_owned(), entries }),
-        false => Err(refuse(complaints.join("\n"))),
-    }
+        let (id, said) = entry(given, key.get_ref(), value.get_ref());
+        let said = said.map_err(|complaint| format!("{}:{line}: {}: {complaint}", path.display(), key.get_ref()));
+        Entry { id, source: format!("file {}:{line}", path.display()), said }
+    });
+    Ok(entries.collect())
 }
 
-fn entry(command: &Command, key: &str, value: &DeValue<'_>) -> Result<(Id, Vec<OsString>), String> {
-    let Some((arg, long)) = settings(command).find(|(_, long)| *long == key) else {
-        let nearest = nearest(key, settings(command).map(|(_, long)| long));
-        return Err(nearest.map_or("no such setting".into(), |name| format!("no such setting; did you mean `{name}`?")));
+fn entry(given: &Given, key: &str, value: &DeValue<'_>) -> (Option<Id>, Result<Vec<OsString>, String>) {
+    let names = || settings(given.bare());
+    let Some((arg, long)) = names().find(|(_, long)| *long == key) else {
+        let nearest = nearest(&key.to_lowercase().replace('_', "-"), names().map(|(_, long)| long));
+        let told = nearest.map_or("no such setting".into(), |name| format!("no such setting; did you mean `{name}`?"));
+        return (None, Err(told));
     };
-    let refuse = |told: &str| format!("{told}; expected {}", expected(arg));
-    let args = args(arg, long, value).map_err(refuse)?;
-    match command.clone().try_get_matches_from([&["".into()], args.as_slice()].concat()) {
-        // What this setting needs beside it is judged where all of them are known.
-        Err(error) if !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict) => {
-            let told = error.to_string();
-            let told = told.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            Err(refuse(&told.split_whitespace().collect::<Vec<_>>().join(" ")))
-        }
-        _ => Ok((arg.get_id().clone(), args)),
-    }
+    let args = args(arg, long, value).and_then(|args| given.check(arg, args));
+    (Some(arg.get_id().clone()), args.map_err(|told| format!("{told}; expected {}", expected(arg))))
 }
 
 /// The command line that says that the setting has this value.
-fn args(arg: &Arg, long: &str, value: &DeValue<'_>) -> Result<Vec<OsString>, &'static str> {
-    let say = |value: &DeValue<'_>| Ok(format!("--{long}={}", text(value)?).into());
+fn args(arg: &Arg, long: &str, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let say = |value: &DeValue<'_>| {
+        let text = text(value)?;
+        match clean(text.as_ref()) {
+            Ok("") => Err("is empty".to_owned()),
+            Ok(text) => Ok(format!("--{long}={text}").into()),
+            Err(refused) => Err(refused.to_string()),
+        }
+    };
     match (arg.get_action().takes_values(), value) {
         (false, DeValue::Boolean(true)) => Ok(vec![format!("--{long}").into()]),
         (false, DeValue::Boolean(false)) => Ok(Vec::new()),
-        (false, _) => Err("is a switch"),
+        (false, _) => Err("is a switch".to_owned()),
         (true, DeValue::Array(items)) if is_list(arg) => items.iter().map(Spanned::get_ref).map(say).collect(),
         (true, value) => Ok(vec![say(value)?]),
     }
@@ -136,10 +110,4 @@ fn expected(arg: &Arg) -> String {
 /// The word that stands for the value in the help.
 fn placeholder(arg: &Arg) -> String {
     arg.get_value_names().and_then(|names| names.first()).map_or_else(|| "a value".into(), ToString::to_string)
-}
-
-fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let key = key.to_lowercase().replace('_', "-");
-    let likeness = |name: &&str| strsim::normalized_damerau_levenshtein(&key, name);
-    names.filter(|name| likeness(name) >= LIKENESS_MIN).max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use sambad_core::time::duration;
 use sambad_core::{CountryCode, Limits, Retention};
@@ -54,6 +55,8 @@ pub struct Cli {
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Database: sqlite:PATH, where the file is created if there is none, or postgres://USER:PASSWORD@HOST:PORT/NAME
+    ///
+    /// In PATH, a percent sign is %25 and a question mark %3F, as in URLs.
     #[arg(
         long,
         global = true,
@@ -166,10 +169,10 @@ pub enum Command {
     /// goes on when it is run again.
     Copy {
         /// The database to be read
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = SecretUrl::of_flag)]
         from: SecretUrl,
         /// The database to be written: an empty one, or what an earlier try left
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = SecretUrl::of_flag)]
         to: SecretUrl,
     },
     /// Tell which life of the log this is; --renew begins another
@@ -201,6 +204,14 @@ pub enum LogFormat {
 }
 
 impl Cli {
+    /// The path of `--database`; `None` if it is no file.
+    ///
+    /// # Errors
+    /// When it is no name of a database, or could be meant otherwise.
+    pub fn database_file(&self) -> anyhow::Result<Option<PathBuf>> {
+        sambad_core::maintenance::database_file(&self.database).context("cannot use --database")
+    }
+
     /// What the core is to be opened with.
     ///
     /// # Errors

@@ -3,20 +3,24 @@
 use std::fmt::{self, Debug, Display, Formatter};
 use std::path::{Path, PathBuf};
 
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, Command};
+use sambad_settings::{Loaded, notes};
 
-use super::file::{self, File};
+use super::file;
 use super::url::{REDACTED, redacted};
 
 /// Column at which the sources begin, where values are short enough.
 const SOURCE_COLUMN: usize = 44;
+
+/// The source of a setting that nothing says.
+const DEFAULT: &str = "default";
 
 /// Every setting, in the order of the help; displayed it is a file that means the same.
 #[derive(Clone, Default)]
 pub struct Settings {
     file: Option<PathBuf>,
     all: Vec<Setting>,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,14 +39,29 @@ enum Value {
 }
 
 impl Settings {
-    /// Of `given`, which the command line and the environment say, and `effective`, which has the file in it.
-    pub(super) fn of(command: &Command, file: Option<&File>, given: &ArgMatches, effective: &ArgMatches) -> Self {
+    pub(super) fn of(command: &Command, file: Option<PathBuf>, loaded: Loaded) -> Self {
         let all = file::settings(command).map(|(arg, key)| {
-            let values = effective.get_raw(arg.get_id().as_str()).into_iter().flatten();
+            let values = loaded.matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
             let values = values.map(|value| shown(arg, &value.to_string_lossy())).collect();
-            Setting { key: key.to_owned(), value: Value::of(arg, values), source: source(arg, file, given) }
+            let source = loaded.source(arg.get_id()).unwrap_or(DEFAULT).to_owned();
+            Setting { key: key.to_owned(), value: Value::of(arg, values), source }
         });
-        Self { file: file.map(|file| file.path.clone()), all: all.collect() }
+        Self { file, all: all.collect(), warnings: loaded.warnings }
+    }
+
+    /// What is wrong with settings that do not count, and with variables that are none: a sentence each, without a value that is
+    /// secret.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Where the settings came from that a message names as flags, as an end of it: messages cannot know.
+    #[must_use]
+    pub fn origins(&self, message: &str) -> String {
+        let places = self.all.iter().filter(|setting| setting.source != DEFAULT && !setting.source.starts_with("flag "));
+        let notes = notes(message, places.map(|setting| (setting.key.as_str(), &setting.source)));
+        if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) }
     }
 
     /// The file that was read, if one was.
@@ -50,25 +69,6 @@ impl Settings {
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
-}
-
-/// The one place which decides who is asked first: flag, environment, file, default.
-fn source(arg: &Arg, file: Option<&File>, given: &ArgMatches) -> String {
-    let entry = file.and_then(|file| file.entries.iter().find(|entry| entry.id == *arg.get_id()).map(|entry| (file, entry)));
-    match (said(arg, given), entry) {
-        (Some(said), _) => said,
-        (None, Some((file, entry))) => format!("file {}:{}", file.path.display(), entry.line),
-        (None, None) => "default".into(),
-    }
-}
-
-/// Where the command line or the environment says something of a setting, which is where the file does not count.
-pub(super) fn said(arg: &Arg, given: &ArgMatches) -> Option<String> {
-    if given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-        return Some(format!("flag --{}", arg.get_long()?));
-    }
-    let name = arg.get_env().filter(|name| std::env::var_os(name).is_some())?;
-    Some(format!("environment {}", name.to_string_lossy()))
 }
 
 /// A value without what is secret in it: all of it where the help hides it too, unless it is a URL.

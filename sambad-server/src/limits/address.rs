@@ -27,9 +27,7 @@ impl AddressKey {
             IpAddr::V6(address) => match address.segments() {
                 // Translators put all of IPv4 into this one network. Source: RFC 6052, 2.1.
                 [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Self::V4(u32::from(high) << 16 | u32::from(low)),
-                [a, b, c, d, ..] => {
-                    Self::V6([a, b, c, d].into_iter().fold(0, |key, segment| key << 16 | u64::from(segment)))
-                }
+                [a, b, c, d, ..] => Self::V6([a, b, c, d].into_iter().fold(0, |key, segment| key << 16 | u64::from(segment))),
             },
         }
     }

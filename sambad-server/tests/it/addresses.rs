@@ -77,9 +77,8 @@ async fn ipv4_clients_of_a_dual_stack_listener_are_apart() {
 #[tokio::test]
 async fn a_client_behind_a_proxy_has_one_address() {
     let world = DualStack::start(&["--trusted-proxy", "127.0.0.9"]).await;
-    let proxied = async |client: &str, password: &str| {
-        world.log_in("127.0.0.9", &[("x-forwarded-for", client)], password).await.0
-    };
+    let proxied =
+        async |client: &str, password: &str| world.log_in("127.0.0.9", &[("x-forwarded-for", client)], password).await.0;
     for spelling in ["::ffff:192.0.2.1", "192.0.2.1", "[::ffff:192.0.2.1]:55", "192.0.2.1:55", "::FFFF:c000:0201"] {
         assert_eq!(proxied(spelling, "wrong horse battery").await, 401);
     }

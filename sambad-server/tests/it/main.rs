@@ -37,6 +37,7 @@ mod returning;
 mod root;
 mod seed;
 mod sessions;
+mod settings;
 mod shedding;
 mod shutdown;
 mod slow_readers;

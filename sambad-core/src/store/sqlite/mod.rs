@@ -8,6 +8,7 @@ mod clock;
 mod copy;
 mod file;
 mod identity;
+mod name;
 mod read;
 mod recovery;
 mod rows;
@@ -33,6 +34,7 @@ pub(super) use self::clock::reset as reset_clock;
 pub(super) use self::copy::Side;
 pub(crate) use self::file::DatabaseFile;
 use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY, cannot_open, primary_code};
+pub(super) use self::name::path;
 pub(crate) use self::read::Reader;
 pub(super) use self::schema::{migrate, schema};
 pub(super) use self::stopped::{bounds, renew_epoch};
@@ -49,12 +51,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds the file that a database's name leads to.
 pub(super) fn file(url: &str) -> Result<DatabaseFile, Error> {
-    let path = url.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH or postgres://…"))?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(":memory:") {
-        return Err(Error::field("database", "expected sqlite:PATH: what was acknowledged must be on disk"));
-    }
-    DatabaseFile::find(Path::new(path))
+    DatabaseFile::find(&name::path(url)?)
 }
 
 /// Opens `file`, creating it if there is none, and brings its schema up to date.

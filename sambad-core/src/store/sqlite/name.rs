@@ -1,0 +1,145 @@
+//! Which path the name of a database means.
+//!
+//! One rule for `sqlite:PATH` and `sqlite://PATH`, that of URLs: `%` begins an encoded byte, and `?` the parameters.
+//!
+//! **Invariant:** a name that could be meant otherwise is refused. SQLite makes a file that is not there, so a path that is not the
+//! one that was meant would be a new, empty database.
+
+use std::path::{Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::Error;
+
+/// The parameter that says what is done in any case: the file is read, written, and made if there is none.
+const HARMLESS: &str = "mode=rwc";
+
+/// The path that `name` means.
+///
+/// # Errors
+/// `Invalid` when it is no name of an SQLite database, or could be meant otherwise: as older versions read it, too, which took
+/// what follows `sqlite:` or `sqlite://` as it stood.
+pub(crate) fn path(name: &str) -> Result<PathBuf, Error> {
+    let written = name.strip_prefix("sqlite:").ok_or_else(|| Error::field("database", "expected sqlite:PATH or postgres://…"))?;
+    let written = written.strip_prefix("//").unwrap_or(written);
+    let path = decoded(written).map_err(|reason| Error::field("database", reason))?;
+    if Path::new(written) != path && Path::new(written).symlink_metadata().is_ok() {
+        let encoded = written.replace('%', "%25").replace('?', "%3F");
+        let reason = format!(
+            "it means {}, and older versions opened {written}, which is there: write sqlite:{encoded} for that, or move it away",
+            path.display()
+        );
+        return Err(Error::field("database", reason));
+    }
+    Ok(path)
+}
+
+fn decoded(written: &str) -> Result<PathBuf, String> {
+    let (encoded, parameters) = written.split_once('?').unwrap_or((written, ""));
+    if let Some(parameter) = parameters.split('&').find(|parameter| !["", HARMLESS].contains(parameter)) {
+        return Err(format!(
+            "parameter {parameter:?} is not supported: leave it out, or write %3F for a question mark in the file's name"
+        ));
+    }
+    let is_byte = |hex: &str| hex.get(..2).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    if !encoded.split('%').skip(1).all(is_byte) {
+        return Err("% begins an encoded byte such as %20: write %25 for a percent sign in the file's name".into());
+    }
+    if encoded.trim() != encoded {
+        return Err("a path that begins or ends with a blank: leave it out, or write %20".into());
+    }
+    let path = percent_decode_str(encoded).decode_utf8().map_err(|_| "a path that is not UTF-8")?;
+    if let Some(c) = path.chars().find(|c| c.is_control()) {
+        return Err(format!("a path with the control character U+{:04X}", u32::from(c)));
+    }
+    if path.is_empty() || path.starts_with(":memory:") {
+        return Err("expected sqlite:PATH: what was acknowledged must be on disk".into());
+    }
+    if path.starts_with("file:") {
+        return Err("expected sqlite:PATH, without file:".into());
+    }
+    if path.ends_with('/') {
+        return Err("expected sqlite:PATH of a file, not of a folder".into());
+    }
+    Ok(PathBuf::from(&*path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: both forms mean one path by one rule, and what could be meant otherwise is refused. Method: a table.
+    #[test]
+    fn a_name_means_one_path() {
+        for (name, meant) in [
+            ("sqlite:x.db", "x.db"),
+            ("sqlite://x.db", "x.db"),
+            ("sqlite:./x.db", "./x.db"),
+            ("sqlite:/x.db", "/x.db"),
+            ("sqlite:///x.db", "/x.db"),
+            ("sqlite:a/b.db", "a/b.db"),
+            ("sqlite:a%20b.db", "a b.db"),
+            ("sqlite://a%20b.db", "a b.db"),
+            ("sqlite:a b.db", "a b.db"),
+            ("sqlite:a%2520b.db", "a%20b.db"),
+            ("sqlite:%E0%A4%95.db", "क.db"),
+            ("sqlite:x%3Fmode=ro", "x?mode=ro"),
+            ("sqlite:x.db?mode=rwc", "x.db"),
+            ("sqlite://x.db?mode=rwc", "x.db"),
+            ("sqlite:x.db?", "x.db"),
+            ("sqlite:x#1.db", "x#1.db"),
+            ("sqlite:a+b&c=d.db", "a+b&c=d.db"),
+        ] {
+            assert_eq!(path(name).unwrap_or_else(|error| panic!("{name}: {error}")), Path::new(meant), "{name}");
+        }
+        for (name, told) in [
+            ("sqlite:x.db?mode=ro", "mode=ro"),
+            ("sqlite:x.db?mode=rwc&cache=shared", "cache=shared"),
+            ("sqlite:x.db?mode=memory", "mode=memory"),
+            ("sqlite:x.db?mode=rwc?", "mode=rwc?"),
+            ("sqlite:100%.db", "%25"),
+            ("sqlite:a%2", "%25"),
+            ("sqlite:a%zz", "%25"),
+            ("sqlite:a%ff.db", "not UTF-8"),
+            ("sqlite:x.db\n", "blank"),
+            ("sqlite:x\ty.db", "U+0009"),
+            ("sqlite:x.db%0A", "U+000A"),
+            ("sqlite:x%00.db", "U+0000"),
+            ("sqlite: x.db", "blank"),
+            ("sqlite:x.db ", "blank"),
+            ("sqlite:", "on disk"),
+            ("sqlite://", "on disk"),
+            ("sqlite:?mode=rwc", "on disk"),
+            ("sqlite::memory:", "on disk"),
+            ("sqlite://:memory:", "on disk"),
+            ("sqlite:%3Amemory:", "on disk"),
+            ("sqlite:file:x.db", "without file:"),
+            ("sqlite:x/", "a folder"),
+            ("x.db", "expected sqlite:PATH or postgres://"),
+            ("file:x.db", "expected sqlite:PATH or postgres://"),
+            ("SQLITE:x.db", "expected sqlite:PATH or postgres://"),
+            ("sqlite3:x.db", "expected sqlite:PATH or postgres://"),
+        ] {
+            let error = path(name).expect_err(name).to_string();
+            assert!(error.contains(told), "{name}: {error}");
+        }
+    }
+
+    /// Goal: a database that an older version opened under the name is never passed over. Method: files that have the names as they
+    /// are written, alone and beside the file that is meant.
+    #[test]
+    fn what_older_versions_opened_is_not_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        for (written, meant, encoded) in [("a%20b.db", "a b.db", "a%2520b.db"), ("x.db?mode=rwc", "x.db", "x.db%3Fmode=rwc")] {
+            let name = format!("sqlite:{}", file(written));
+            assert_eq!(path(&name).unwrap(), Path::new(&file(meant)));
+            std::fs::write(file(written), "").unwrap();
+            let error = path(&name).unwrap_err().to_string();
+            assert!(error.contains(&file(meant)) && error.contains(&file(encoded)), "{error}");
+            std::fs::write(file(meant), "").unwrap();
+            assert!(path(&name).is_err());
+            assert_eq!(path(&format!("sqlite:{}", file(encoded))).unwrap(), Path::new(&file(written)));
+        }
+    }
+}

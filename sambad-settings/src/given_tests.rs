@@ -1,0 +1,168 @@
+//! Which place counts, and what is said of the others.
+
+use clap::{Args, FromArgMatches as _, Subcommand};
+
+use super::*;
+
+#[derive(Debug, Parser)]
+#[command(name = "program", version)]
+struct Cli {
+    #[arg(long, global = true, env = "SAMBAD_NUMBER", default_value_t = 1)]
+    number: u32,
+    #[arg(long, env = "SAMBAD_SECRET", hide_env_values = true, requires = "number_of_secrets")]
+    secret: Option<u8>,
+    #[arg(long, env = "SAMBAD_NUMBER_OF_SECRETS")]
+    number_of_secrets: Option<u8>,
+    #[arg(long, env = "SAMBAD_SWITCH")]
+    switch: bool,
+    #[arg(long, env = "SAMBAD_LIST", value_delimiter = ',')]
+    list: Vec<u32>,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check,
+    Quiet,
+}
+
+fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn read(args: &[&str], environment: &[(&str, &str)]) -> Result<(Cli, Vec<String>), String> {
+    let args = ["program"].iter().chain(args).map(OsString::from);
+    load(args, variables(environment), &["quiet"]).map_err(|error| error.to_string())
+}
+
+/// Goal: a flag wins over a variable, which wins over the default; an empty variable is none. Method: a table of both, with line
+/// ends, also for a flag behind the subcommand.
+#[test]
+fn the_higher_place_counts() {
+    for (args, environment, number) in [
+        (&[][..], &[][..], 1),
+        (&[], &[("SAMBAD_NUMBER", "2")], 2),
+        (&[], &[("SAMBAD_NUMBER", "2\n")], 2),
+        (&[], &[("SAMBAD_NUMBER", "2\r\n")], 2),
+        (&[], &[("SAMBAD_NUMBER", "")], 1),
+        (&[], &[("SAMBAD_NUMBER", "\n")], 1),
+        (&["--number", "3"], &[("SAMBAD_NUMBER", "2")], 3),
+        (&["--number=3\n"], &[("SAMBAD_NUMBER", "2")], 3),
+        (&["--number", "3\r\n"], &[], 3),
+        (&["check", "--number", "3"], &[("SAMBAD_NUMBER", "2")], 3),
+        (&["check"], &[("SAMBAD_NUMBER", "2")], 2),
+    ] {
+        let (cli, warnings) = read(args, environment).unwrap_or_else(|error| panic!("{args:?} {environment:?}: {error}"));
+        assert_eq!((cli.number, warnings.len()), (number, 0), "{args:?} {environment:?}");
+    }
+    let (cli, _) = read(&[], &[("SAMBAD_SWITCH", "true\n"), ("SAMBAD_LIST", "1,2\n")]).unwrap();
+    assert!(cli.switch && cli.list == [1, 2] && cli.command.is_none(), "{cli:?}");
+    let (cli, _) = read(&["--list=3"], &[("SAMBAD_SWITCH", "false"), ("SAMBAD_LIST", "1,2")]).unwrap();
+    assert!(!cli.switch && cli.list == [3], "{cli:?}");
+}
+
+/// Goal: a wrong variable is named, its secret is not shown, and it ends nothing where it does not count. Method: a table.
+#[test]
+fn what_is_wrong_is_named() {
+    for (args, environment, expected) in [
+        (&[][..], &[("SAMBAD_NUMBER", "many")][..], "error: SAMBAD_NUMBER: invalid value 'many' for '--number"),
+        (&["check"], &[("SAMBAD_NUMBER", "many")], "error: SAMBAD_NUMBER: "),
+        (&[], &[("SAMBAD_NUMBER", "1\t")], "error: SAMBAD_NUMBER: holds the control character U+0009"),
+        (&[], &[("SAMBAD_SWITCH", "maybe")], "error: SAMBAD_SWITCH: invalid value 'maybe'; expected true or false"),
+        (&[], &[("SAMBAD_SECRET", "hunter2")], "error: SAMBAD_SECRET: invalid value '(redacted)'"),
+        (&["--number", "many"], &[("SAMBAD_NUMBER", "2")], "error: invalid value 'many' for '--number"),
+        (&["--number", "many"], &[("SAMBAD_NUMBER", "few")], "error: invalid value 'many' for '--number"),
+        (&["--number="], &[], "error: --number is empty"),
+        (&["--number", "1\n\n"], &[], "error: --number holds the control character U+000A"),
+    ] {
+        let told = read(args, environment).expect_err("it is refused");
+        assert!(told.starts_with(expected), "{args:?} {environment:?}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let told = read(&[], &[("SAMBAD_SECRET", "1")]).expect_err("something is missing");
+    assert!(told.contains("--number-of-secrets") && told.contains("--secret comes from environment SAMBAD_SECRET"), "{told}");
+    let (_, warnings) = read(&["check", "--number", "3"], &[("SAMBAD_NUMBER", "many"), ("SAMBAD_NUMBR", "1")]).unwrap();
+    let [unknown, unused] = warnings.try_into().expect("two warnings");
+    assert_eq!(unknown, "SAMBAD_NUMBR is no setting; did you mean SAMBAD_NUMBER?");
+    assert!(unused.starts_with("SAMBAD_NUMBER: invalid value 'many'") && unused.ends_with("not used, flag --number counts"));
+}
+
+/// Goal: help, the version, and commands that need no setting work in any environment. Method: variables that are all wrong.
+#[test]
+fn help_reads_no_variable() {
+    let environment = [("SAMBAD_NUMBER", "many"), ("SAMBAD_SWITCH", "\u{1}"), ("SAMBAD_NUMBR", "1")];
+    for args in [&["--help"][..], &["--version"], &["help"], &["check", "--help"], &["help", "check"]] {
+        let args = ["program"].iter().chain(args).map(OsString::from);
+        let error = load::<Cli>(args.clone(), variables(&environment), &[]).expect_err("it is no command");
+        assert!(!error.use_stderr(), "{error}");
+        assert!(error.kind() == ErrorKind::DisplayVersion || error.to_string().contains("SAMBAD_NUMBER"), "{error}");
+    }
+    let (cli, warnings) = read(&["quiet"], &environment).unwrap();
+    assert!(cli.number == 1 && warnings.is_empty() && matches!(cli.command, Some(Verb::Quiet)));
+}
+
+/// Goal: a file lies below variables. Method: what it says of two settings, one of which a variable has, each right and wrong.
+#[test]
+fn a_lower_place_is_added() {
+    let entry = |id: &'static str, said: Result<&str, &str>| Entry {
+        id: Some(Id::from(id)),
+        source: "file x:1".into(),
+        said: said.map(|arg| vec![arg.into()]).map_err(ToOwned::to_owned),
+    };
+    let finish = |entries: Vec<Entry>| {
+        let environment = variables(&[("SAMBAD_NUMBER", "2")]);
+        let mut given = Given::read(<Cli as clap::CommandFactory>::command(), ["program".into()], environment, &[]).unwrap();
+        assert_eq!(given.text("number").unwrap(), Some(("2".into(), "environment SAMBAD_NUMBER".into())));
+        given.add(entries);
+        given.finish().map_err(|error| error.to_string())
+    };
+    let loaded = finish(vec![entry("number", Ok("--number=7")), entry("list", Ok("--list=7"))]).unwrap();
+    assert_eq!(loaded.source(&Id::from("number")), Some("environment SAMBAD_NUMBER"));
+    assert_eq!(loaded.source(&Id::from("list")), Some("file x:1"));
+    assert_eq!(loaded.source(&Id::from("switch")), None);
+    let cli = Cli::from_arg_matches(&loaded.matches).unwrap();
+    assert!(cli.number == 2 && cli.list == [7], "{cli:?}");
+    let loaded = finish(vec![entry("number", Err("x:1: number: wrong"))]).unwrap();
+    assert_eq!(loaded.warnings, ["x:1: number: wrong; not used, environment SAMBAD_NUMBER counts"]);
+    assert_eq!(finish(vec![entry("list", Err("x:1: list: wrong"))]).expect_err("it counts"), "error: x:1: list: wrong\n");
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "program", args_conflicts_with_subcommands = true)]
+struct Bench {
+    #[command(flatten)]
+    run: Run,
+    #[command(subcommand)]
+    command: Option<Task>,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[arg(long, env = "SAMBAD_TOKEN")]
+    token: Option<String>,
+    #[arg(long, allow_hyphen_values = true)]
+    more: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Run(Run),
+    Report,
+}
+
+/// Goal: settings that subcommands have for themselves are read where they stand. Method: with and without the subcommand, with the
+/// flag, and of a subcommand without the setting.
+#[test]
+fn subcommands_may_have_their_own() {
+    let read = |args: &[&str]| {
+        let args = ["program"].iter().chain(args).map(OsString::from);
+        load::<Bench>(args, variables(&[("SAMBAD_TOKEN", "kept\n")]), &[]).unwrap_or_else(|error| panic!("{error}")).0
+    };
+    assert_eq!(read(&["--more", "--x"]).run.token.as_deref(), Some("kept"));
+    for (args, token) in [(&["run"][..], "kept"), (&["run", "--more", "--token"], "kept"), (&["run", "--token", "t\n"], "t")] {
+        let Bench { command: Some(Task::Run(run)), .. } = read(args) else { panic!("it is a run") };
+        assert_eq!(run.token.as_deref(), Some(token), "{args:?}");
+    }
+    assert!(matches!(read(&["report"]).command, Some(Task::Report)));
+}
