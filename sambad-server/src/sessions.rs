@@ -141,15 +141,18 @@ impl Sessions {
         Place { seat, seats, _permit: permit, _counted: self.streams.token() }
     }
 
-    /// Ends an event stream or a poll; `false` if there is none with that id.
+    /// Ends an event stream or a poll; `false` if there is none with that id, or it is closing already.
     pub(crate) fn close(&self, id: Uuid) -> bool {
-        lock(&self.seats).get(&id).map(|seat| seat.closed.cancel()).is_some()
+        let seats = lock(&self.seats);
+        let open = seats.get(&id).filter(|seat| !seat.closed.is_cancelled());
+        open.map(|seat| seat.closed.cancel()).is_some()
     }
 
     /// Where event streams and polls stand: those furthest behind, at most `limit`, and how they get their events.
     pub(crate) fn standings(&self, limit: usize) -> Vec<(Standing, Transport)> {
         let seats: HashMap<Uuid, Arc<Seat>> = lock(&self.seats).clone();
-        let standings = Standing::furthest_behind(seats.values().map(|seat| seat.standing()).collect(), limit);
+        let open = seats.values().filter(|seat| !seat.closed.is_cancelled());
+        let standings = Standing::furthest_behind(open.map(|seat| seat.standing()).collect(), limit);
         standings.into_iter().filter_map(|standing| Some((standing, seats.get(&standing.about.id)?.transport))).collect()
     }
 

@@ -33,6 +33,10 @@ use crate::ws::close::CloseReason;
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What the first message says to people.
 const GREETING: &str = "Event stream connected successfully";
+/// How long a browser's `EventSource` stays away once an admin has closed its stream: it knows no other way to be told.
+const STAY_AWAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How soon a client may come back when the log could not be read, as it is told over a WebSocket.
+const LOG_UNREADABLE_RETRY: Duration = Duration::from_secs(1);
 /// For whoever passes the stream on: nothing of it may be kept, packed or held back.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -193,7 +197,7 @@ impl Feed {
                     tracing::error!(error = &error as &dyn std::error::Error, "event stream ended: log cannot be read");
                 }
                 self.ended = Some("log_unreadable");
-                return None;
+                out.extend_from_slice(goodbye(LOG_UNREADABLE_RETRY).as_bytes());
             }
             Input::Heartbeat => self.beat(&mut out),
             Input::Drain(reconnect_after) => {
@@ -201,9 +205,12 @@ impl Feed {
                 out.extend_from_slice(goodbye(reconnect_after).as_bytes());
             }
             Input::End(reason) => {
-                // A stream has no close frame: what the client is told is in the answer to its next request.
                 self.ended = Some(reason.key());
-                return None;
+                if reason == CloseReason::Forbidden {
+                    // After any other end, the next request is refused, and `EventSource` gives up by itself. Here it would not be.
+                    let _ = writeln!(out, "retry: {}", STAY_AWAY.as_millis());
+                }
+                push(&mut out, None, "closed", ServerFrame::closed(reason).to_json().as_bytes());
             }
         }
         self.note();
@@ -269,7 +276,7 @@ impl Drop for Feed {
     }
 }
 
-/// The last message of a server that goes.
+/// The last message to a client that is to come back.
 fn goodbye(reconnect_after: Duration) -> String {
     format!("retry: {}\n\n", reconnect_after.as_millis())
 }

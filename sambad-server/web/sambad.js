@@ -179,6 +179,7 @@ function checkFrame(frame) {
     return { type: "event", event: { type, data, timestamp, seq } };
   }
   const { type, data } = frame;
+  if (type === "closed") return { type, code: Number.isInteger(frame.code) ? frame.code : 0, reason: String(frame.reason ?? "") };
   const text = (value) => (typeof value === "string" ? value : "unknown");
   if (type === "error") return { type, code: text(frame.code), message: text(frame.message) };
   if (type === "token_expiring") return { type, expiresAt: text(data?.expires_at) };
@@ -570,7 +571,10 @@ class SseLink extends Link {
     try {
       for (let chunk = await reader.read(); !chunk.done && !this.over; chunk = await reader.read()) {
         this.heard();
-        for (const message of decoder.push(chunk.value)) this.#receive(message);
+        for (const message of decoder.push(chunk.value)) {
+          this.#receive(message);
+          if (this.over) break;
+        }
       }
     } catch (error) {
       if (error instanceof SambadError || decoder.retryMs === null) throw error;
@@ -580,7 +584,10 @@ class SseLink extends Link {
 
   #receive({ id, data }) {
     const cursor = parseCursor(id);
-    if (data !== null) this.take(parseFrame(data));
+    const frame = data === null ? null : parseFrame(data);
+    // In place of a close frame, which an event stream has not.
+    if (frame?.type === "closed") this.end(judgeClose({ ...frame, wasClean: true }, this.greeted));
+    else if (frame) this.take(frame);
     else if (cursor && this.greeted) this.take({ type: "passed", cursor });
   }
 }

@@ -135,6 +135,31 @@ async fn expectations() {
     }
 }
 
+/// Goal: a session that an admin closes ends the command, by each transport, with the exit code of those who are not let in. Method: the
+/// first session that a real server lists.
+#[tokio::test]
+async fn an_admin_ends_it() {
+    for transport in ["ws", "sse", "poll"] {
+        let server = TestServer::start().await;
+        let sessions = format!("{}/api/admin/sessions", server.url());
+        let close = async {
+            let http = reqwest::Client::new();
+            loop {
+                let listed = http.get(&sessions).send().await.unwrap().bytes().await.unwrap();
+                let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+                let Some(id) = listed["sessions"][0]["session"].as_str() else { continue };
+                if http.delete(format!("{sessions}/{id}")).send().await.unwrap().status() == 200 {
+                    return;
+                }
+            }
+        };
+        let args = ["watch", "--transport", transport];
+        let (ran, ()) = tokio::join!(run(server.url(), &args), close);
+        assert!(ran.code == 4 && ran.stderr.contains("forbidden"), "{transport}: {ran:?}");
+        assert!(!ran.stderr.contains("disconnected"), "{transport}: {ran:?}");
+    }
+}
+
 /// Goal: the close codes of the server show in the exit code. Method: one that ends, one that forbids, one that drains.
 #[tokio::test]
 async fn the_server_ends_it() {

@@ -31,6 +31,8 @@ pub(super) enum Frame {
     Authenticated,
     /// What was sent is refused.
     Refused { code: String, message: String },
+    /// The stream ends, as a WebSocket does with this code and reason.
+    Closed { code: u16, reason: String },
     /// Something that needs no reaction, or that this crate does not know.
     Other,
 }
@@ -106,6 +108,7 @@ impl Frame {
             "token_expiring" => Self::TokenExpiring(serde_json::from_str(data)?),
             "authenticated" => Self::Authenticated,
             "error" => refused(text),
+            "closed" => closed(text)?,
             _ => Self::Other,
         })
     }
@@ -122,6 +125,16 @@ fn refused(text: &str) -> Frame {
         Ok(Refused { code, message }) => Frame::Refused { code, message },
         Err(_) => Frame::Other,
     }
+}
+
+/// Reads how a stream ends.
+fn closed(text: &str) -> Result<Frame, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Closed {
+        code: u16,
+        reason: String,
+    }
+    serde_json::from_str(text).map(|Closed { code, reason }| Frame::Closed { code, reason })
 }
 
 #[cfg(test)]

@@ -137,8 +137,10 @@ impl Machine {
             }
             // So that the cursor of a reader whose filter lets little through does not grow old.
             Frame::Passed(cursor) => self.advance(cursor, false),
-            // Of the token, which is not the machine's business.
-            Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Other => Ok(()),
+            // Of the token, or of the connection's end, which is not the machine's business.
+            Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Closed { .. } | Frame::Other => {
+                Ok(())
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub fn server_frame(bytes: &[u8]) {
         Frame::Live(position) => check_position(position.cursor),
         Frame::Resync(resync) => check_position(resync.cursor),
         Frame::Passed(cursor) => check_position(cursor),
-        Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Other => {}
+        Frame::TokenExpiring(_) | Frame::Authenticated | Frame::Refused { .. } | Frame::Closed { .. } | Frame::Other => {}
     }
 }
 

@@ -64,9 +64,12 @@ impl Sse {
     pub(super) async fn read(&mut self) -> Result<Frame, End> {
         loop {
             match self.decoder.next() {
-                Ok(Some(Message { data: Some(data), .. })) => {
-                    return Frame::parse(&data).map_err(|error| self.broken(format!("frame that is no event: {error}")));
-                }
+                Ok(Some(Message { data: Some(data), .. })) => match Frame::parse(&data) {
+                    // In place of a close frame, which an event stream has not.
+                    Ok(Frame::Closed { code, reason }) => return Err(End::Closed { code, reason }),
+                    Ok(frame) => return Ok(frame),
+                    Err(error) => return Err(self.broken(format!("frame that is no event: {error}"))),
+                },
                 Ok(Some(Message { id, data: None })) => {
                     // An id that is no cursor is no use, and no harm.
                     if let Some(cursor) = id.and_then(|id| id.parse().ok()) {

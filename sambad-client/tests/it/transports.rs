@@ -165,6 +165,37 @@ async fn a_position_that_cannot_be_served_is_a_resync() {
     }
 }
 
+/// Goal: a session that an admin closes is over, by each transport, and says why. Method: a live stream, and the first session that the
+/// server lists: of a poll there is one while it waits.
+#[tokio::test]
+async fn a_session_that_an_admin_closes_is_over() {
+    for (transport, error) in [
+        (Transport::WebSocket, "closed by the server (4503 forbidden)"),
+        (Transport::Sse, "closed by the server (4503 forbidden)"),
+        (Transport::Poll, "An admin closed this session (403 forbidden)"),
+    ] {
+        let server = TestServer::start().await;
+        let client = Client::new(server.url()).unwrap();
+        let mut stream = client.stream(EventStreamOptions { transport, ..quick() });
+        live(&mut stream).await;
+        let sessions = format!("{}/api/admin/sessions", server.url());
+        let close = async {
+            let http = reqwest::Client::new();
+            loop {
+                let listed = http.get(&sessions).send().await.unwrap().bytes().await.unwrap();
+                let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+                let Some(id) = listed["sessions"][0]["session"].as_str() else { continue };
+                if http.delete(format!("{sessions}/{id}")).send().await.unwrap().status() == 200 {
+                    return;
+                }
+            }
+        };
+        let (told, ()) = tokio::join!(told(&mut stream), close);
+        assert_eq!(told, format!("error: {error}"), "{transport}");
+        assert_eq!(self::told(&mut stream).await, "end", "{transport}");
+    }
+}
+
 /// Goal: a log that was trimmed, or whose server answers nonsense, between two polls is noticed. Method: a script of answers.
 #[tokio::test]
 async fn a_poll_is_refused_between_two_others() {

@@ -56,7 +56,7 @@ fn document() -> Value {
     let control = ["connected", "live", "resync", "heartbeat", "subscribed", "pong", "token_expiring", "authenticated", "error"];
     let commands = ["ping", "subscribe", "auth"];
     // What a stream that nobody can write to has.
-    let one_way = [&events[..], &control[..4]].concat();
+    let one_way = [&events[..], &control[..4], &["closed"]].concat();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -80,7 +80,8 @@ fn document() -> Value {
             "send_frames": operation("send", "ws", &[&events[..], &control].concat(), "`connected` first, then events by seq, each \
                 once, and control frames between them."),
             "receive_frames": operation("receive", "ws", &commands, "Anything else is answered by `error`."),
-            "send_messages": operation("send", "stream", &one_way, "`connected` first, then events by seq, each once."),
+            "send_messages": operation("send", "stream", &one_way, "`connected` first, then events by seq, each once; `closed` last, if \
+                the server ends the stream for good."),
         },
         "components": { "messages": messages, "schemas": schemas },
     })
@@ -191,7 +192,7 @@ fn closed(fields: &Value) -> Value {
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
 }
 
-fn from_server() -> [(String, Value); 9] {
+fn from_server() -> [(String, Value); 10] {
     let (cursor, seq) = (reference("schemas", "Cursor"), reference("schemas", "Seq"));
     let reasons = [ResyncReason::CursorExpired, ResyncReason::EpochChanged, ResyncReason::CursorAhead].map(ResyncReason::as_str);
     let text = json!({ "type": "string" });
@@ -215,6 +216,11 @@ fn from_server() -> [(String, Value); 9] {
         json!({ "data": closed(&json!({ "expires_at": at })) })
     };
     let error = json!({ "code": { "type": "string", "enum": BAD_FRAME_CODES }, "message": text });
+    let closing = [CloseReason::Unauthorized, CloseReason::Forbidden];
+    let end = json!({
+        "code": { "type": "integer", "enum": closing.map(CloseReason::code) },
+        "reason": { "type": "string", "enum": closing.map(CloseReason::key) },
+    });
     [
         ("connected", "The first: `cursor` is where this stream goes on from.", greeting),
         ("live", "A replay has caught up; only where a position was asked for.", at.clone()),
@@ -225,6 +231,7 @@ fn from_server() -> [(String, Value); 9] {
         ("token_expiring", "The token ends within a minute: send `auth` with a new one.", until("When the token ends.")),
         ("authenticated", "The new token is taken.", until("When it ends.")),
         ("error", "A frame was refused; the session goes on, for a few of them.", error),
+        ("closed", "The stream ends, as a WebSocket does with this close code: do not reconnect as before.", end),
     ]
     .map(|(kind, told, fields)| (kind.to_owned(), message(kind, told, &[], &fields)))
 }
@@ -287,6 +294,7 @@ mod tests {
             ServerFrame::token_expiring(Timestamp::now()),
             ServerFrame::authenticated(None),
             ServerFrame::error(BadFrame::new("binary_frame", "expected text")),
+            ServerFrame::closed(CloseReason::Forbidden),
         ];
         for frame in frames {
             match frame {
@@ -298,7 +306,8 @@ mod tests {
                 | ServerFrame::Subscribed { .. }
                 | ServerFrame::TokenExpiring { .. }
                 | ServerFrame::Authenticated { .. }
-                | ServerFrame::Error { .. } => {}
+                | ServerFrame::Error { .. }
+                | ServerFrame::Closed { .. } => {}
             }
             let mut json: Value = serde_json::from_str(&frame.to_json()).unwrap();
             assert!(is_valid(&json), "{json}");

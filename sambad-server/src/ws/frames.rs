@@ -5,6 +5,7 @@ use sambad_core::{Cursor, Filter, LogBounds, ResyncReason, Seq, Timestamp, UserI
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::close::CloseReason;
 use crate::error::brief;
 use crate::object::Object;
 
@@ -88,7 +89,7 @@ impl Incoming {
     }
 }
 
-/// What the server sends beside events; over SSE only the first four.
+/// What the server sends beside events; over SSE only the first four and `Closed`, which a WebSocket has a frame of its own for.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum ServerFrame {
@@ -101,6 +102,7 @@ pub(crate) enum ServerFrame {
     TokenExpiring { data: Until },
     Authenticated { data: Until },
     Error { code: &'static str, message: String },
+    Closed { code: u16, reason: &'static str },
 }
 
 #[derive(Debug, Serialize)]
@@ -172,6 +174,11 @@ impl ServerFrame {
         Self::Error { code: bad.code, message: bad.message }
     }
 
+    /// What a close frame says, where there are none. Only for ends after which nobody comes back as before: its reason has no value.
+    pub(crate) fn closed(reason: CloseReason) -> Self {
+        Self::Closed { code: reason.code(), reason: reason.key() }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a control frame is plain data")
     }
@@ -225,6 +232,10 @@ mod tests {
         assert_eq!(
             ServerFrame::error(BadFrame::new("invalid_id", "y")).to_json(),
             r#"{"type":"error","code":"invalid_id","message":"y"}"#
+        );
+        assert_eq!(
+            ServerFrame::closed(CloseReason::Forbidden).to_json(),
+            r#"{"type":"closed","code":4503,"reason":"forbidden"}"#
         );
     }
 }

@@ -23,6 +23,12 @@ async fn open(world: &World, query: &str, token: &str) -> crate::harness::Socket
     socket
 }
 
+/// Whether a stream, in chunks, ends with the message that says so, and as it should.
+fn ends_with(stream: &[u8], code: u16, reason: &str) -> bool {
+    let last = format!(r#"data: {{"type":"closed","code":{code},"reason":"{reason}"}}"#);
+    String::from_utf8_lossy(stream).ends_with(&format!("event: closed\n{last}\n\n\r\n0\r\n\r\n"))
+}
+
 /// Goal: a page, which can set no header, comes in by a subprotocol, and is answered one that it named. Method: the handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_comes_by_subprotocol() {
@@ -141,6 +147,9 @@ async fn revocation_ends_sessions() {
         assert_eq!(socket.next().await, Err(4501));
         let mut rest = Vec::new();
         soon("end of the stream", stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(ends_with(&rest, 4501, "unauthorized"), "{}", String::from_utf8_lossy(&rest));
+        // A browser's EventSource asks again, by whatever cookie it has then, and gives up if that is refused.
+        assert!(!String::from_utf8_lossy(&rest).contains("retry:"));
         revoked.elapsed()
     };
     let (poll, took) = tokio::join!(poll, revoke);
@@ -197,6 +206,7 @@ async fn an_admin_closes_sessions() {
     assert_eq!(socket.next().await, Err(4503));
     let mut rest = Vec::new();
     soon("end of the stream", stream.read_to_end(&mut rest)).await.unwrap();
+    assert!(ends_with(&rest, 4503, "forbidden"), "{}", String::from_utf8_lossy(&rest));
     world.stop().await;
 }
 

@@ -117,10 +117,15 @@ async fn frames_are_what_asyncapi_says() {
     let brisk = World::start_with(config, Limits::default()).await;
     let mut stream = EventSource::open(brisk.server.address(), "types=message_sent").await;
     brisk.api.users(1).await;
-    while !seen.contains("heartbeat") {
-        let message = stream.message().await.expect("the stream is open");
+    while let Some(message) = stream.message().await {
         let Some(data) = message.lines().find_map(|line| line.strip_prefix("data: ")) else { continue };
-        seen.insert(check(&document, &serde_json::from_str(data).expect("data is JSON")));
+        let kind = check(&document, &serde_json::from_str(data).expect("data is JSON"));
+        if kind == "heartbeat" {
+            let listed = brisk.api.get("/api/admin/sessions").await.json();
+            let id = listed["sessions"][0]["session"].as_str().expect("the stream is a session");
+            assert_eq!(brisk.api.delete(&format!("/api/admin/sessions/{id}")).await.status, 200);
+        }
+        seen.insert(kind);
     }
     drop(stream);
     brisk.finish().await;

@@ -126,6 +126,30 @@ async fn http_1_0_gets_the_stream_as_it_is() {
     );
 }
 
+/// Goal: a client whose stream an admin closes is told so, with a delay that keeps a browser's `EventSource` away, and it is closed once.
+/// Method: the bytes of two streams, one that resumes and one that begins now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_stream_says_so() {
+    let world = World::start().await;
+    world.api.users(2).await;
+    for query in ["", "after=1"] {
+        let mut source = EventSource::open_with(world.server.address(), query, &[("connection", "close")]).await;
+        let connected = source.message().await.expect("the stream begins");
+        source.skip(if query.is_empty() { 0 } else { 2 }).await;
+        let id = connected.split("\"session\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a session has an id");
+        let path = format!("/api/admin/sessions/{id}");
+        assert_eq!(world.api.delete(&path).await.status, 200);
+        source
+            .expect("retry: 86400000\nevent: closed\ndata: {\"type\":\"closed\",\"code\":4503,\"reason\":\"forbidden\"}\n\n")
+            .await;
+        assert_eq!(source.message().await, None);
+        assert!(source.ended_well().await);
+        world.api.delete(&path).await.refused(404, "not_found");
+        world.sessions(0).await;
+    }
+    world.finish().await;
+}
+
 /// Goal: every stream is told when to come back, spread over the window, and ends as it should. Method: 20 streams, idle and
 /// after a replay.
 #[tokio::test(flavor = "multi_thread")]
