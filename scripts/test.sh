@@ -48,6 +48,8 @@ need_subcommand() {
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
     need npm npm
+    # A second browser: it alone minds how a WebSocket is closed.
+    need firefox-esr firefox-esr
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
     # Its client of HTTP/2 does what others do not; a source file is run by the compiler of a JDK.
     need javac default-jdk-headless

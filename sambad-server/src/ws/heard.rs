@@ -4,7 +4,9 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::FRAME_BYTES_MAX;
+use super::boundaries::FRAGMENTS_BYTES_MAX;
 use super::frames::{BadFrame, ClientFrame};
+use super::inbound::EndlessMessage;
 
 /// What came from a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +49,10 @@ impl Heard {
             // A client that hung up without a goodbye did nothing wrong.
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             WsError::Utf8(_) => Self::Broken(BadFrame::new("invalid_utf8", "expected UTF-8")),
+            WsError::Io(error) if error.get_ref().is_some_and(|error| error.is::<EndlessMessage>()) => {
+                let message = format!("expected the fragments of a message to end within {FRAGMENTS_BYTES_MAX} bytes");
+                Self::Broken(BadFrame::new("frame_too_large", message))
+            }
             WsError::Protocol(error) => Self::Broken(BadFrame::new("invalid_frame", error.to_string())),
             _ => Self::Gone,
         }

@@ -1,5 +1,6 @@
 //! `/ws`: from an HTTP request to a session.
 
+mod boundaries;
 pub(crate) mod close;
 mod frames;
 mod heard;
@@ -131,7 +132,7 @@ async fn take_over(upgraded: Upgraded) -> Option<(WebSocketStream<Inbound>, Sock
     };
     // A copy, as a rule of nothing: the bytes themselves would keep all of hyper's read buffer alive.
     let already_read = read_buf.to_vec();
-    let inbound = Inbound::new(read);
+    let inbound = Inbound::new(read, &already_read);
     let socket = WebSocketStream::from_partially_read(inbound, already_read, Role::Server, Some(socket_config())).await;
     Some((socket, write, counted))
 }

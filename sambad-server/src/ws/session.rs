@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use sambad_core::{Cursor, Epoch, Filter, LogBounds, ResyncReason, Seq};
-use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -18,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::close::CloseReason;
 use super::frames::{BadFrame, ClientFrame, ServerFrame};
 use super::heard::Heard;
-use super::inbound::Inbound;
+use super::inbound::{Inbound, Until};
 use super::shard::{Farewell, Opening, ShardHandle, SocketWriteHalf, WriteHalf};
 use crate::auth::{Notice, Pass};
 use crate::config::ServerConfig;
@@ -32,10 +31,12 @@ use crate::sessions::{About, Transport};
 const GREETING: &str = "WebSocket connected successfully";
 /// Bad frames after which a client is beyond help.
 const BAD_FRAMES_MAX: u32 = 5;
-/// How long a client may take to answer a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes that a closed client may still send before the socket is dropped on it.
-const CLOSE_DRAIN_BYTES_MAX: u64 = 4 << 20;
+/// How long a client may take to read what is left for it and to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same from when the server drains on: with the next, below the time that a drain leaves to sessions.
+const CLOSE_TIMEOUT_DRAINING: Duration = Duration::from_secs(2);
+/// How long a client may take to end the connection once the server has.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Where a session begins.
 #[derive(Debug)]
@@ -144,18 +145,18 @@ impl Session {
     pub(super) async fn run(mut self, state: &AppState) {
         let (code, reason) = match self.serve(&state.drain).await {
             End::Close(reason) => {
-                self.close(reason.frame()).await;
+                // In a box, so that no session pays for its end while it lives.
+                Box::pin(self.part(Some(reason.frame()), &state.drain)).await;
                 (Some(reason.code()), reason.key().to_owned())
             }
             End::Closed => {
-                // The close frame that answers the client's is written by one more read.
-                let _ = timeout(CLOSE_TIMEOUT, self.socket.next()).await;
-                self.hand_over_last().await;
+                Box::pin(self.part(None, &state.drain)).await;
                 (None, "client_closed".to_owned())
             }
             End::Gone => (None, "connection_lost".to_owned()),
         };
-        let Self { about, epoch, begun, write, .. } = self;
+        let is_lost = reason == "connection_lost";
+        let Self { about, epoch, begun, write, mut socket, .. } = self;
         // Nothing only if the shard has ended before.
         let Some(Farewell { filter, cursor, events }) = write.end().await else { return };
         state.metrics.sessions.ended(SessionEnd {
@@ -169,6 +170,10 @@ impl Session {
             code,
             reason,
         });
+        if !is_lost {
+            // A socket dropped with unread bytes would be reset, and the client might never see the close frame.
+            let _ = timeout(LINGER, socket.get_mut().discard(Until::End)).await;
+        }
     }
 
     async fn serve(&mut self, drain: &Drain) -> End {
@@ -220,7 +225,6 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
-        self.socket.get_mut().heard();
         if !self.pace.take() {
             return Err(End::Close(CloseReason::RateLimited));
         }
@@ -287,18 +291,35 @@ impl Session {
         self.write.close(frames).await;
     }
 
-    /// Closes, then reads what the client still sends: a socket dropped with unread bytes would be reset, and the
-    /// client would never see the reason.
-    async fn close(&mut self, frame: CloseFrame) {
-        let goodbye = async {
-            // The client resumes from its cursor, and by then the log may have been trimmed beyond an old one.
-            self.write.heartbeat(Vec::new()).await;
-            if self.socket.close(Some(frame)).await.is_ok() {
+    /// Closes the session with `frame`, or answers the client's close frame: the closing handshake, as far as a client takes part in
+    /// it in time. The server is the one that ends the connection then, as clients expect it to be.
+    ///
+    /// Source: RFC 6455, 5.5.1 and 7.1.1.
+    async fn part(&mut self, frame: Option<CloseFrame>, drain: &Drain) {
+        let handshake = async {
+            if let Some(frame) = frame {
+                // The client resumes from its cursor, and by then the log may have been trimmed beyond an old one.
+                self.write.heartbeat(Vec::new()).await;
+                // Into memory: it fails only if the client's close frame was answered already.
+                let _ = self.socket.close(Some(frame)).await;
                 self.hand_over_last().await;
-                let mut stream = self.socket.get_mut().take(CLOSE_DRAIN_BYTES_MAX);
-                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                self.socket.get_mut().discard(Until::Close).await;
+            } else {
+                // The close frame that answers the client's is written by one more read.
+                let _ = self.socket.next().await;
+                self.hand_over_last().await;
             }
+            self.write.hang_up().await;
         };
-        let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+        let drained = async {
+            drain.begins().await;
+            sleep(CLOSE_TIMEOUT_DRAINING).await;
+        };
+        // In any order: when the time is over, it does not matter which half was too slow.
+        tokio::select! {
+            () = handshake => {}
+            () = sleep(CLOSE_TIMEOUT) => {}
+            () = drained => {}
+        }
     }
 }

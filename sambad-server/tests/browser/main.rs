@@ -11,6 +11,7 @@ mod harness;
 
 mod accessible;
 mod browser;
+mod closes;
 mod database;
 mod docs;
 mod elsewhere;

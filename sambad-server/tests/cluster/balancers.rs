@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sambad_server::testing::{Balancer, Database, free_port};
-use serde_json::json;
+use sambad_server::testing::{Balancer, Database, TestServer, free_port};
+use serde_json::{Value, json};
 
 use crate::harness::process::Process;
-use crate::harness::{Api, Dashboard, EventSource, soon};
+use crate::harness::{Api, Dashboard, Ended, EventSource, soon};
 
 /// Requests that must all be answered well.
 const REQUESTS: usize = 30;
@@ -131,4 +131,30 @@ async fn haproxy_carries_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn caddy_carries_everything() {
     carries(async |servers| Balancer::caddy(&servers).await).await;
+}
+
+/// Goal: through every load balancer a client learns why its session ended, also while it is still sending. Method: a frame that is far
+/// too long, and a session that an admin closes, twenty times each: a proxy forwards an end of the connection before what came before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn closes_come_through() {
+    let server = TestServer::start().await;
+    let servers = [server.address()];
+    for balancer in [Balancer::nginx(&servers).await, Balancer::haproxy(&servers).await, Balancer::caddy(&servers).await] {
+        let api = Api::new(&balancer.url());
+        soon("answer", async { while asked(&balancer.url()).await != Some(200) {} }).await;
+        for round in 0..20 {
+            let mut huge = Dashboard::connect(balancer.address(), "").await;
+            huge.send("x".repeat(1 << 20)).await;
+            let error = huge.text().await.unwrap_or_else(|ended| panic!("{balancer:?}, round {round}: {ended:?}"));
+            assert!(error.starts_with(r#"{"type":"error","code":"frame_too_large","#), "{error}");
+            assert_eq!(huge.ended().await, Ended::Closed(4500, "bad_frames".into()), "{balancer:?}, round {round}");
+
+            let mut expelled = Dashboard::connect(balancer.address(), "").await;
+            let connected: Value = serde_json::from_str(&expelled.connected).unwrap();
+            let path = format!("/api/admin/sessions/{}", connected["data"]["session"].as_str().unwrap());
+            assert_eq!(api.delete(&path).await.status, 200);
+            assert_eq!(expelled.ended().await, Ended::Closed(4503, "forbidden".into()), "{balancer:?}, round {round}");
+        }
+    }
+    server.stop().await;
 }

@@ -52,4 +52,5 @@ mod unwritable_logs;
 mod users;
 mod ws;
 mod ws_bad_frames;
+mod ws_closing;
 mod ws_corners;

@@ -50,7 +50,7 @@ impl<S: Socket> Shard<S> {
         let (mut census, head) = (Census::default(), self.log.bounds().head);
         for session in self.sessions.values() {
             let count = match session.phase {
-                Phase::Silent | Phase::Closing => {
+                Phase::Silent | Phase::Closing | Phase::Leaving => {
                     census.closing += 1;
                     continue;
                 }

@@ -10,7 +10,7 @@ use sambad_core::{Filter, Seq};
 use super::audience::SessionKey;
 use super::outbound::Phase;
 use super::socket::Socket;
-use super::turn::Shard;
+use super::turn::{Shard, leave_live};
 
 /// What a session came to, as its shard knows it.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +38,21 @@ impl<S: Socket> Shard<S> {
         if let Some(waiting) = session.waiting {
             waiting.abort();
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        if session.phase.is_open() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.leaving.remove(&key);
         let cursor = if session.phase == Phase::Live { self.position } else { session.cursor };
         Some(Farewell { filter: session.filter, cursor, events: session.events })
+    }
+
+    /// Sends a session no more events: what is left of it is its goodbye.
+    pub(super) fn stop(&mut self, key: SessionKey, phase: Phase) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        leave_live(session, self.position);
+        if session.phase.is_open() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        session.phase = phase;
     }
 }

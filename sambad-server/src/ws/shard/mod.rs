@@ -51,7 +51,7 @@ const REQUESTS_MAX: usize = 1024;
 pub(crate) struct Shards {
     shards: Vec<ShardHandle>,
     next: AtomicUsize,
-    /// Write halves that all shards own together.
+    /// Sessions that all shards own together, but for those that are closing.
     open: Arc<AtomicUsize>,
     /// Cancelled when a shard has panicked.
     failed: CancellationToken,
@@ -74,8 +74,10 @@ enum Request<S> {
     Heartbeat { key: SessionKey, frames: Vec<u8> },
     /// Use another filter from the next event on, and say so.
     Filter { key: SessionKey, filter: Filter },
-    /// Write what is left, then these whole frames, then end: nothing may follow a close frame.
+    /// Write what is left, then these whole frames, which end with a close frame, and nothing after.
     Close { key: SessionKey, frames: Vec<u8> },
+    /// End once what is left has been written. The sender is dropped then.
+    HangUp { key: SessionKey, done: oneshot::Sender<()> },
     /// Nothing was heard from the client for too long: end it, unless that may be our own doing.
     Silence { key: SessionKey },
     /// End now, if it has not ended already, and say what it came to. Once a session.
@@ -130,7 +132,7 @@ impl Shards {
         self.failed.cancelled().await;
     }
 
-    /// How many sessions have a socket right now.
+    /// How many sessions there are that are not closing.
     pub(crate) fn open_sessions(&self) -> usize {
         // Relaxed: a figure to show, which nothing is decided by.
         self.open.load(Ordering::Relaxed)
@@ -246,9 +248,21 @@ impl<S: Socket> WriteHalf<S> {
         let _ = self.requests.send(Request::Silence { key: self.key }).await;
     }
 
-    /// Sends no more events, and ends once what is left and these last frames are written.
+    /// Sends no more events, and nothing at all after what is left and these last frames.
     pub(super) async fn close(&self, frames: Vec<u8>) {
         let _ = self.requests.send(Request::Close { key: self.key, frames }).await;
+    }
+
+    /// Ends the session once what is left has been written, and waits for that.
+    ///
+    /// # Cancel safety
+    /// The session ends all the same.
+    pub(super) async fn hang_up(&self) {
+        let (done, hung_up) = oneshot::channel();
+        if self.requests.send(Request::HangUp { key: self.key, done }).await.is_ok() {
+            // Nothing is ever sent.
+            let _ = hung_up.await;
+        }
     }
 }
 

@@ -29,8 +29,17 @@ pub(super) enum Phase {
     Reading,
     /// Gets no more events; whoever reads from it says goodbye.
     Silent,
-    /// Ends once what is left has been written.
+    /// The close frame is the last that it gets: stays until the client has answered it.
     Closing,
+    /// The same, and ends once what is left has been written.
+    Leaving,
+}
+
+impl Phase {
+    /// Whether a session can still get events. One that cannot is nobody's who counts sessions or asks for a list of them.
+    pub(super) fn is_open(self) -> bool {
+        !matches!(self, Self::Silent | Self::Closing | Self::Leaving)
+    }
 }
 
 /// How a write went.

@@ -38,9 +38,9 @@ impl Standing {
 }
 
 impl<S: Socket> Shard<S> {
-    /// The sessions furthest behind, at most `limit`.
+    /// The sessions furthest behind, at most `limit`; none that is closing.
     pub(super) fn standings(&self, limit: usize) -> Vec<Standing> {
-        let standings = self.sessions.values().map(|session| Standing {
+        let standings = self.sessions.values().filter(|session| session.phase.is_open()).map(|session| Standing {
             about: session.about,
             filter: session.filter,
             cursor: if session.phase == Phase::Live { self.position } else { session.cursor },

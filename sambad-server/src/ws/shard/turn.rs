@@ -55,7 +55,7 @@ pub(super) struct Shard<S> {
     pub(super) requests: mpsc::Receiver<Request<S>>,
     stall_timeout: Duration,
     pub(super) bounds: TurnBounds,
-    /// Write halves that all shards own together.
+    /// Sessions that all shards own together, but for those that are closing.
     pub(super) open: Arc<AtomicUsize>,
     pub(super) deliveries: Deliveries,
     /// Everything up to here has been fanned out to the live sessions.
@@ -64,6 +64,8 @@ pub(super) struct Shard<S> {
     pub(super) audience: Audience,
     /// Sessions that ended before their reading halves: of each, one is on its way to say so.
     pub(super) departed: HashMap<SessionKey, Farewell>,
+    /// Reading halves that wait for their session to end.
+    pub(super) leaving: HashMap<SessionKey, oneshot::Sender<()>>,
     /// Sessions that can go on at once.
     pub(super) ready: VecDeque<SessionKey>,
     /// Sessions whose cursor lies beyond the shard's position: a snapshot they read was ahead of what is announced.
@@ -105,6 +107,7 @@ impl<S: Socket> Shard<S> {
             sessions: Sessions::with_key(),
             audience: Audience::default(),
             departed: HashMap::new(),
+            leaving: HashMap::new(),
             ready: VecDeque::new(),
             ahead: Vec::new(),
             blocked: FuturesUnordered::new(),
@@ -182,11 +185,17 @@ impl<S: Socket> Shard<S> {
             Request::Heartbeat { key, frames } => self.heartbeat(key, frames),
             Request::Filter { key, filter } => self.filter(key, filter),
             Request::Close { key, frames } => {
+                self.stop(key, Phase::Closing);
                 if let Some(session) = self.sessions.get_mut(key) {
-                    leave_live(session, self.position);
                     // If they do not fit, the socket has been full for long: the client learns from its end.
                     let _ = session.answer(&frames);
-                    session.phase = Phase::Closing;
+                    self.advance(key);
+                }
+            }
+            Request::HangUp { key, done } => {
+                self.stop(key, Phase::Leaving);
+                if self.sessions.contains_key(key) {
+                    self.leaving.insert(key, done);
                     self.advance(key);
                 }
             }
@@ -203,7 +212,8 @@ impl<S: Socket> Shard<S> {
                 }
             }
             Request::Expel { session, reply } => {
-                let key = self.sessions.iter().find(|(_, outbound)| outbound.about.id == session).map(|(key, _)| key);
+                let is_meant = |outbound: &Outbound<S>| outbound.about.id == session && outbound.phase.is_open();
+                let key = self.sessions.iter().find(|(_, outbound)| is_meant(outbound)).map(|(key, _)| key);
                 if let Some(key) = key {
                     self.give_up(key, CloseReason::Forbidden);
                 }
@@ -284,8 +294,8 @@ impl<S: Socket> Shard<S> {
             Sent::Broken => return self.depart(key),
         }
         match session.phase {
-            Phase::Closing => self.depart(key),
-            Phase::Live | Phase::Ahead | Phase::Reading | Phase::Silent => {}
+            Phase::Leaving => self.depart(key),
+            Phase::Live | Phase::Ahead | Phase::Reading | Phase::Silent | Phase::Closing => {}
             Phase::Behind if session.cursor < self.position => self.catch_up(key),
             Phase::Behind => self.caught_up(key),
         }
@@ -400,11 +410,10 @@ impl<S: Socket> Shard<S> {
     /// Sends a session no more events and lets its reading half say why; one that is told already, or that nobody reads
     /// any more, ends at once.
     fn give_up(&mut self, key: SessionKey, reason: CloseReason) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
         // What was asked before the client is told may still be answered with the session's cursor.
-        leave_live(session, self.position);
-        let told = session.phase != Phase::Closing && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
-        if told { session.phase = Phase::Silent } else { self.depart(key) }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let told = session.phase.is_open() && session.notice.take().is_some_and(|notice| notice.send(reason).is_ok());
+        if told { self.stop(key, Phase::Silent) } else { self.depart(key) }
     }
 }
 

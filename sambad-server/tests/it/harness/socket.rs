@@ -65,6 +65,8 @@ impl Dashboard {
                     Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(Message::Close(frame))) => {
+                        // Answers it, as any client does, and waits for the server to end the connection.
+                        let _ = self.socket.next().await;
                         let ended = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
                         return Err(ended.map_or(Ended::Gone, |(code, reason)| Ended::Closed(code, reason)));
                     }

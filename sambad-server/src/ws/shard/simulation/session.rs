@@ -189,11 +189,13 @@ impl Life {
         if reason.is_some() { self.close().await } else { Then::Again }
     }
 
-    /// Says goodbye: the close frame comes last, unless the socket takes too long for it.
+    /// Says goodbye: the close frame comes last, however long the client takes to answer it, unless the socket takes too long for it.
     async fn close(&mut self) -> Then {
         self.write.heartbeat(Vec::new()).await;
         self.write.close(CLOSE_FRAME.to_vec()).await;
-        let _ = timeout(Duration::from_secs(1), self.link.let_go()).await;
+        self.world.pause().await;
+        let hung_up = timeout(Duration::from_secs(1), self.write.hang_up()).await.is_ok();
+        assert!(!hung_up || self.link.is_let_go(), "the shard says that it has hung up, and keeps the socket");
         Then::Again
     }
 

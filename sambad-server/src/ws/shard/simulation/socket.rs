@@ -106,6 +106,10 @@ impl Link {
         }
     }
 
+    pub(super) fn is_let_go(&self) -> bool {
+        self.state().let_go
+    }
+
     /// Waits until the shard has let go of its half.
     pub(super) async fn let_go(&self) {
         while !self.state().let_go {
