@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use sambad_core::ErrorKind;
+use sambad_core::{Cursor, ErrorKind};
 use serde::Serialize;
 
 /// Seconds after which a refused client may try again.
@@ -30,6 +30,9 @@ pub(crate) fn brief(message: &str) -> String {
 pub(crate) enum ApiError {
     #[error(transparent)]
     Core(#[from] sambad_core::Error),
+    /// A position that cannot be served, and where to go on instead.
+    #[error("{gone}")]
+    CursorGone { gone: sambad_core::Error, head: Cursor },
     #[error("invalid JSON: {0}")]
     InvalidJson(String),
     #[error("malformed request: {0}")]
@@ -78,6 +81,7 @@ impl ApiError {
                 ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
+            Self::CursorGone { .. } => StatusCode::GONE,
             Self::InvalidJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::NoSuchPath | Self::NoSuchSession => StatusCode::NOT_FOUND,
@@ -95,7 +99,7 @@ impl ApiError {
 
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Core(error) => error.code(),
+            Self::Core(error) | Self::CursorGone { gone: error, .. } => error.code(),
             Self::InvalidJson(_) => "invalid_json",
             Self::Malformed(_) => "malformed_request",
             Self::ExpectationFailed => "expectation_failed",
@@ -134,7 +138,18 @@ impl ApiError {
     /// Of a position that cannot be served: why, by the stable name that `resync` has for it.
     fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Core(sambad_core::Error::CursorGone { reason }) => Some(reason.as_str()),
+            Self::Core(gone) | Self::CursorGone { gone, .. } => match gone {
+                sambad_core::Error::CursorGone { reason } => Some(reason.as_str()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Of the same: where to go on.
+    fn cursor(&self) -> Option<Cursor> {
+        match self {
+            Self::CursorGone { head, .. } => Some(*head),
             _ => None,
         }
     }
@@ -162,7 +177,8 @@ impl ApiError {
                 tracing::debug!(request_id, error, "request refused");
             }
         }
-        let body = ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason() };
+        let body =
+            ErrorBody { error: self.message(), code: self.code(), request_id, reason: self.reason(), cursor: self.cursor() };
         let mut response = (status, Json(body)).into_response();
         if let Self::RateLimited { retry_after }
         | Self::TooManyHandshakes { retry_after }
@@ -199,6 +215,8 @@ struct ErrorBody<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<Cursor>,
 }
 
 impl IntoResponse for ApiError {

@@ -313,7 +313,7 @@ async function judgeAnswer(response) {
   // Without this code it is not from the server, but from something on the way.
   if (status === 403 && code === "forbidden") return verdict("forbidden", error);
   const aboutTheTransport = ["", "upgrade_required", "not_found", "method_not_allowed"].includes(code);
-  return aboutTheTransport ? broken(error) : verdict("refused", error);
+  return { ...(aboutTheTransport ? broken(error) : verdict("refused", error)), body };
 }
 
 /** Reads seconds, or a date. A date counts from when its sender says that it was sent: this machine's clock may be wrong. */
@@ -379,10 +379,16 @@ async function askPage(url, signal, timeoutMs, token) {
     if (response.status === 200) {
       return readPage(response.headers, JSON.parse(await readText(response, PAGE_BYTES_MAX, wait.heard)));
     }
-    const cursor = parseCursor(response.headers.get("sambad-cursor"));
-    if (response.status !== 410 || !cursor) return { end: await judgeAnswer(response) };
-    const { reason } = JSON.parse(await readText(response, 1 << 16));
-    return { resync: { type: "resync", cursor, reason: String(reason) } };
+    if (response.status !== 410) return { end: await judgeAnswer(response) };
+    const gone = await judgeAnswer(response);
+    if (gone.error.code !== "cursor_gone") return { end: gone };
+    const cursor = parseCursor(response.headers.get("sambad-cursor")) ?? parseCursor(gone.body.cursor);
+    if (cursor) return { resync: { type: "resync", cursor, reason: String(gone.body.reason) } };
+    // Something on the way dropped the header of a server that does not put it into the body: it says where its log ends.
+    const head = await askPage(headOf(url), signal, timeoutMs, token);
+    if (!head.page) return head;
+    const at = { epoch: head.page.cursor.epoch, seq: head.page.head };
+    return { resync: { type: "resync", cursor: at, reason: String(gone.body.reason) } };
   } catch (error) {
     if (error instanceof SambadError) return { end: broken(error) };
     // What says 200 and is no page is not the server: a portal that wants a login.
@@ -391,6 +397,15 @@ async function askPage(url, signal, timeoutMs, token) {
   } finally {
     wait.end();
   }
+}
+
+/** The address of a page that says where the log ends, whatever it has. */
+function headOf(url) {
+  const head = new URL(url);
+  head.searchParams.set("after", "0");
+  head.searchParams.set("limit", "1");
+  head.searchParams.delete("wait");
+  return head.href;
 }
 
 /** Asks a server that was full whether it still is: by the event stream's head, which takes no place and reads no log. */

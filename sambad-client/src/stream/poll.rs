@@ -217,17 +217,32 @@ async fn ask(client: Client, question: Question, patience: Duration, greeted: bo
             }
             Ok(Answer::Page { page, waited })
         }
-        StatusCode::GONE => gone(&headers, &body).map(Answer::Gone).ok_or_else(|| End::refused(refusal(status, &headers, &body))),
+        StatusCode::GONE => match gone(&headers, &body) {
+            Some((reason, Some(cursor))) => Ok(Answer::Gone(Resync { reason, cursor })),
+            // Something on the way dropped the header of a server that does not put it into the body.
+            Some((reason, None)) => Ok(Answer::Gone(Resync { reason, cursor: head(&client, filter, patience, greeted).await? })),
+            None => Err(End::refused(refusal(status, &headers, &body))),
+        },
         _ => Err(End::refused(refusal(status, &headers, &body))),
     }
 }
 
-/// Reads why a position cannot be served, and where to go on.
-fn gone(headers: &HeaderMap, body: &[u8]) -> Option<Resync> {
+/// Reads why a position cannot be served, and where to go on, if that is said.
+fn gone(headers: &HeaderMap, body: &[u8]) -> Option<(ResyncReason, Option<Cursor>)> {
     #[derive(Deserialize)]
     struct Gone {
         reason: ResyncReason,
+        cursor: Option<Cursor>,
     }
-    let Gone { reason } = serde_json::from_slice(body).ok()?;
-    Some(Resync { reason, cursor: text(headers, "sambad-cursor")?.parse().ok()? })
+    let Gone { reason, cursor } = serde_json::from_slice(body).ok()?;
+    Some((reason, text(headers, "sambad-cursor").and_then(|cursor| cursor.parse().ok()).or(cursor)))
+}
+
+/// Asks where the log ends.
+async fn head(client: &Client, filter: Filter, patience: Duration, greeted: bool) -> Result<Cursor, End> {
+    let question = Question { after: After::Seq(Seq::ZERO), filter, limit: 1, wait: Duration::ZERO };
+    match Box::pin(ask(client.clone(), question, patience, greeted)).await? {
+        Answer::Page { page, .. } => Ok(Cursor { seq: page.head, ..page.cursor }),
+        Answer::Gone(Resync { cursor, .. }) => Ok(cursor),
+    }
 }

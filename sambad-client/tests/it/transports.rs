@@ -196,6 +196,35 @@ async fn a_session_that_an_admin_closes_is_over() {
     }
 }
 
+/// Goal: a position that is gone is followed by a resync, whatever something on the way takes from the answer. Method: where to go on in
+/// the header, in the body, and in neither, when the server is asked where its log ends.
+#[tokio::test]
+async fn a_position_that_is_gone_is_told_anywhere() {
+    let json = |status: &str, headers: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
+    };
+    let gone = r#""error":"Gone","code":"cursor_gone","request_id":"r","reason":"cursor_expired""#;
+    let head = json("200 OK", "", r#"{"events":[],"cursor":"0000000a-18","head":20,"first":19}"#);
+    for (gone, asks) in [
+        (json("410 Gone", "Sambad-Cursor: 0000000a-20\r\n", &format!("{{{gone}}}")), false),
+        (json("410 Gone", "", &format!(r#"{{{gone},"cursor":"0000000a-20"}}"#)), false),
+        (json("410 Gone", "Sambad-Cursor: -\r\n", &format!(r#"{{{gone},"cursor":"0000000a-20"}}"#)), false),
+        (json("410 Gone", "", &format!("{{{gone}}}")), true),
+    ] {
+        let server = Server::start().await;
+        let after = Some("0000000a-5".parse().unwrap());
+        let mut stream = server.client().stream(EventStreamOptions { after, transport: Transport::Poll, ..quick() });
+        let script = async {
+            server.answer_raw(&gone).await;
+            if asks {
+                assert_eq!(server.answer_raw(&head).await, "GET /api/events?after=0&limit=1 HTTP/1.1");
+            }
+        };
+        let lines = ["connecting by poll", "replaying 0000000a-20 by poll", "resync cursor_expired 0000000a-20"];
+        tokio::join!(script, expect(&mut stream, &lines));
+    }
+}
+
 /// Goal: a log that was trimmed, or whose server answers nonsense, between two polls is noticed. Method: a script of answers.
 #[tokio::test]
 async fn a_poll_is_refused_between_two_others() {

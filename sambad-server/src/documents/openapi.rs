@@ -163,6 +163,7 @@ fn error_schema() -> Value {
             "request_id": { "type": "string" },
             "reason": { "type": "string", "description": "Of `cursor_gone`: why.",
                 "enum": ["cursor_expired", "epoch_changed", "cursor_ahead"] },
+            "cursor": { "$ref": "#/components/schemas/Cursor", "description": "Of `cursor_gone`: where to go on." },
         },
         "required": ["error", "code", "request_id"],
     })

@@ -12,7 +12,7 @@ pub(super) const REFUSALS: [(u16, &[&str], &str); 15] = [
     (404, &["not_found", "user_not_found", "contact_not_found"], "There is no such thing."),
     (405, &["method_not_allowed"], "The path has other methods."),
     (408, &["request_timeout"], "The body did not arrive in time."),
-    (410, &["cursor_gone"], "The position cannot be served: reload state, then go on from `Sambad-Cursor`."),
+    (410, &["cursor_gone"], "The position cannot be served: reload state, then go on from `cursor`."),
     (413, &["body_too_large"], "The body is too large."),
     (415, &["unsupported_media_type"], "The body is not application/json, or is compressed."),
     (417, &["expectation_failed"], "The server does not do what `Expect` says: send the request without it."),
@@ -28,7 +28,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use sambad_core::{ContactId, Error, ResyncReason};
+    use sambad_core::{ContactId, Cursor, Epoch, Error, ResyncReason, Seq};
     use uuid::Uuid;
 
     use super::*;
@@ -52,6 +52,10 @@ mod tests {
             Error::Internal { what: "x".into(), source: None },
         ];
         let own = [
+            ApiError::CursorGone {
+                gone: Error::CursorGone { reason: ResyncReason::EpochChanged },
+                head: Cursor { epoch: Epoch(1), seq: Seq(1) },
+            },
             ApiError::InvalidJson("x".into()),
             ApiError::Malformed("x"),
             ApiError::ExpectationFailed,
@@ -73,6 +77,7 @@ mod tests {
         for error in &own {
             match error {
                 ApiError::Core(_)
+                | ApiError::CursorGone { .. }
                 | ApiError::InvalidJson(_)
                 | ApiError::Malformed(_)
                 | ApiError::ExpectationFailed

@@ -134,7 +134,9 @@ pub(crate) async fn list(
         // With the refusal comes where to go on once the reader has reloaded its state.
         Err(gone @ Error::CursorGone { reason }) => {
             state.metrics.deliveries.resync(Transport::Poll, reason);
-            Ok(reply::at(state.sambad.bounds().head_cursor(), ApiError::from(gone)))
+            let head = state.sambad.bounds().head_cursor();
+            // In the body as well: between here and a page the header is easily lost.
+            Ok(reply::at(head, ApiError::CursorGone { gone, head }))
         }
         Err(error) => Err(error.into()),
     }

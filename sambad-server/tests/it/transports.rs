@@ -66,8 +66,8 @@ async fn a_client_may_change_its_transport() {
     world.finish().await;
 }
 
-/// Goal: a poll that is refused says where to go on, and going on there works. Method: a cursor of another life, then the
-/// header's.
+/// Goal: a poll that is refused says where to go on, in its header and in its body, and going on there works. Method: a cursor of
+/// another life, then the one that was given.
 #[tokio::test]
 async fn a_refused_poll_names_the_head() {
     let world = World::start().await;
@@ -78,6 +78,7 @@ async fn a_refused_poll_names_the_head() {
         let gone = world.api.get(&format!("/api/events?after={after}&wait=30")).await;
         gone.refused(410, "cursor_gone");
         assert_eq!((gone.text_at("reason").as_str(), gone.cursor_seq()), (reason, 3));
+        assert_eq!(gone.text_at("cursor"), gone.cursor());
         let page = world.api.get(&format!("/api/events?after={}", gone.cursor())).await.json();
         assert_eq!(page["events"], Value::Array(Vec::new()));
     }

@@ -1,8 +1,11 @@
-/** Sessions that the server closes, by each transport. */
+/** Sessions that the server closes, and positions that it no longer has, by each transport. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { test } from "node:test";
 
+import { EPOCH } from "./hostile.mjs";
 import { TRANSPORTS, startGuardedServer, startProxy, startServer, watch } from "./support.mjs";
 
 /** Closes every session of a server, as an admin does, until one is closed. */
@@ -51,5 +54,42 @@ for (const transport of TRANSPORTS) {
     assert.equal(fixed.states.at(-1).reason, "unauthorized");
     await renewed.until(({ names }) => names.filter((name) => name === "live").length === 2);
     assert.equal(asked[1], "unauthorized");
+  });
+}
+
+const GONE = { error: "Cursor cannot be served", code: "cursor_gone", request_id: "r", reason: "cursor_expired" };
+for (const [what, headers, body, ownRequests] of [
+  ["the header", { "sambad-cursor": `${EPOCH}-9` }, {}, 0],
+  ["the body", {}, { cursor: `${EPOCH}-9` }, 0],
+  ["neither", {}, {}, 1],
+  ["a header that is none", { "sambad-cursor": "9" }, {}, 1],
+  ["a body that is none", {}, { cursor: 9 }, 1],
+]) {
+  // Goal: a position that is gone ends no stream, whatever something on the way takes from the answer.
+  // Method: a server of polls that says where to go on in this or that place, between two polls; then an event behind it.
+  test(`a position that is gone, by ${what}`, async (t) => {
+    const asked = [];
+    const server = http.createServer((request, response) => {
+      const after = new URL(request.url, "http://x").searchParams.get("after");
+      const limit = new URL(request.url, "http://x").searchParams.get("limit");
+      asked.push(`${after} ${limit}`);
+      const say = (status, headers, body) => {
+        response.writeHead(status, { "content-type": "application/json", ...headers });
+        response.end(JSON.stringify(body));
+      };
+      const page = (events, seq) => say(200, {}, { events, cursor: `${EPOCH}-${seq}`, head: 9, first: 8 });
+      if (after === `${EPOCH}-3`) say(410, headers, { ...GONE, ...body });
+      else if (after === "0") page([], 8);
+      else if (after === `${EPOCH}-9`) page([{ type: "user_created", data: {}, timestamp: "", seq: 10 }], 10);
+      // The rest waits.
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => server.close().closeAllConnections());
+    const watcher = watch(t, { url: `http://127.0.0.1:${server.address().port}`, after: `${EPOCH}-3`, transport: "poll" });
+    await watcher.event(10);
+    assert.deepEqual(watcher.resyncs, [{ reason: "cursor_expired", cursor: `${EPOCH}-9` }]);
+    assert.deepEqual(watcher.names, ["connecting", "replaying", "live"]);
+    assert.equal(asked.filter((question) => question === "0 1").length, ownRequests);
   });
 }

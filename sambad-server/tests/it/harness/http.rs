@@ -182,8 +182,9 @@ impl Answer {
         let body = self.json();
         let (error, id) = (&body["error"], &body["request_id"]);
         let reason = body.get("reason").map(|reason| format!(r#","reason":{reason}"#)).unwrap_or_default();
-        assert_eq!(self.text, format!(r#"{{"error":{error},"code":"{code}","request_id":{id}{reason}}}"#));
-        assert_eq!(!reason.is_empty(), code == "cursor_gone", "{self:?}");
+        let cursor = body.get("cursor").map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
+        assert_eq!(self.text, format!(r#"{{"error":{error},"code":"{code}","request_id":{id}{reason}{cursor}}}"#));
+        assert_eq!((!reason.is_empty(), !cursor.is_empty()), (code == "cursor_gone", code == "cursor_gone"), "{self:?}");
         assert_eq!(id.as_str(), self.header("x-request-id"));
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("retry-after").is_some(), matches!(status, 429 | 503), "{self:?}");
