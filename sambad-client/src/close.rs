@@ -24,7 +24,8 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(code: u16, reason: &str) -> Verdict {
     match code {
-        1000 => Verdict::Done,
+        // Without this reason it is not the server's, but of something on the way, which ends connections as it likes.
+        1000 if reason == "done" => Verdict::Done,
         // Protocol error, unacceptable or inconsistent data, policy, too big, missing extension: about what we sent.
         1002 | 1003 | 1007..=1010 | 4500..=4999 => Verdict::Final,
         _ => Verdict::Reconnect { after: asked_delay(reason) },
@@ -47,6 +48,8 @@ mod tests {
         let back = |ms: Option<u64>| Verdict::Reconnect { after: ms.map(Duration::from_millis) };
         for (code, reason, verdict) in [
             (1000, "done", Verdict::Done),
+            (1000, "", back(None)),
+            (1000, "bye", back(None)),
             (1001, "", back(None)),
             (1006, "", back(None)),
             (1008, "", Verdict::Final),

@@ -192,7 +192,7 @@ export interface Reconnecting extends StateOf<"reconnecting"> {
 /** The end. */
 export interface Closed extends StateOf<"closed"> {
   /**
-   * `close`: by `close()`. `done`: by the server, with nothing wrong. `refused`: by the server, and `error` says why.
+   * `close`: by `close()`. `done`: by the server, with nothing wrong and nothing more to come (1000 `done`, which is reserved). `refused`: by the server, and `error` says why.
    * `unauthorized`: the token or cookie is not, or no longer, valid, and there is no other: log in, then connect anew from
    * `cursor`. `forbidden`: it does not allow this, or an operator has closed the session.
    */

@@ -289,7 +289,8 @@ function judgeClose({ code, reason, wasClean }, greeted) {
   if (refused) return verdict("refused", error);
   const asked = code >= 4000 ? /(?:^| )reconnect_after_ms=([0-9]+)(?: |$)/.exec(reason)?.[1] : undefined;
   if (asked !== undefined) return verdict("retry", error, Math.min(Number(asked), ASKED_DELAY_MAX_MS), true);
-  if (code === 1000 && greeted) return verdict("done", error);
+  // Any other 1000 is not the server's, but of something on the way, which ends connections as it likes.
+  if (code === 1000 && key === "done" && greeted) return verdict("done", error);
   return verdict(code >= 4000 || greeted ? "retry" : "silent", error);
 }
 

@@ -46,6 +46,7 @@ async fn resumes_after_the_last_event() {
 async fn close_codes_decide() {
     for (code, reason, consequence) in [
         (1001, "", "reconnecting: closed by the server: 1001"),
+        (1000, "", "reconnecting: closed by the server: 1000"),
         (4008, "idle", "reconnecting: closed by the server: 4008 idle"),
         (4009, "stalled", "reconnecting: closed by the server: 4009 stalled"),
         (4500, "bad_frames", "error: closed by the server: 4500 bad_frames"),
@@ -254,7 +255,7 @@ async fn next_is_cancel_safe() {
         for seq in 1..=500 {
             peer.event(seq).await;
         }
-        peer.close(1000, "").await;
+        peer.close(1000, "done").await;
     };
     let read = async {
         let mut seqs = Vec::new();

@@ -38,7 +38,9 @@ test("obeys the delay of a drain", async (t) => {
 });
 
 for (const [code, reason, expected] of [
-  [1000, "", "closed done"],
+  [1000, "", "reconnecting connection_lost"],
+  [1000, "bye", "reconnecting bye"],
+  [1000, "done", "closed done"],
   [1001, "", "reconnecting connection_lost"],
   [1008, "policy", "closed refused"],
   [1011, "", "reconnecting connection_lost"],
