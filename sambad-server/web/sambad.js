@@ -137,6 +137,23 @@ function readToken(token) {
   throw new SambadError("invalid_token", "expected a token of letters, digits and -._~+, or a function that gives one");
 }
 
+/**
+ * Whether a token is of one user, who gets what is theirs and nothing else, whatever is asked for. It is read without being verified:
+ * the server does that.
+ */
+function isConfined(token) {
+  try {
+    const { roles = [], sambad_user: user = null } = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+    return user !== null || roles.includes("user");
+  } catch {
+    // None, or none that can be read.
+    return false;
+  }
+}
+
+/** Whether a seq may be missing because it was not asked for. */
+const mayMiss = ({ types, user }, token) => types.length > 0 || user !== null || isConfined(token);
+
 function readTiming(timing) {
   const times = { ...TIMING };
   for (const name of Object.keys(TIMING)) {
@@ -465,7 +482,7 @@ class Link {
     this.transport = request.transport;
     this.request = request;
     /** Whether a seq may be missing because it was not asked for. */
-    this.filtered = request.filter.types.length > 0 || request.filter.user !== null;
+    this.filtered = mayMiss(request.filter, request.token);
     this.abort = new AbortController();
     this.#on = on;
     // Each request of a poll has a time of its own.
@@ -1209,7 +1226,7 @@ class EventStream {
   #subscribed(link, cursor) {
     if (!this.#advance(link, cursor)) return;
     this.#unconfirmed = Math.max(0, this.#unconfirmed - 1);
-    if (this.#unconfirmed === 0) link.filtered = this.#filter.types.length > 0 || this.#filter.user !== null;
+    if (this.#unconfirmed === 0) link.filtered = mayMiss(this.#filter, link.request.token);
   }
 
   // ---- noticing that a connection is dead

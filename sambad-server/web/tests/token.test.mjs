@@ -53,6 +53,29 @@ for (const transport of ["auto", ...TRANSPORTS]) {
     }
   });
 
+  // Goal: a user's stream without a filter has holes by right: none is a loss. Method: a user's own token, and events of others between
+  // theirs, before the stream and during it; then a filter is set and taken away.
+  test(`${transport}: a user's holes are no loss`, async (t) => {
+    const server = await startGuardedServer(t);
+    const own = await server.users(1);
+    const others = [await server.users(1), await server.users(1)];
+    const tell = (from, to) => server.post("/api/messages", { fromUserId: from.id, toUserId: to.id, content: "x" });
+    const first = await tell(others[0], own);
+    const watcher = watch(t, { url: server.url, after: 0, transport, token: own.token });
+    await watcher.event(first.seq);
+    await watcher.live();
+    await tell(others[0], others[1]);
+    const second = await tell(own, others[0]);
+    await watcher.event(second.seq);
+    watcher.stream.subscribe({ types: ["message_sent"] });
+    watcher.stream.subscribe();
+    await tell(others[1], others[0]);
+    const third = await tell(others[1], own);
+    await watcher.event(third.seq);
+    assert.deepEqual(watcher.seqs, [own.seq, first.seq, second.seq, third.seq]);
+    assert.deepEqual([watcher.resyncs, watcher.names.includes("reconnecting")], [[], false], watcher.log.join("\n"));
+  });
+
   // Goal: a stream outlives its tokens and loses nothing: a WebSocket without a cut, the others by a new request.
   // Method: tokens of four seconds, events past the end of the first two.
   test(`${transport}: goes on by new tokens`, async (t) => {
