@@ -72,6 +72,8 @@ export interface EventStream {
    * Replaces the filter. On a WebSocket that is connected: from the next event on, and nothing else changes. Otherwise the stream
    * connects from its cursor, and everything after the cursor is by the new filter: also what happened shortly before the call,
    * if the former filter left it out and the cursor had not yet passed it (a heartbeat or a poll at most). A filter that the server refuses ends the stream.
+   * Of several calls in one turn the last one counts, and so it does of more than ten a second. A filter that a WebSocket's server
+   * does not confirm within `graceMs` ends that connection; the next one has it.
    * @throws {SambadError} `invalid_types` or `invalid_user`
    */
   subscribe(filter?: Filter): void;

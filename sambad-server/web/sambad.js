@@ -47,6 +47,9 @@ const PAGE_BYTES_MAX = 16 << 20;
 const POLL_WAIT_MAX_MS = 30_000;
 /** The longest delay that a timer takes; beyond it, it fires at once. */
 const DELAY_MAX_MS = 2 ** 31 - 1;
+/** So many filters are told to a server at once, and then one after each such pause: far below what a session may say. */
+const FILTERS_AT_ONCE = 10;
+const FILTER_PAUSE_MS = 100;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
 const POLL_PAUSE_MS = 1_000;
 /** So many polls in a row that bring nothing and were not held come from a cache, and not from a server. */
@@ -737,11 +740,14 @@ class EventStream {
   #trial = null;
   /** The question for a token by which the session may go on. */
   #renewing = null;
-  /** The connection that is about to be replaced, as it has another filter. */
-  #redialled = null;
+  /** When as many filters may be told at once again as ever, by whatever transport. */
+  #filtersFreeAt = -Infinity;
+  /** Runs while a filter waits to be told. */
+  #filterTimer = null;
   #session = null;
   /** Subscriptions that were sent and not confirmed. */
   #unconfirmed = 0;
+  #confirmTimer;
   /** Whether plain HTTP is known to reach the server; where it may not, for want of CORS, it must not stop a WebSocket. */
   #httpWorks;
   /** Whether the last connection did not come about, and HTTP is to be asked first: it tells why, a WebSocket does not. */
@@ -803,19 +809,55 @@ class EventStream {
     this.#filter = readFilter(filter);
     this.#endTrial();
     if (this.#state.name === "closed" || !this.#link) return;
-    if (!this.#link.greeted || !this.#link.send) {
-      this.#redial();
-      return;
-    }
     // Until it is confirmed, there may be less than everything.
-    this.#link.filtered = true;
-    this.#sendFilter();
+    if (this.#link.greeted) this.#link.filtered = true;
+    this.#filterLater();
+  }
+
+  /**
+   * Tells the server the filter that is asked for by then: once for all that are set in one turn, and no more often than it bears,
+   * as a server closes a session that says too much.
+   */
+  #filterLater() {
+    if (this.#filterTimer !== null) return;
+    const tell = () => {
+      this.#filterTimer = null;
+      this.#tellFilter();
+    };
+    const pause = this.#filtersFreeAt - (FILTERS_AT_ONCE - 1) * FILTER_PAUSE_MS - now();
+    this.#filterTimer = pause > 0 ? setTimeout(tell, pause) : (queueMicrotask(tell), 0);
+  }
+
+  #tellFilter() {
+    const link = this.#link;
+    // A connection that came later, or that waits for a token, has it.
+    if (!link || link.asksToken || link.request?.filter === this.#filter || this.#state.name === "closed") return;
+    this.#filtersFreeAt = Math.max(this.#filtersFreeAt, now()) + FILTER_PAUSE_MS;
+    if (link.greeted && link.send) this.#sendFilter();
+    else if (this.#state.name === "connecting") this.#begin();
+    else this.#dial();
   }
 
   #sendFilter() {
     const { types, user } = this.#filter;
+    const link = this.#link;
+    link.filtered = true;
+    // What the connection has from here on, should it be confirmed.
+    link.request.filter = this.#filter;
     this.#unconfirmed += 1;
-    this.#link.send({ type: "subscribe", ...(types.length > 0 && { types }), ...(user && { user }) });
+    if (this.#unconfirmed === 1) this.#confirmBy(this.#timing.graceMs);
+    link.send({ type: "subscribe", ...(types.length > 0 && { types }), ...(user && { user }) });
+  }
+
+  /** Gives a connection up whose server does not confirm a filter; a timer that fires late knows nothing yet, and asks once more. */
+  #confirmBy(ms, asked = 1) {
+    const [link, due] = [this.#link, now() + ms];
+    clearTimeout(this.#confirmTimer);
+    this.#confirmTimer = setTimeout(() => {
+      if (this.#link !== link) return;
+      if (now() - due > LATE_MS && asked === 1) this.#confirmBy(this.#timing.doubtMs, asked + 1);
+      else link.end(verdict("retry", new SambadError("silent", `a filter was not confirmed within ${Math.round(ms)} ms`)));
+    }, Math.min(ms, DELAY_MAX_MS));
   }
 
   reconnect() {
@@ -831,19 +873,6 @@ class EventStream {
   #first() {
     if (this.#asked !== "auto") return this.#asked;
     return typeof WebSocket === "function" ? "websocket" : "sse";
-  }
-
-  /** Connects anew for another filter: once for all that are set by then, and without telling `connecting` again. */
-  #redial() {
-    const link = this.#link;
-    if (this.#redialled === link) return;
-    this.#redialled = link;
-    queueMicrotask(() => {
-      // A connection that came later knows the filter.
-      if (this.#link !== link) return;
-      if (this.#state.name !== "connecting") this.#dial();
-      else this.#begin();
-    });
   }
 
   #dial() {
@@ -880,7 +909,7 @@ class EventStream {
       const never = new SambadError("token", `no token within ${TOKEN_TIMEOUT_MS} ms`);
       timer = setTimeout(() => reject(never), TOKEN_TIMEOUT_MS);
     });
-    const asking = { close: () => clearTimeout(timer) };
+    const asking = { asksToken: true, close: () => clearTimeout(timer) };
     const given = (async () => readToken(await this.#askToken({ reason })))();
     Promise.race([given, tooLate])
       .then(
@@ -1046,6 +1075,7 @@ class EventStream {
     const link = this.#link;
     this.#link = this.#session = this.#retryAt = null;
     this.#unconfirmed = 0;
+    clearTimeout(this.#confirmTimer);
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#watchTimer);
     clearTimeout(this.#climbTimer);
@@ -1060,6 +1090,7 @@ class EventStream {
     if (this.#state.name === "closed") return;
     this.#drop();
     clearTimeout(this.#tickTimer);
+    clearTimeout(this.#filterTimer);
     for (const end of this.#listening.splice(0)) end();
     this.#tell("closed", { reason, error });
   }
@@ -1226,7 +1257,10 @@ class EventStream {
   #subscribed(link, cursor) {
     if (!this.#advance(link, cursor)) return;
     this.#unconfirmed = Math.max(0, this.#unconfirmed - 1);
-    if (this.#unconfirmed === 0) link.filtered = mayMiss(this.#filter, link.request.token);
+    if (this.#unconfirmed > 0) this.#confirmBy(this.#timing.graceMs);
+    else clearTimeout(this.#confirmTimer);
+    // Until the last one that is asked for is confirmed, there may be less than everything.
+    if (this.#unconfirmed === 0 && this.#filterTimer === null) link.filtered = mayMiss(this.#filter, link.request.token);
   }
 
   // ---- noticing that a connection is dead

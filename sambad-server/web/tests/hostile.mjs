@@ -46,8 +46,9 @@ class Hostile {
   }
 
   #begin(request, session) {
-    const after = new URL(request.url, "http://x").searchParams.get("after");
-    const number = this.asked.push({ at: Date.now(), after }) - 1;
+    const { searchParams } = new URL(request.url, "http://x");
+    const [after, types] = [searchParams.get("after"), searchParams.get("types")];
+    const number = this.asked.push({ at: Date.now(), after, types }) - 1;
     this.#play(session, number, after);
   }
 
