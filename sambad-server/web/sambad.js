@@ -90,15 +90,28 @@ export function connect(options = {}) {
 
 // ---------------------------------------------------------------------------------------------------- what the user asks for
 
+/** Reads the server's address. What no browser connects to is refused here, once, instead of being tried without end. */
 function readBase(url) {
+  const refuse = (message) => new SambadError("invalid_url", message);
+  const page = globalThis.location?.href;
+  // An empty one is a setting that was forgotten, and would be the page itself.
+  if (url !== undefined && url !== null && String(url).trim() === "") throw refuse("expected an address, not an empty text");
   let base;
   try {
-    base = new URL(url ?? new URL(".", import.meta.url), globalThis.location?.href);
-  } catch (cause) {
-    throw new SambadError("invalid_url", `not an address: ${url}`, { cause });
+    base = new URL(url ?? new URL(".", import.meta.url), page);
+  } catch {
+    // Without the text, here and below: there may be a password in it.
+    throw refuse("not an address of the form https://host:port");
   }
   base.protocol = base.protocol.replace(/^ws/, "http");
-  if (!/^https?:$/.test(base.protocol)) throw new SambadError("invalid_url", `expected http or https, not ${base.protocol}`);
+  if (!/^https?:$/.test(base.protocol)) throw refuse(`expected http or https, not ${base.protocol}`);
+  if (base.port === "0") throw refuse("expected a port above 0");
+  // Those of the page, or of this module, are the browser's matter: it sends them along by itself.
+  const own = url === undefined || url === null ? base : page && new URL(page);
+  if ((base.username || base.password) && !(own && own.username === base.username && own.password === base.password)) {
+    throw refuse("a user and a password in the address are sent by no browser: use the option token");
+  }
+  base.username = base.password = "";
   base.search = base.hash = "";
   base.pathname = base.pathname.replace(/\/+$/, "");
   return base;
