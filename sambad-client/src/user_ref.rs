@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sambad_core::phone::CountryCode;
 use sambad_core::{Phone, UserId};
 use serde::{Serialize, Serializer};
 
@@ -12,8 +11,9 @@ use serde::{Serialize, Serializer};
 pub enum UserRef {
     /// By identity.
     Id(UserId),
-    /// By phone number.
-    Phone(Phone),
+    /// By phone number, as somebody wrote it: the server reads it. Without `+` it is one of the server's country, or of the
+    /// sender's where a message is sent to it.
+    Phone(String),
 }
 
 /// Says that a text names nobody.
@@ -24,12 +24,14 @@ pub struct InvalidUserRef;
 impl FromStr for UserRef {
     type Err = InvalidUserRef;
 
-    /// Reads a UUID or a phone; a phone without `+` is completed with the country code +91.
+    /// Reads a UUID, or takes what has digits and no letters for a phone, as it is.
     fn from_str(text: &str) -> Result<Self, InvalidUserRef> {
+        let text = text.trim();
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        Phone::parse(text, &CountryCode::default()).map(Self::Phone).map_err(|_| InvalidUserRef)
+        let is_number = text.chars().any(char::is_numeric) && !text.chars().any(char::is_alphabetic);
+        if is_number { Ok(Self::Phone(text.to_owned())) } else { Err(InvalidUserRef) }
     }
 }
 
@@ -37,7 +39,7 @@ impl fmt::Display for UserRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => id.fmt(f),
-            Self::Phone(phone) => phone.fmt(f),
+            Self::Phone(phone) => f.write_str(phone),
         }
     }
 }
@@ -50,7 +52,7 @@ impl From<UserId> for UserRef {
 
 impl From<Phone> for UserRef {
     fn from(phone: Phone) -> Self {
-        Self::Phone(phone)
+        Self::Phone(phone.to_string())
     }
 }
 
@@ -69,8 +71,9 @@ mod tests {
     fn reads_ids_and_phones() {
         for (typed, meant) in [
             ("+919876543210", "+919876543210"),
-            ("9876543210", "+919876543210"),
-            ("+1 (415) 555-0100", "+14155550100"),
+            // The server knows its country.
+            ("9876543210", "9876543210"),
+            (" +1 (415) 555-0100 ", "+1 (415) 555-0100"),
             ("0198F0C4-7B1E-7000-8000-00000000000A", "0198f0c4-7b1e-7000-8000-00000000000a"),
         ] {
             assert_eq!(typed.parse::<UserRef>().unwrap().to_string(), meant, "{typed}");

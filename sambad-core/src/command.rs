@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::id::{ContactId, UserId};
 use crate::limits;
 use crate::model::{Contact, Message, User};
-use crate::phone::Phone;
+use crate::phone::WrittenPhone;
 
 /// How a command names a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,29 @@ pub enum UserRef {
     /// By identity.
     Id(UserId),
     /// By phone.
-    Phone(Phone),
-    /// By national number: it is completed with the country code of whoever acts.
+    Phone(WrittenPhone),
+    /// By a number as somebody wrote it: without a `+` it is one of the country of whoever acts.
     National(String),
 }
 
+impl From<UserId> for UserRef {
+    fn from(id: UserId) -> Self {
+        Self::Id(id)
+    }
+}
+
 impl UserRef {
+    /// What is wrong where nobody is found: a number that cannot be anybody's, or `role` of nobody.
+    #[must_use]
+    pub fn missing(&self, field: &'static str, role: &'static str) -> Error {
+        match self {
+            Self::Phone(phone) => {
+                phone.meant().err().map_or(Error::UserNotFound { role }, |reason| Error::InvalidPhone { field, reason })
+            }
+            Self::Id(_) | Self::National(_) => Error::UserNotFound { role },
+        }
+    }
+
     /// Bytes that a caller decides on; the other forms have their bound in themselves.
     const fn text_bytes(&self) -> usize {
         match self {
@@ -36,7 +53,7 @@ pub enum Command {
     /// Finds the user with a phone, or creates one.
     Login {
         /// The phone.
-        phone: Phone,
+        phone: WrittenPhone,
         /// What a new user is called, at most 100 characters; an existing user keeps their name.
         name: Option<String>,
     },

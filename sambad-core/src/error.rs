@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use crate::cursor::ResyncReason;
 use crate::id::ContactId;
+use crate::phone::InvalidPhone;
 
 /// Any failure of the core; clients see [`Error::code`] and, but for internal ones, the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A text is no phone number.
-    #[error("invalid phone number in {field}: expected + and 8 to 15 digits")]
+    #[error("invalid phone number in {field}: {reason}")]
     InvalidPhone {
         /// The field that holds it.
         field: &'static str,
+        /// What is wrong with it.
+        reason: InvalidPhone,
     },
     /// A text is no id.
     #[error("invalid id in {field}: expected a UUID")]

@@ -59,7 +59,7 @@ pub use error::{Error, ErrorKind};
 pub use id::{ContactId, MessageId, UserId};
 pub use kind::{EventKind, Filter, Involved, KindSet};
 pub use limits::Limits;
-pub use phone::{CountryCode, Phone};
+pub use phone::{CountryCode, InvalidPhone, Phone};
 pub use time::{Day, Timestamp};
 
 #[cfg(feature = "store")]
@@ -72,6 +72,7 @@ pub use crate::{
     figures::{Figures, TailFigures},
     hub::{Delivery, Subscription},
     log::{Log, LogSlice},
+    phone::WrittenPhone,
     retention::{InvalidRetention, Retention},
     service::{Activity, Config, EventPage, Sambad},
     stats::Stats,

@@ -1,18 +1,23 @@
 //! Phone numbers: E.164, the identity by which people know each other.
 
+mod invalid;
+#[cfg(feature = "store")]
+mod numbering;
+#[cfg(feature = "store")]
+mod written;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Digits of an E.164 number, the country code included.
-const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
+pub use self::invalid::{InvalidPhone, Lengths};
+#[cfg(feature = "store")]
+pub use self::written::{WrittenPhone, beginning, prepare};
 
-/// Says that a text is no phone number (or country code) of the accepted form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a phone number: expected + and 8 to 15 digits")]
-pub struct InvalidPhone;
+/// Digits of an E.164 number, the country code included. The shortest that there are have six.
+const DIGITS: std::ops::RangeInclusive<usize> = 6..=15;
 
 /// A country calling code such as `+91`: `+` and 1 to 4 digits, the first not 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,12 @@ impl CountryCode {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The calling code that it begins with: an area's digits may follow, as in `+1246`.
+    #[cfg(feature = "store")]
+    fn calling_code(&self) -> &str {
+        &self.0[..=country_code_len(&self.0[1..])]
     }
 }
 
@@ -36,10 +47,11 @@ impl FromStr for CountryCode {
     type Err = InvalidPhone;
 
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
-        let text = without_separators(text);
-        let digits = text.strip_prefix('+').unwrap_or(&text);
+        let text = without_separators(text.trim());
+        // It is dialled as 00 91 or written as +91.
+        let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text);
         let valid = (1..=4).contains(&digits.len()) && all_digits(digits) && !digits.starts_with('0');
-        if valid { Ok(Self(format!("+{digits}"))) } else { Err(InvalidPhone) }
+        if valid { Ok(Self(format!("+{digits}"))) } else { Err(InvalidPhone::NotACountryCode) }
     }
 }
 
@@ -49,7 +61,9 @@ impl fmt::Display for CountryCode {
     }
 }
 
-/// An E.164 phone number: `+`, a country code that does not begin with 0, 8 to 15 digits in all.
+/// An E.164 phone number: `+`, a country code that does not begin with 0, 6 to 15 digits in all.
+///
+/// It says nothing of whether its country has such numbers: users of older versions may have some that it has not.
 #[derive(Clone)]
 pub struct Phone {
     e164: String,
@@ -72,23 +86,6 @@ impl Phone {
         SHOWN_IN_LOGS.load(Ordering::Relaxed)
     }
 
-    /// Reads a number; without a leading `+` it is a national number of `default`'s country.
-    ///
-    /// Spaces, dashes and round brackets are dropped.
-    ///
-    /// # Errors
-    /// When anything else is left, or the digits are too few or too many.
-    pub fn parse(text: &str, default: &CountryCode) -> Result<Self, InvalidPhone> {
-        let text = without_separators(text);
-        let (e164, national_at) = match text.strip_prefix('+') {
-            Some(digits) => (text.clone(), 1 + country_code_len(digits)),
-            None => (format!("{default}{text}"), default.0.len()),
-        };
-        let digits = &e164[1..];
-        let valid = DIGITS.contains(&digits.len()) && all_digits(digits) && !digits.starts_with('0');
-        if valid { Ok(Self { e164, national_at }) } else { Err(InvalidPhone) }
-    }
-
     /// The number with its `+`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -101,6 +98,13 @@ impl Phone {
         &self.e164[self.national_at..]
     }
 
+    /// The same number as one of an area that is written as part of `code`, if it is one.
+    #[cfg(feature = "store")]
+    fn split_after(self, code: &CountryCode) -> Self {
+        let national_at = if self.e164.starts_with(code.as_str()) { code.0.len() } else { self.national_at };
+        Self { national_at, ..self }
+    }
+
     /// The country code, by which a national number that this phone's owner types is completed.
     #[must_use]
     pub fn country_code(&self) -> CountryCode {
@@ -111,9 +115,13 @@ impl Phone {
 impl FromStr for Phone {
     type Err = InvalidPhone;
 
-    /// Reads a number that must begin with `+`.
+    /// Reads a number that must begin with `+`; spaces, dashes and round brackets are dropped.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
-        if text.trim_start().starts_with('+') { Self::parse(text, &CountryCode::default()) } else { Err(InvalidPhone) }
+        let e164 = without_separators(text);
+        let digits = e164.strip_prefix('+').ok_or(InvalidPhone::NotE164)?;
+        let valid = DIGITS.contains(&digits.len()) && all_digits(digits) && !digits.starts_with('0');
+        let national_at = 1 + country_code_len(digits);
+        if valid { Ok(Self { e164, national_at }) } else { Err(InvalidPhone::NotE164) }
     }
 }
 
@@ -143,8 +151,9 @@ impl fmt::Debug for Phone {
         if Self::is_shown_in_logs() {
             return f.write_str(&self.e164);
         }
-        // E.164 is ASCII, and longer than both ends together.
-        let (begin, end) = (&self.e164[..3], &self.e164[self.e164.len() - 4..]);
+        // E.164 is ASCII, and as long as both ends together at least. Of the shortest less is shown.
+        let shown = if self.e164.len() < 9 { 2 } else { 4 };
+        let (begin, end) = (&self.e164[..3], &self.e164[self.e164.len() - shown..]);
         write!(f, "{begin}…{end}")
     }
 }
@@ -191,61 +200,54 @@ fn country_code_len(digits: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// Goal: what people type becomes E.164, and is split at the country code. Method: a table.
+    /// Goal: a number with `+` is taken for what it is, and split at the country code. Method: a table.
     #[test]
-    fn reads_what_people_type() {
-        let india = CountryCode::default();
-        for (typed, e164, national) in [
+    fn reads_e164() {
+        for (text, e164, national) in [
             ("+919876543210", "+919876543210", "9876543210"),
             ("+91 98765-43210", "+919876543210", "9876543210"),
-            ("9876543210", "+919876543210", "9876543210"),
             ("+1 (415) 555-0100", "+14155550100", "4155550100"),
             ("+35312345678", "+35312345678", "12345678"),
             ("+79161234567", "+79161234567", "9161234567"),
+            // Stored by versions that knew nothing of lengths.
+            ("+9109876543210", "+9109876543210", "09876543210"),
+            ("+491234", "+491234", "1234"),
+            ("+123456789012345", "+123456789012345", "23456789012345"),
         ] {
-            let phone = Phone::parse(typed, &india).unwrap();
-            assert_eq!((phone.as_str(), phone.national()), (e164, national), "{typed}");
+            let phone: Phone = text.parse().unwrap();
+            assert_eq!((phone.as_str(), phone.national()), (e164, national), "{text}");
         }
-    }
-
-    /// Goal: nothing else is a phone. Method: lengths on both sides of the bounds, letters, other scripts' digits.
-    #[test]
-    fn refuses_everything_else() {
         for bad in [
             "",
             "+",
             "abc",
             "+91abc",
-            "+1234567",
+            "+12345",
             "+1234567890123456",
             "+0123456789",
             "++919876543210",
-            "+91.9876543210",
+            "9876543210",
             "+९१९८७६५४३२१०",
-            "12345",
         ] {
-            assert_eq!(Phone::parse(bad, &CountryCode::default()), Err(InvalidPhone), "{bad}");
+            assert_eq!(bad.parse::<Phone>(), Err(InvalidPhone::NotE164), "{bad}");
         }
-        assert!("+12345678".parse::<Phone>().is_ok());
-        assert!("+123456789012345".parse::<Phone>().is_ok());
-        assert_eq!("9876543210".parse::<Phone>(), Err(InvalidPhone));
     }
 
-    /// Goal: an explicit country code wins over the table. Method: Barbados, which apps write +1246.
+    /// Goal: country codes are read as people write them. Method: a table, and what is none.
     #[test]
-    fn an_explicit_country_code_is_kept() {
-        let barbados: CountryCode = "1246".parse().unwrap();
-        let phone = Phone::parse("2345678", &barbados).unwrap();
-        assert_eq!((phone.as_str(), phone.national(), phone.country_code()), ("+12462345678", "2345678", barbados));
-        for bad in ["", "+", "+0", "91a", "+12345"] {
-            assert_eq!(bad.parse::<CountryCode>(), Err(InvalidPhone), "{bad}");
+    fn reads_country_codes() {
+        for (text, code) in [("+91", "+91"), ("91", "+91"), ("00 91", "+91"), (" (+1) ", "+1"), ("+1 246", "+1246")] {
+            assert_eq!(text.parse::<CountryCode>().unwrap().as_str(), code, "{text}");
+        }
+        for bad in ["", "+", "+0", "91a", "+12345", "IN", "India"] {
+            assert_eq!(bad.parse::<CountryCode>(), Err(InvalidPhone::NotACountryCode), "{bad}");
         }
     }
 
     /// Goal: a phone that gets into a log by `{:?}` is masked. Method: the shortest and an ordinary one.
     #[test]
     fn debug_shows_the_ends_alone() {
-        for (text, masked) in [("+12345678", "+12…5678"), ("+919876543210", "+91…3210")] {
+        for (text, masked) in [("+123456", "+12…56"), ("+12345678", "+12…5678"), ("+919876543210", "+91…3210")] {
             assert_eq!(format!("{:?}", text.parse::<Phone>().unwrap()), masked);
         }
     }

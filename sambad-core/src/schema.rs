@@ -34,7 +34,7 @@ text! {
         "0197f0c0-5e9a-7c1e-8b5d-3f1d2c4b5a6a";
     MessageId, "Identity of a message: UUID v7, lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         "0197f0c0-5e9a-7c1e-8b5d-3f1d2c4b5a6b";
-    Phone, "E.164 phone number: `+` and 8 to 15 digits.", "", r"^\+[1-9][0-9]{7,14}$", "+919876543210";
+    Phone, "E.164 phone number: `+` and 6 to 15 digits.", "", r"^\+[1-9][0-9]{5,14}$", "+919876543210";
     Timestamp, "RFC 3339 in UTC, with microseconds.", "date-time",
         r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$", "2025-01-15T10:30:00.123456Z";
     Day, "A day in UTC.", "date", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2025-01-15";

@@ -1,5 +1,6 @@
 //! From requests to values: bodies, queries and names of users, each with its bound.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use axum::body::Body;
@@ -9,8 +10,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use sambad_core::{CountryCode, Error, IdempotencyKey, Phone, UserId, UserRef, limits};
-use serde::de::DeserializeOwned;
+use sambad_core::{CountryCode, Error, IdempotencyKey, InvalidPhone, UserId, UserRef, WrittenPhone, limits};
+use serde::Deserializer;
+use serde::de::{DeserializeOwned, Visitor};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -245,29 +247,76 @@ pub(crate) fn name(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Reads how a user is named: a UUID, or a phone that begins with `+`.
-pub(crate) fn user_ref(field: &'static str, text: &str) -> Result<UserRef, Error> {
-    let text = text.trim();
-    if text.starts_with('+') {
-        return text.parse().map(UserRef::Phone).map_err(|_| Error::InvalidPhone { field });
-    }
-    text.parse::<UserId>().map(UserRef::Id).map_err(|_| Error::InvalidId { field })
+/// What is there and not blank.
+pub(crate) fn said(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// As [`user_ref`]; other digits are a national number of whoever acts.
-pub(crate) fn recipient_ref(field: &'static str, text: &str) -> Result<UserRef, Error> {
-    user_ref(field, text).or_else(|error| {
-        // The digits alone: a body full of spaces must not wait for the committer.
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        let national = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')'));
-        // A UUID is longer than any number, so what has its length was meant as one.
-        if national && (1..=15).contains(&digits.len()) { Ok(UserRef::National(digits)) } else { Err(error) }
+/// Digits with which a text that names nobody is taken for a phone: a UUID has more.
+const PHONE_CHARS_MAX: usize = 31;
+
+/// Reads how a user is named: a UUID, or a phone; without a country code it is one of `default`'s country.
+pub(crate) fn user_ref(field: &'static str, text: &str, default: &CountryCode) -> Result<UserRef, Error> {
+    let text = text.trim();
+    if let Ok(id) = text.parse::<UserId>() {
+        return Ok(UserRef::Id(id));
+    }
+    let text = &*without_repeated_spaces(text);
+    WrittenPhone::read(text, default).map(UserRef::Phone).map_err(|reason| match reason {
+        _ if text.starts_with('+') => Error::InvalidPhone { field, reason },
+        InvalidPhone::NotANumber => Error::InvalidId { field },
+        _ if text.chars().count() > PHONE_CHARS_MAX => Error::InvalidId { field },
+        _ => Error::InvalidPhone { field, reason },
     })
 }
 
+/// A body full of spaces must not wait for the committer.
+fn without_repeated_spaces(text: &str) -> Cow<'_, str> {
+    if text.len() <= PHONE_CHARS_MAX {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// As [`user_ref`]; a number without a country code is one of whoever acts.
+pub(crate) fn recipient_ref(field: &'static str, text: &str, default: &CountryCode) -> Result<UserRef, Error> {
+    let text = &*without_repeated_spaces(text.trim());
+    let user = user_ref(field, text, default);
+    let is_complete = matches!(user, Ok(UserRef::Id(_))) || text.starts_with(['+', '＋']) || text.contains(':');
+    let is_number = !matches!(user, Err(Error::InvalidId { .. })) && text.chars().count() <= PHONE_CHARS_MAX;
+    if is_complete || !is_number { user } else { Ok(UserRef::National(text.to_owned())) }
+}
+
 /// Reads a phone; without a country code it is one of `default`'s country.
-pub(crate) fn phone(field: &'static str, text: &str, default: &CountryCode) -> Result<Phone, Error> {
-    Phone::parse(text, default).map_err(|_| Error::InvalidPhone { field })
+pub(crate) fn phone(field: &'static str, text: &str, default: &CountryCode) -> Result<WrittenPhone, Error> {
+    WrittenPhone::read(text, default).map_err(|reason| Error::InvalidPhone { field, reason })
+}
+
+/// Reads a field of a body that holds a phone or a country code: programs send it as a number, too, which is its digits.
+pub(crate) fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserializer.deserialize_any(DigitsVisitor)
+}
+
+struct DigitsVisitor;
+
+impl<'de> Visitor<'de> for DigitsVisitor {
+    type Value = Option<String>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a string or a whole number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Option<String>, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Option<String>, E> {
+        Ok(Some(number.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<String>, E> {
+        Ok(None)
+    }
 }
 
 /// The one variable segment of a path, decoded.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sambad_core::{Fatal, Phone, Sambad};
+use sambad_core::{Fatal, Phone, Sambad, phone};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -87,6 +87,9 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     let address = listener.local_addr().context("listener has no address")?;
     config.metrics_listener = bind_metrics(cli.metrics.metrics_listen).await?;
     let hangup = watch_hangup(config.tls.clone()).context("cannot listen for SIGHUP")?;
+    // Beside everything else: it takes some milliseconds, which the first login need not wait for.
+    let code = config.default_country_code.clone();
+    drop(tokio::task::spawn_blocking(move || phone::prepare(&code)));
     let sambad = Sambad::open(cli.core()?).await.context("cannot start")?;
     end_in_any_case(sambad.stopped()).context("cannot start a thread")?;
     announce(cli, address)?;

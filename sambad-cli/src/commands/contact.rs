@@ -135,13 +135,11 @@ async fn remove(args: RemoveArgs, client: &Client, output: &mut Output) -> anyho
 /// Looks for the contact between two users.
 async fn find(client: &Client, user: &UserRef, contact: &UserRef) -> anyhow::Result<ContactId> {
     let id = client.resolve(user).await.with_context(|| format!("find user {user}"))?;
+    let contact_id = client.resolve(contact).await.with_context(|| format!("find user {contact}"))?;
     let mut found = None;
     let fetch = async |limit, after| client.contacts(&ContactQuery { user: Some(id), limit: Some(limit), after }).await;
     let search = |page: &Answer<Vec<ContactWithUsers>>| {
-        let matches = |entry: &&ContactWithUsers| match contact {
-            UserRef::Id(id) => entry.contact.contact_user_id == *id,
-            UserRef::Phone(phone) => entry.contact.contact_user_username == *phone,
-        };
+        let matches = |entry: &&ContactWithUsers| entry.contact.contact_user_id == contact_id;
         found = found.or(page.value.iter().find(matches).map(|entry| entry.contact.id));
         Ok(())
     };

@@ -22,7 +22,7 @@ pub(crate) enum UserCommand {
 /// Who is created.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Phone number; without + the server completes it with its default country code
+    /// Phone number; without + it is one of the server's country
     phone: String,
     /// What the user wants to be called
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! Each command but `watch` and `flow`: what it prints, and what it says when refused.
 
+use sambad_core::Limits;
+use sambad_server::ServerConfig;
 use sambad_server::testing::TestServer;
 
 use crate::harness::{ASHA, RAVI, command, contact, run, user};
@@ -49,6 +51,37 @@ async fn long_lists() {
         let json = run(server.url(), &[&["user", "list", "--json"], args].concat()).await.ok();
         assert_eq!(json.lines().count(), rows, "{args:?}");
     }
+}
+
+/// Goal: a number is the server's to read, as it was typed, whatever country the server is in. Method: a server in +1 with users of
+/// two countries, and every command that takes a phone.
+#[tokio::test]
+async fn numbers_are_the_servers_to_read() {
+    let config = ServerConfig { default_country_code: "+1".parse().unwrap(), ..ServerConfig::default() };
+    let server = TestServer::start_with(config, Limits::default()).await;
+    let url = server.url();
+    assert!(run(url, &["user", "create", "(415) 555-0100"]).await.ok().contains(" +14155550100 "));
+    for phone in ["1 415.555.0101", ASHA, RAVI] {
+        run(url, &["user", "create", phone]).await.ok();
+    }
+    let (emma, noah) = ("+14155550100", "+14155550101");
+    let shown = run(url, &["user", "show", "415/555/0101"]).await.ok();
+    assert!(shown.contains(noah), "{shown}");
+    let added = run(url, &["contact", "add", "415 555 0100", "1-415-555-0101"]).await.ok();
+    assert!(added.starts_with(&format!("{emma} added {noah}")), "{added}");
+    assert!(run(url, &["contact", "list", "4155550100"]).await.ok().contains(noah));
+    assert!(
+        run(url, &["contact", "remove", "4155550100", "415.555.0101"]).await.ok().starts_with(&format!("{emma} removed {noah}"))
+    );
+    // To whoever has it in the country of the sender.
+    let sent = run(url, &["message", "send", "4155550100", "415-555-0101", "x"]).await.ok();
+    assert!(sent.starts_with(&format!("sent {emma} to {noah}")), "{sent}");
+    let sent = run(url, &["message", "send", ASHA, "098765 43211", "x"]).await.ok();
+    assert!(sent.starts_with(&format!("sent {ASHA} to {RAVI}")), "{sent}");
+    let listed = run(url, &["message", "list", "4155550100", "--with", "(415) 5550101"]).await.ok();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    run(url, &["message", "send", emma, "5550101", "x"]).await.failed(1, "too short for +1");
+    run(url, &["user", "show", "letters"]).await.failed(2, "neither a user id");
 }
 
 /// Goal: contacts are added once, listed, and removed by either name. Method: their life.

@@ -15,7 +15,7 @@ use crate::user_ref::UserRef;
 /// Who logs in.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// Phone number; without `+` it is completed with the country code.
+    /// Phone number as somebody wrote it; without `+` it is one of the country code's country.
     pub phone: String,
     /// Country code such as `+91`; default `None`: the server's.
     pub country_code: Option<String>,
@@ -93,8 +93,11 @@ impl Client {
     /// # Errors
     /// `user_not_found`, among others.
     pub async fn user(&self, user: &UserRef) -> Result<Answer<User>, Error> {
-        // A bare + in a path is legal, but some proxies read it as a space.
-        let name = user.to_string().replace('+', "%2B");
+        // A phone may have slashes, and some proxies read a bare + in a path as a space.
+        let escaped = |byte: u8| {
+            if byte == b'-' || byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+        };
+        let name: String = user.to_string().bytes().map(escaped).collect();
         self.call(Call::get(format!("/api/users/{name}"))).await
     }
 

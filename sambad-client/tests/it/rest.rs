@@ -12,7 +12,7 @@ const ASHA: &str = "+919876543210";
 const RAVI: &str = "+919876543211";
 
 fn phone(text: &str) -> UserRef {
-    UserRef::Phone(text.parse::<Phone>().unwrap())
+    UserRef::from(text.parse::<Phone>().unwrap())
 }
 
 /// A server with two users.

@@ -1,7 +1,6 @@
 //! Counting the phones that are asked for, before anybody is told whether they have accounts.
 
 use std::borrow::Cow;
-use std::slice;
 use std::sync::PoisonError;
 
 use super::Sambad;
@@ -9,7 +8,12 @@ use crate::access::{AccessChange, AccessOutcome, Actor};
 use crate::command::{Command, IdempotencyKey, Receipt, UserRef};
 use crate::discovery::{Asker, DiscoveryKey, PhoneBudget, until_tomorrow};
 use crate::error::Error;
-use crate::phone::Phone;
+use crate::phone::{Phone, WrittenPhone};
+
+/// Every number that a written phone asks for.
+fn numbers(phone: &WrittenPhone) -> Vec<Phone> {
+    phone.readings().cloned().collect()
+}
 
 impl Sambad {
     /// As [`Sambad::execute`]; the phones that `command` names count against `budget`.
@@ -37,7 +41,7 @@ impl Sambad {
         };
         let command = self.complete_national_number(command).await?;
         if let (Some(budget), Some([_, UserRef::Phone(phone)])) = (charged, command.parties()) {
-            self.spend(&budget, slice::from_ref(phone)).await?;
+            self.spend(&budget, &numbers(phone)).await?;
         }
         self.queue_command(command, key).await
     }
@@ -68,9 +72,9 @@ impl Sambad {
             (Asker::Service(_), UserRef::Id(id)) => return Ok(of_user(*id)),
             (Asker::Service(_), UserRef::Phone(phone)) => match self.user(acting).await?.value {
                 Some(user) => return Ok(of_user(user.id)),
-                None => self.spend(budget, slice::from_ref(phone)).await?,
+                None => self.spend(budget, &numbers(phone)).await?,
             },
-            (Asker::Address(_), UserRef::Phone(phone)) => self.spend(budget, slice::from_ref(phone)).await?,
+            (Asker::Address(_), UserRef::Phone(phone)) => self.spend(budget, &numbers(phone)).await?,
             (Asker::User(_), _) | (_, UserRef::Id(_) | UserRef::National(_)) => {}
         }
         Ok(Cow::Borrowed(budget))

@@ -29,7 +29,7 @@ use crate::kind::{EventKind, Filter};
 use crate::log::Log;
 use crate::model::{Analytics, ContactWithUsers, KnownUser, Message, Snapshot, User};
 use crate::outage::Outage;
-use crate::phone::Phone;
+use crate::phone::{Phone, WrittenPhone};
 use crate::stats::Stats;
 use crate::store::{ContactQuery, MessageQuery, Page, Request, Store, UserQuery};
 use crate::time::Timestamp;
@@ -273,13 +273,14 @@ impl Sambad {
         }
     }
 
-    /// Completes a recipient's national number with the country code of the sender, whose phone never changes.
+    /// Reads a recipient's number as one of the sender's country, whose phone never changes.
     async fn complete_national_number(&self, command: Command) -> Result<Command, Error> {
         let Command::SendMessage { from, to: UserRef::National(number), content, message_type } = command else {
             return Ok(command);
         };
-        let sender = self.user(&from).await?.value.ok_or(Error::UserNotFound { role: "sender" })?;
-        let phone = Phone::parse(&number, &sender.phone.country_code()).map_err(|_| Error::InvalidPhone { field: "toUserId" })?;
+        let sender = self.user(&from).await?.value.ok_or_else(|| from.missing("fromUserId", "sender"))?;
+        let phone = WrittenPhone::read(&number, &sender.phone.country_code());
+        let phone = phone.map_err(|reason| Error::InvalidPhone { field: "toUserId", reason })?;
         Ok(Command::SendMessage { from: UserRef::Id(sender.id), to: UserRef::Phone(phone), content, message_type })
     }
 

@@ -386,7 +386,7 @@ impl Reader {
         self.read(|rows| {
             let id = match user {
                 UserRef::Id(id) => Some(id),
-                UserRef::Phone(phone) => rows.by_phone.get(phone),
+                UserRef::Phone(phone) => phone.readings().find_map(|reading| rows.by_phone.get(reading)),
                 UserRef::National(_) => None,
             };
             Snapshot { cursor: rows.bounds().head_cursor(), value: id.and_then(|id| rows.users.get(id)).cloned() }

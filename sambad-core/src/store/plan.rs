@@ -15,7 +15,7 @@ use crate::id::{ContactId, MessageId, UserId};
 use crate::kind::{EventKind, Involved};
 use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::{Contact, Message, User, UserStatus};
-use crate::phone::Phone;
+use crate::phone::{Phone, WrittenPhone};
 use crate::store::Request;
 use crate::time::{Day, Timestamp};
 
@@ -36,9 +36,7 @@ impl Lookups {
                 lookups.keys.insert(key.key().to_owned());
             }
             match &request.command {
-                Command::Login { phone, .. } => {
-                    lookups.phones.insert(phone.clone());
-                }
+                Command::Login { phone, .. } => lookups.phones.extend(phone.readings().cloned()),
                 Command::AddContact { user: a, contact: b, .. } | Command::SendMessage { from: a, to: b, .. } => {
                     lookups.add(a);
                     lookups.add(b);
@@ -56,9 +54,7 @@ impl Lookups {
             UserRef::Id(id) => {
                 self.user_ids.insert(*id);
             }
-            UserRef::Phone(phone) => {
-                self.phones.insert(phone.clone());
-            }
+            UserRef::Phone(phone) => self.phones.extend(phone.readings().cloned()),
             // The service completes national numbers before it queues a command.
             UserRef::National(_) => {}
         }
@@ -106,9 +102,14 @@ impl Loaded {
     fn find(&self, user: &UserRef) -> Option<&User> {
         match user {
             UserRef::Id(id) => self.users.get(id),
-            UserRef::Phone(phone) => self.users.get(self.by_phone.get(phone)?),
+            UserRef::Phone(phone) => self.user_of(phone),
             UserRef::National(_) => None,
         }
+    }
+
+    /// The user who has a number, in the first spelling that is stored.
+    fn user_of(&self, phone: &WrittenPhone) -> Option<&User> {
+        self.users.get(phone.readings().find_map(|reading| self.by_phone.get(reading))?)
     }
 }
 
@@ -291,18 +292,19 @@ impl Plan {
 
     fn carry_out(&mut self, command: &Command, ids: &ContextV7) -> Result<(Outcome, Option<Seq>), Error> {
         match command {
-            Command::Login { phone, name } => Ok(self.login(phone, name.as_deref(), ids)),
+            Command::Login { phone, name } => self.login(phone, name.as_deref(), ids),
             Command::AddContact { user, contact, name } => self.add_contact(user, contact, name.as_deref(), ids),
             Command::RemoveContact { id, owner } => self.remove_contact(*id, *owner),
             Command::SendMessage { from, to, content, message_type } => self.send_message(from, to, content, message_type, ids),
         }
     }
 
-    fn login(&mut self, phone: &Phone, name: Option<&str>, ids: &ContextV7) -> (Outcome, Option<Seq>) {
-        if let Some(&id) = self.loaded.by_phone.get(phone) {
+    fn login(&mut self, phone: &WrittenPhone, name: Option<&str>, ids: &ContextV7) -> Result<(Outcome, Option<Seq>), Error> {
+        if let Some(id) = self.loaded.user_of(phone).map(|user| user.id) {
             self.touch(id);
-            return (Outcome::LoggedIn { user: self.user(id).clone(), created: false }, None);
+            return Ok((Outcome::LoggedIn { user: self.user(id).clone(), created: false }, None));
         }
+        let phone = phone.meant().map_err(|reason| Error::InvalidPhone { field: "phone", reason })?;
         let now = self.start.now;
         let user = User {
             id: UserId::new(new_uuid(now, ids)),
@@ -321,7 +323,7 @@ impl Plan {
         day.last_active += 1;
         self.new_users.push((seq, user.id));
         self.loaded.add_user(user.clone());
-        (Outcome::LoggedIn { user, created: true }, Some(seq))
+        Ok((Outcome::LoggedIn { user, created: true }, Some(seq)))
     }
 
     fn add_contact(
@@ -331,8 +333,8 @@ impl Plan {
         name: Option<&str>,
         ids: &ContextV7,
     ) -> Result<(Outcome, Option<Seq>), Error> {
-        let adder = self.loaded.find(user).ok_or(Error::UserNotFound { role: "user" })?;
-        let added = self.loaded.find(contact).ok_or(Error::UserNotFound { role: "contact user" })?;
+        let adder = self.loaded.find(user).ok_or_else(|| user.missing("userId", "user"))?;
+        let added = self.loaded.find(contact).ok_or_else(|| contact.missing("contactUserId", "contact user"))?;
         if adder.id == added.id {
             return Err(Error::SelfContact);
         }
@@ -383,8 +385,8 @@ impl Plan {
         message_type: &str,
         ids: &ContextV7,
     ) -> Result<(Outcome, Option<Seq>), Error> {
-        let from = self.loaded.find(from).ok_or(Error::UserNotFound { role: "sender" })?;
-        let to = self.loaded.find(to).ok_or(Error::UserNotFound { role: "recipient" })?;
+        let from = self.loaded.find(from).ok_or_else(|| from.missing("fromUserId", "sender"))?;
+        let to = self.loaded.find(to).ok_or_else(|| to.missing("toUserId", "recipient"))?;
         let message = Message {
             id: MessageId::new(new_uuid(self.start.now, ids)),
             from_user_id: from.id,

@@ -67,10 +67,10 @@ pub enum UserQuery {
         /// Where the page before ended.
         after: Option<ListPosition>,
     },
-    /// Those whose phone begins so, by phone; `after` is the phone that ended the page before.
+    /// Those whose phone begins in one of two ways, by phone; `after` is the phone that ended the page before.
     PhonePrefix {
-        /// `+` and digits.
-        prefix: String,
+        /// `+` and digits; the same twice where there is one way.
+        prefixes: [String; 2],
         /// Where the page starts.
         after: Option<Phone>,
     },

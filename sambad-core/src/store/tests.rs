@@ -17,6 +17,7 @@ use crate::id::ContactId;
 use crate::kind::EventKind;
 use crate::limits::{IDEMPOTENCY_KEY_TTL, LAST_ACTIVE_STEP};
 use crate::model::Contact;
+use crate::phone::{CountryCode, WrittenPhone};
 
 /// A store of its own for each test, and a clock that the test moves.
 struct Fixture {
@@ -116,6 +117,7 @@ on_every_database!(
     last_active_moves_once_a_minute,
     timestamps_never_run_backwards,
     a_restart_continues_the_log,
+    users_are_found_by_either_reading,
 );
 
 /// Goal: commands of one batch see each other, in order. Method: users and what refers to them together.
@@ -280,4 +282,42 @@ async fn databases_that_forget_are_refused() {
     for url in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "mysql://x", "postgres://host:port/x", "test.db", ""] {
         assert_eq!(open(url, &Limits::default()).await.map(drop).map_err(|error| error.code()), Err("invalid_field"), "{url}");
     }
+}
+
+/// Goal: whoever is stored under the older reading of a number is found first, in batches and by reads; without them it is the
+/// number that is meant. Method: one number written in two ways, before and after.
+async fn users_are_found_by_either_reading(database: TestDatabase) {
+    let mut fixture = Fixture::on(database).await;
+    let written = WrittenPhone::read("09876543210", &CountryCode::default()).unwrap();
+    let enter = || Command::Login { phone: written.clone(), name: None };
+    let read = || UserRef::Phone(written.clone());
+    let receipt = fixture.commit(vec![enter()]).await.results.remove(0).unwrap();
+    let Outcome::LoggedIn { user: meant, created: true } = receipt.outcome else { panic!("{receipt:?}") };
+    assert_eq!(meant.phone.as_str(), A);
+    assert_eq!(fixture.store.user(&read()).await.unwrap().value.map(|user| user.id), Some(meant.id));
+    let older = fixture.user("+9109876543210").await;
+    let sent = Command::SendMessage { from: phone(A), to: read(), content: "x".into(), message_type: "text".into() };
+    let added = Command::AddContact { user: phone(A), contact: read(), name: None };
+    let results = fixture.commit(vec![enter(), sent, added, login(A)]).await.results;
+    let found: Vec<_> = results.into_iter().map(|result| result.unwrap().outcome).collect();
+    assert!(matches!(&found[0], Outcome::LoggedIn { user, created: false } if user.id == older.id), "{found:?}");
+    assert!(matches!(&found[1], Outcome::MessageSent { message } if message.to_user_id == older.id), "{found:?}");
+    assert!(matches!(&found[2], Outcome::ContactAdded { contact, .. } if contact.contact_user_id == older.id), "{found:?}");
+    assert!(matches!(&found[3], Outcome::LoggedIn { user, created: false } if user.id == meant.id), "{found:?}");
+    assert_eq!(fixture.store.user(&read()).await.unwrap().value.map(|user| user.id), Some(older.id));
+    // Of a number that cannot be, there is nobody to be made.
+    let impossible = WrittenPhone::read("+12345678", &CountryCode::default()).unwrap();
+    let enter = Command::Login { phone: impossible.clone(), name: None };
+    let refused = fixture.commit(vec![enter]).await.results.remove(0);
+    assert!(matches!(refused, Err(Error::InvalidPhone { field: "phone", .. })), "{refused:?}");
+    let old = fixture.user("+12345678").await;
+    assert_eq!(fixture.store.user(&UserRef::Phone(impossible)).await.unwrap().value.map(|user| user.id), Some(old.id));
+    let prefixes = ["+910987".to_owned(), "+91987".to_owned()];
+    let found = fixture.store.users(&UserQuery::PhonePrefix { prefixes, after: None }, 1).await.unwrap().value;
+    assert_eq!(found.items.iter().map(|user| user.id).collect::<Vec<_>>(), [older.id]);
+    let prefixes = ["+910987".to_owned(), "+91987".to_owned()];
+    let after = found.next.map(|next| next.parse().unwrap());
+    let found = fixture.store.users(&UserQuery::PhonePrefix { prefixes, after }, 1).await.unwrap().value;
+    assert_eq!((found.items.iter().map(|user| user.id).collect::<Vec<_>>(), found.next), (vec![meant.id], None));
+    fixture.assert_consistent().await;
 }

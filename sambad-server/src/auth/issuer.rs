@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use sambad_core::{CountryCode, Phone, Timestamp, UserId};
+use sambad_core::{Phone, Timestamp, UserId};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -162,7 +162,7 @@ impl Claims {
     fn into_principal(self, token: &str) -> Principal {
         let by_phone = self.firebase.and_then(|firebase| firebase.sign_in_provider).is_some_and(|provider| provider == "phone");
         let verified = self.phone_number_verified.unwrap_or(by_phone);
-        let phone = self.phone_number.filter(|_| verified).and_then(|phone| Phone::parse(&phone, &CountryCode::default()).ok());
+        let phone = self.phone_number.filter(|_| verified).and_then(|phone| phone.parse::<Phone>().ok());
         let mut roles = self.sambad_roles;
         // Without the user it is about, that role would not be confined; with one, no other role is taken.
         roles.retain(|role| *role != Role::User && self.sambad_user.is_none());

@@ -186,11 +186,16 @@ const NATIONAL: &str = r"^[ ()-]*([0-9][ ()-]*){7,11}$";
 fn alternatives(schemas: &mut Value) {
     let either = |first: &str, other: &str, pattern: &str| {
         json!([
-            { "required": [first], "properties": { first: { "type": "string" } } },
-            { "required": [other], "properties": { first: { "type": "null" }, other: { "type": "string", "pattern": pattern } } },
+            { "required": [first], "properties": { first: { "type": ["string", "integer"] } } },
+            {
+                "required": [other],
+                "properties": { first: { "type": "null" }, other: { "type": ["string", "integer"], "pattern": pattern } },
+            },
         ])
     };
     schemas["Login"]["anyOf"] = either("phone", "mobileNumber", NATIONAL);
+    let entry = &mut schemas["AddressBook"]["properties"]["contacts"]["items"];
+    *entry = json!({ "anyOf": [entry.take(), { "description": "Whatever else is there matches nobody." }] });
     schemas["AddContact"]["anyOf"] = either("contactUserId", "phone", E164);
 }
 

@@ -28,7 +28,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use sambad_core::{ContactId, Cursor, Epoch, Error, ResyncReason, Seq};
+    use sambad_core::{ContactId, Cursor, Epoch, Error, InvalidPhone, ResyncReason, Seq};
     use uuid::Uuid;
 
     use super::*;
@@ -37,7 +37,7 @@ mod tests {
     /// One failure of each sort; the compiler asks for new ones of the server's here.
     fn failures() -> Vec<ApiError> {
         let core = [
-            Error::InvalidPhone { field: "phone" },
+            Error::InvalidPhone { field: "phone", reason: InvalidPhone::NotANumber },
             Error::InvalidId { field: "id" },
             Error::field("name", "too long"),
             Error::SelfContact,

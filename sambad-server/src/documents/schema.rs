@@ -1,7 +1,7 @@
 //! What requests say, where it is text that a handler reads: its form.
 
 use sambad_core::{Cursor, Event, Seq};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -38,13 +38,28 @@ texts! {
     /// Opaque, from the `Link` of the page before.
     ListToken r"^(0|-?[1-9][0-9]{0,17})?$";
     /// Opaque, from the `Link` of the page before with the same `q`.
-    PageToken r"^(0|-?[1-9][0-9]{0,17}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})?$";
-    /// A user: a UUID, or an E.164 phone.
-    UserName r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{7,14})$";
+    PageToken r"^(0|-?[1-9][0-9]{0,17}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{5,14})?$";
+    /// A user: a UUID, or a phone of a length that its country has.
+    UserName r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{5,14})$";
     /// A retry with the same key within 24 h gets the first answer again.
     Key r"^[!-~]{1,255}$";
     /// A cursor, or a seq without leading zeros; nothing is the beginning, or now on a stream.
     After r"^(([0-9a-f]{8}-)?(0|[1-9][0-9]{0,17}))?$";
+}
+
+/// A phone as people write it, which some programs send as a number.
+pub(crate) fn written_phone() -> Schema {
+    digits(r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){5,14}$", 999_999_999_999_999)
+}
+
+/// A country code, which some programs send as a number.
+pub(crate) fn country_code() -> Schema {
+    digits(r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$", 9999)
+}
+
+fn digits(pattern: &str, max: i64) -> Schema {
+    let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
+    ObjectBuilder::new().schema_type(types).pattern(Some(pattern)).minimum(Some(1)).maximum(Some(max)).into()
 }
 
 /// A page of the log, as [`sambad_core::EventPage`] is written.

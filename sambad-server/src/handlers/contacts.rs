@@ -21,12 +21,16 @@ use crate::router::AppState;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddContact {
     /// Who adds.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(required, value_type = schema::UserName)]
     user_id: Option<String>,
     /// Who is added.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(value_type = Option<schema::UserName>)]
     contact_user_id: Option<String>,
     /// The phone of who is added, where `contactUserId` is not said.
+    #[serde(default, deserialize_with = "extract::digits")]
+    #[schema(schema_with = schema::written_phone)]
     phone: Option<String>,
     /// What the one calls the other.
     #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
@@ -38,10 +42,10 @@ impl JsonBody for AddContact {}
 impl AddContact {
     /// What the body asks for.
     pub(crate) fn into_command(self, default: &CountryCode) -> Result<Command, ApiError> {
-        let user = user_ref("userId", required("userId", self.user_id.as_deref())?)?;
-        let contact = match (self.contact_user_id, self.phone) {
-            (Some(id), _) => user_ref("contactUserId", required("contactUserId", Some(&id))?)?,
-            (None, Some(phone)) => UserRef::Phone(extract::phone("phone", &phone, default)?),
+        let user = user_ref("userId", required("userId", self.user_id.as_deref())?, default)?;
+        let contact = match (extract::said(self.contact_user_id.as_deref()), &self.phone) {
+            (Some(id), _) => user_ref("contactUserId", id, default)?,
+            (None, Some(phone)) => UserRef::Phone(extract::phone("phone", phone, default)?),
             (None, None) => return Err(Error::field("contactUserId", "missing").into()),
         };
         Ok(Command::AddContact { user, contact, name: extract::name(self.name) })
@@ -74,9 +78,11 @@ pub(crate) async fn add(
     Discovery(budget): Discovery,
     payload: Payload<AddContact>,
 ) -> Result<Response, ApiError> {
-    let command = payload.body.into_command(&state.config.default_country_code)?;
-    if let Command::AddContact { user, .. } = &command {
+    let mut command = payload.body.into_command(&state.config.default_country_code)?;
+    if let Command::AddContact { user, .. } = &mut command {
         caller.must_be(user, &state.sambad).await?;
+        // Whose phone it is was judged, and is not looked up again.
+        *user = caller.user().map_or_else(|| user.clone(), UserRef::Id);
     }
     let receipt = state.sambad.execute_within(budget.as_ref(), command, payload.key).await?;
     let Outcome::ContactAdded { contact, created } = &receipt.outcome else { return Err(unexpected_outcome()) };

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use sambad_core::access::AuditAction;
 use sambad_core::model::Message;
-use sambad_core::{Command, Error, MessageQuery, Outcome, Sambad, Seq};
+use sambad_core::{Command, CountryCode, Error, MessageQuery, Outcome, Sambad, Seq, UserRef};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,9 +13,10 @@ use super::unexpected_outcome;
 use crate::auth::Caller;
 use crate::documents::schema;
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Payload, Query, id_param, page_limit, param, recipient_ref, required, user_ref};
+use crate::extract::{self, JsonBody, Payload, Query, id_param, page_limit, param, recipient_ref, required, user_ref};
 use crate::limits::Discovery;
 use crate::reply;
+use crate::router::AppState;
 
 /// What a message is when the app does not say.
 const DEFAULT_TYPE: &str = "text";
@@ -24,15 +25,19 @@ const DEFAULT_TYPE: &str = "text";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SendMessage {
     /// Who sends.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(required, value_type = schema::UserName)]
     from_user_id: Option<String>,
     /// Older apps' name for `fromUserId`.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(ignore)]
     from_id: Option<String>,
-    /// To whom; a national number is one of the sender's country.
+    /// To whom; a number without `+` is one of the sender's country.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(required, value_type = schema::UserName)]
     to_user_id: Option<String>,
     /// Older apps' name for `toUserId`.
+    #[serde(default, deserialize_with = "extract::digits")]
     #[schema(ignore)]
     to_id: Option<String>,
     #[schema(required, value_type = String, min_length = 1, max_length = 4096, pattern = r"^[^\x00]+$")]
@@ -45,10 +50,18 @@ pub(crate) struct SendMessage {
 impl JsonBody for SendMessage {}
 
 impl SendMessage {
+    fn from(&self) -> Option<&str> {
+        extract::said(self.from_user_id.as_deref()).or(self.from_id.as_deref())
+    }
+
+    fn to(&self) -> Option<&str> {
+        extract::said(self.to_user_id.as_deref()).or(self.to_id.as_deref())
+    }
+
     /// What the body asks for.
-    pub(crate) fn into_command(self) -> Result<Command, ApiError> {
-        let from = user_ref("fromUserId", required("fromUserId", self.from_user_id.or(self.from_id).as_deref())?)?;
-        let to = recipient_ref("toUserId", required("toUserId", self.to_user_id.or(self.to_id).as_deref())?)?;
+    pub(crate) fn into_command(self, default: &CountryCode) -> Result<Command, ApiError> {
+        let from = user_ref("fromUserId", required("fromUserId", self.from())?, default)?;
+        let to = recipient_ref("toUserId", required("toUserId", self.to())?, default)?;
         let content = self.content.ok_or_else(|| Error::field("content", "missing"))?;
         let message_type = self.message_type.unwrap_or_else(|| DEFAULT_TYPE.into());
         Ok(Command::SendMessage { from, to, content, message_type })
@@ -75,16 +88,18 @@ struct Sent<'a> {
     responses((status = 201, description = "It was stored.", body = Sent)),
 )]
 pub(crate) async fn send(
-    State(sambad): State<Sambad>,
+    State(state): State<AppState>,
     caller: Caller,
     Discovery(budget): Discovery,
     payload: Payload<SendMessage>,
 ) -> Result<Response, ApiError> {
-    let command = payload.body.into_command()?;
-    if let Command::SendMessage { from, .. } = &command {
-        caller.must_be(from, &sambad).await?;
+    let mut command = payload.body.into_command(&state.config.default_country_code)?;
+    if let Command::SendMessage { from, .. } = &mut command {
+        caller.must_be(from, &state.sambad).await?;
+        // Whose phone it is was judged, and is not looked up again.
+        *from = caller.user().map_or_else(|| from.clone(), UserRef::Id);
     }
-    let receipt = sambad.execute_within(budget.as_ref(), command, payload.key).await?;
+    let receipt = state.sambad.execute_within(budget.as_ref(), command, payload.key).await?;
     let Outcome::MessageSent { message } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let body = Sent { fields: message, message: "Message sent successfully", seq: receipt.seq };
     Ok(reply::receipt(&receipt, StatusCode::CREATED, body))

@@ -5,7 +5,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use sambad_core::model::User;
-use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Sambad, Seq, UserOrder, UserQuery, UserRef};
+use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Seq, UserOrder, UserQuery, UserRef, WrittenPhone, phone};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -22,13 +22,17 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
-    /// A national number, with spaces, dashes and brackets as one likes.
+    /// A number as people write it; without `+` it is one of the country, as it is dialled there.
+    #[serde(default, deserialize_with = "extract::digits")]
+    #[schema(schema_with = schema::written_phone)]
     mobile_number: Option<String>,
     /// Of the number, where it has none: the server's default otherwise.
-    #[schema(pattern = r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$")]
+    #[serde(default, deserialize_with = "extract::digits")]
+    #[schema(schema_with = schema::country_code)]
     country_code: Option<String>,
-    /// An E.164 number; wins over `mobileNumber`.
-    #[schema(pattern = r"^[ ()-]*\+[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){7,14}$")]
+    /// As `mobileNumber`, and wins over it.
+    #[serde(default, deserialize_with = "extract::digits")]
+    #[schema(schema_with = schema::written_phone)]
     phone: Option<String>,
     /// What the user wants to be called; taken at the first login.
     #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
@@ -43,13 +47,20 @@ impl Login {
         Ok(Command::Login { phone: self.phone(default)?, name: extract::name(self.name) })
     }
 
+    /// The number, with the name of the field that it is in.
+    fn number(&self) -> Option<(&'static str, &str)> {
+        let phone = extract::said(self.phone.as_deref()).map(|phone| ("phone", phone));
+        phone.or_else(|| Some(("mobileNumber", extract::said(self.mobile_number.as_deref())?)))
+    }
+
     /// Reads the phone from whichever fields the app sends; a country code it sends stands in for the server's default.
-    fn phone(&self, default: &CountryCode) -> Result<Phone, Error> {
-        let code = self.country_code.as_deref().map(str::parse).transpose();
-        let code = code.map_err(|_| Error::InvalidPhone { field: "countryCode" })?;
-        let (field, number) = match &self.phone {
-            Some(phone) => ("phone", phone.as_str()),
-            None => ("mobileNumber", extract::required("mobileNumber", self.mobile_number.as_deref())?),
+    fn phone(&self, default: &CountryCode) -> Result<WrittenPhone, Error> {
+        let code = extract::said(self.country_code.as_deref()).map(str::parse).transpose();
+        let code = code.map_err(|reason| Error::InvalidPhone { field: "countryCode", reason })?;
+        let (field, number) = match self.number() {
+            Some(number) => number,
+            None if self.phone.is_some() => ("phone", ""),
+            None => return Err(Error::field("mobileNumber", "missing")),
         };
         extract::phone(field, number, code.as_ref().unwrap_or(default))
     }
@@ -80,14 +91,20 @@ struct LoggedIn<'a> {
     responses((status = 200, description = "The user.", body = LoggedIn)),
 )]
 pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload: Payload<Login>) -> Result<Response, ApiError> {
-    let command = payload.body.into_command(&state.config.default_country_code)?;
-    if let (Some(principal), Command::Login { phone, .. }) = (&caller.principal, &command)
+    let field = payload.body.number().map_or("phone", |(field, _)| field);
+    let mut command = payload.body.into_command(&state.config.default_country_code)?;
+    if let (Some(principal), Command::Login { phone, .. }) = (&caller.principal, &mut command)
         && !principal.has(Role::Service)
-        && principal.verified_phone.as_ref() != Some(phone)
     {
-        return Err(ApiError::Forbidden("token does not vouch for this phone"));
+        let verified = principal.verified_phone.as_ref().filter(|verified| phone.meant() == Ok(*verified));
+        let Some(verified) = verified else { return Err(ApiError::Forbidden("token does not vouch for this phone")) };
+        // Whoever is stored under another spelling is not vouched for.
+        *phone = verified.clone().into();
     }
-    let receipt = state.sambad.execute(command, payload.key).await?;
+    let receipt = state.sambad.execute(command, payload.key).await.map_err(|error| match error {
+        Error::InvalidPhone { reason, .. } => Error::InvalidPhone { field, reason },
+        error => error,
+    })?;
     let Outcome::LoggedIn { user, created } = &receipt.outcome else { return Err(unexpected_outcome()) };
     let tokens = match &state.auth {
         Some(auth) => Some(auth.begin_family(user.id, &caller, &state).await?),
@@ -133,21 +150,26 @@ pub(super) async fn list_in(order: UserOrder, state: &AppState, uri: &Uri, query
     let limit = page_limit(query.limit.as_deref())?;
     let after = query.after.as_deref();
     let q = query.q.as_deref().map(str::trim_end).filter(|q| !q.trim().is_empty());
-    let query = match q.map(|q| phone_prefix(q, &state.config.default_country_code).ok_or(q)) {
+    let query = match q.map(|q| phone_prefixes(q, &state.config.default_country_code).ok_or(q)) {
         None => UserQuery::All { order, after: param("after", after)? },
-        Some(Ok(prefix)) => UserQuery::PhonePrefix { prefix, after: param("after", after)? },
+        Some(Ok(prefixes)) => UserQuery::PhonePrefix { prefixes, after: param("after", after)? },
         Some(Err(q)) => UserQuery::NamePrefix { prefix: q.trim_start().to_owned(), after: id_param("after", after)? },
     };
     Ok(reply::page(uri, &state.sambad.users(&query, limit).await?))
 }
 
-/// Reads `q` as the beginning of a phone, if it is digits. A `+` that was not percent-encoded arrives as a space.
-fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
+/// Reads `q` as the beginning of a phone, if it is digits: letter by letter, and as people write phones. A `+` that was not
+/// percent-encoded arrives as a space.
+fn phone_prefixes(q: &str, default: &CountryCode) -> Option<[String; 2]> {
     let international = q.starts_with(['+', ' ']);
-    let digits: String = q.trim_start_matches(['+', ' ']).chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
-    let is_phone = digits.bytes().all(|b| b.is_ascii_digit()) && (international || !digits.is_empty());
-    let code = if international { "+" } else { default.as_str() };
-    is_phone.then(|| format!("{code}{digits}"))
+    let rest = q.trim_start_matches(['+', ' ']);
+    let digits: String = rest.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+    let plus = if international { "+" } else { "" };
+    let read = phone::beginning(&format!("{plus}{rest}"), default);
+    let is_literal = digits.bytes().all(|b| b.is_ascii_digit()) && (international || !digits.is_empty());
+    let literal = is_literal.then(|| format!("{}{digits}", if international { "+" } else { default.as_str() }));
+    let one = literal.clone().or_else(|| read.clone())?;
+    Some([one, read.or(literal)?])
 }
 
 /// `GET /api/users/{id}`
@@ -161,19 +183,20 @@ fn phone_prefix(q: &str, default: &CountryCode) -> Option<String> {
     responses((status = 200, description = "The user.", body = User)),
 )]
 pub(crate) async fn show(
-    State(sambad): State<Sambad>,
+    State(state): State<AppState>,
     caller: Caller,
     Discovery(budget): Discovery,
     Segment(id): Segment,
 ) -> Result<Response, ApiError> {
-    let user = extract::user_ref("id", &id)?;
-    caller.must_be(&user, &sambad).await?;
+    let user = extract::user_ref("id", &id, &state.config.default_country_code)?;
+    caller.must_be(&user, &state.sambad).await?;
     // Users see themselves, which tells them nothing new.
     if let (None, Some(budget), UserRef::Phone(phone)) = (caller.user(), &budget, &user) {
-        sambad.ask_phones(budget, None, std::slice::from_ref(phone)).await?;
+        let phones: Vec<Phone> = phone.readings().cloned().collect();
+        state.sambad.ask_phones(budget, None, &phones).await?;
     }
-    let found = sambad.user(&user).await?;
-    let user = found.value.ok_or(Error::UserNotFound { role: "user" })?;
+    let found = state.sambad.user(&user).await?;
+    let user = found.value.ok_or_else(|| user.missing("id", "user"))?;
     Ok(reply::at(found.cursor, axum::Json(user)))
 }
 
@@ -185,16 +208,21 @@ mod tests {
     #[test]
     fn digits_search_phones() {
         let india = CountryCode::default();
-        for (q, prefix) in [
-            ("+9198", Some("+9198")),
-            (" 9198", Some("+9198")),
-            ("+91 98", Some("+9198")),
-            ("98765", Some("+9198765")),
-            ("+", Some("+")),
+        for (q, prefixes) in [
+            ("+9198", Some(["+9198", "+9198"])),
+            (" 9198", Some(["+9198", "+9198"])),
+            ("+91 98", Some(["+9198", "+9198"])),
+            ("98765", Some(["+9198765", "+9198765"])),
+            ("+", Some(["+", "+"])),
+            ("098765", Some(["+91098765", "+9198765"])),
+            ("919876543210", Some(["+91919876543210", "+919876543210"])),
+            ("98765.43", Some(["+919876543", "+919876543"])),
+            ("0044 7911", Some(["+9100447911", "+447911"])),
             ("Asha", None),
             ("3M", None),
         ] {
-            assert_eq!(phone_prefix(q, &india).as_deref(), prefix, "{q}");
+            let expected = prefixes.map(|prefixes| prefixes.map(str::to_owned));
+            assert_eq!(phone_prefixes(q, &india), expected, "{q}");
         }
     }
 }

@@ -59,7 +59,7 @@ fn check_command(command: &Command) {
     }
     match command {
         Command::Login { phone, name } => {
-            text::check_phone(phone);
+            text::check_written(phone);
             check_name(name.as_deref());
         }
         Command::AddContact { user, contact, name } => {

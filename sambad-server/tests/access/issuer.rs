@@ -8,6 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
+use sambad_core::Command;
 use sambad_server::config::{AuthConfig, IssuerConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -124,6 +125,13 @@ async fn outside_tokens_log_in_whom_they_vouch_for() {
     assert_eq!(world.get("/api/users", &mixed).await.status, 403, "a user is a user and nothing else");
     let firebase = [("phone_number", json!("+919876543210")), ("firebase", json!({ "sign_in_provider": "phone" }))];
     assert_eq!(world.post("/api/users/login", &ed.token(&firebase), &login).await.status, 200);
+    // Whoever an older version stored under another spelling of the number is somebody else.
+    let old = Command::Login { phone: "+9109876543210".parse().unwrap(), name: None };
+    world.server.sambad().execute(old, None).await.unwrap();
+    let spelled = world.post("/api/users/login", &ed.token(&verified), &json!({ "mobileNumber": "09876543210" })).await;
+    assert_eq!(spelled.json()["phone"], "+919876543210", "{spelled:?}");
+    let old = world.post("/api/users/login", &ed.token(&verified), &json!({ "phone": "+9109876543219" })).await;
+    assert_eq!(old.status, 403);
     let stranger = Signer::new("ed", Algorithm::EdDSA, &PKCS_ED25519);
     let confused = sign(
         Algorithm::ES256,

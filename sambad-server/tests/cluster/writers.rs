@@ -87,12 +87,12 @@ impl Writers {
 
 impl Writer {
     async fn run(mut self, number: usize) {
-        let me = self.login(format!("+4400{number:08}")).await;
+        let me = self.login(format!("+4420{number:08}")).await;
         let mut contact = me;
         while !self.stop.is_cancelled() {
             match self.count % 6 {
                 0 => {
-                    let phone = format!("+1555{:08}", fastrand::usize(..SHARED_PHONES));
+                    let phone = format!("+1555{:07}", fastrand::usize(..SHARED_PHONES));
                     let stranger = self.login(phone).await;
                     if stranger != contact {
                         self.contact(contact, stranger).await;

@@ -174,7 +174,7 @@ impl Writer {
 
     fn phone(&mut self) -> String {
         self.count += 1;
-        format!("+44{:04}{:08}", self.number, self.count)
+        format!("+999{:04}{:08}", self.number, self.count)
     }
 
     /// A message whose text begins with who wrote it, and is long now and then: a batch is to be of many pages.

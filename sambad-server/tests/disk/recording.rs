@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sambad_core::{Command, Config, Phone, Sambad};
+use sambad_core::{Command, Config, Sambad};
 use tempfile::TempDir;
 
 use crate::layer::Op;
@@ -55,7 +55,7 @@ pub(crate) async fn recover(state: State, acknowledged: u64, whole: Arc<[Stored]
             return Err("the log is not what was written".into());
         }
         // It is a server's database again: the next write is the next event.
-        let command = Command::Login { phone: "+15550000009".parse::<Phone>().unwrap(), name: None };
+        let command = Command::Login { phone: "+14155550109".parse().unwrap(), name: None };
         let receipt = sambad.execute(command, None).await.map_err(|error| chain(&error))?;
         if receipt.seq != Some(head.next()) {
             return Err(format!("the event after {head} is {:?}", receipt.seq));

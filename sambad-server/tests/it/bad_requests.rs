@@ -77,10 +77,13 @@ async fn fields_are_checked_and_named() {
     let (message, contact) = ("/api/messages", "/api/contacts");
     for (path, body, code, field) in [
         (LOGIN, json!({}), "invalid_field", "mobileNumber"),
-        (LOGIN, json!({ "mobileNumber": 9876543210_u64 }), "invalid_field", "mobileNumber"),
+        (LOGIN, json!({ "mobileNumber": 9876543210.5 }), "invalid_field", "mobileNumber"),
+        (LOGIN, json!({ "mobileNumber": -9876543210_i64 }), "invalid_field", "mobileNumber"),
+        (LOGIN, json!({ "mobileNumber": 98765 }), "invalid_phone", "mobileNumber"),
+        (LOGIN, json!({ "mobileNumber": true }), "invalid_field", "mobileNumber"),
         (LOGIN, json!({ "mobileNumber": ["9876543210"] }), "invalid_field", "mobileNumber"),
         (LOGIN, json!({ "mobileNumber": "abcdefghij" }), "invalid_phone", "mobileNumber"),
-        (LOGIN, json!({ "mobileNumber": "९८७६५४३२१०" }), "invalid_phone", "mobileNumber"),
+        (LOGIN, json!({ "mobileNumber": "98765 43210 x5" }), "invalid_phone", "mobileNumber"),
         (LOGIN, json!({ "mobileNumber": "123" }), "invalid_phone", "mobileNumber"),
         (LOGIN, json!({ "mobileNumber": "9876543210", "countryCode": "India" }), "invalid_phone", "countryCode"),
         (LOGIN, json!({ "phone": "" }), "invalid_phone", "phone"),
@@ -93,7 +96,8 @@ async fn fields_are_checked_and_named() {
         (contact, json!({ "userId": id }), "invalid_field", "contactUserId"),
         (contact, json!({ "userId": "", "contactUserId": id }), "invalid_field", "userId"),
         (contact, json!({ "userId": "not-a-uuid", "contactUserId": id }), "invalid_id", "userId"),
-        (contact, json!({ "userId": id, "contactUserId": "12345" }), "invalid_id", "contactUserId"),
+        (contact, json!({ "userId": id, "contactUserId": "12345" }), "invalid_phone", "contactUserId"),
+        (contact, json!({ "userId": id, "contactUserId": "01234567890123456789012345678901" }), "invalid_id", "contactUserId"),
         (contact, json!({ "userId": id, "contactUserId": true }), "invalid_field", "contactUserId"),
         (contact, json!({ "userId": id, "phone": "letters" }), "invalid_phone", "phone"),
         (contact, json!({ "userId": id, "contactUserId": "+12" }), "invalid_phone", "contactUserId"),
@@ -107,7 +111,7 @@ async fn fields_are_checked_and_named() {
         (message, json!({ "fromUserId": id, "toUserId": id, "content": "x", "type": "" }), "invalid_field", "type"),
         (message, json!({ "fromUserId": id, "toUserId": "call me", "content": "x" }), "invalid_id", "toUserId"),
         (message, json!({ "fromUserId": id, "toUserId": "12", "content": "x" }), "invalid_phone", "toUserId"),
-        ("/api/sync-contacts", json!({ "contacts": [["Asha", "+919876543210"]] }), "invalid_field", "contacts[0]"),
+        ("/api/sync-contacts", json!({ "contacts": { "Asha": "+919876543210" } }), "invalid_field", "contacts"),
     ] {
         let told = world.api.post(path, &body).await.refused(400, code);
         assert!(told.contains(field), "{path} {body}: {told}");

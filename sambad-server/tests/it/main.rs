@@ -30,6 +30,7 @@ mod moving;
 mod names;
 mod negotiation;
 mod patience;
+mod phones;
 mod promises;
 mod response_headers;
 mod retention;

@@ -58,8 +58,8 @@ async fn what_is_no_address_book_is_refused() {
     for (body, field) in [
         (json!({}), "contacts"),
         (json!({ "contacts": {} }), "contacts"),
-        (json!({ "contacts": [{ "phone": 5 }] }), "contacts[0].phone"),
-        (json!({ "contacts": ["+919876543210"] }), "contacts[0]"),
+        (json!({ "contacts": "+919876543210" }), "contacts"),
+        (json!({ "contacts": 5 }), "contacts"),
     ] {
         let message = world.api.post(PATH, &body).await.refused(400, "invalid_field");
         assert!(message.contains(field), "{body}: {message}");

@@ -16,7 +16,7 @@ async fn too_many_writes_are_refused_as_overloaded() {
     let (mut accepted, mut refused) = (0, 0);
     soon("refusal", async {
         for wave in 0.. {
-            let login = |i| world.api.post("/api/users/login", json!({ "phone": format!("+44{wave:05}{i:05}") }));
+            let login = |i| world.api.post("/api/users/login", json!({ "phone": format!("+447{wave:04}{i:05}") }));
             for answer in join_all((0..100).map(login)).await {
                 if answer.status == 503 {
                     answer.refused(503, "overloaded");

@@ -47,7 +47,7 @@ async fn users(client: &Client, users_max: u32) -> Result<u32, Error> {
 }
 
 async fn exists(client: &Client, who: u32) -> Result<bool, Error> {
-    match client.user(&UserRef::Phone(person(who).phone)).await {
+    match client.user(&UserRef::from(person(who).phone)).await {
         Ok(_) => Ok(true),
         Err(error) if error.api_code() == Some("user_not_found") => Ok(false),
         Err(error) => Err(error),

@@ -89,8 +89,9 @@ const NEWEST_EVENTS: &str = "select e.seq, e.kind, e.user_id, e.other_id, e.crea
 
 const USER_BY_ID: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
     from log l left join users u on u.id = $1";
+/// The first of two phones that is stored.
 const USER_BY_PHONE: &str = "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
-    from log l left join users u on u.phone = $1";
+    from log l left join (select * from users where phone in ($1, $2) order by phone <> $1 limit 1) u on true";
 // Lists give the place in the log of each row before these.
 
 const USERS_OLDEST_FIRST: &str =
@@ -99,10 +100,14 @@ const USERS_OLDEST_FIRST: &str =
 const USERS_NEWEST_FIRST: &str =
     "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, u.seq, l.epoch, l.head, l.first
     from log l left join (select * from users where seq < $1 order by seq desc limit $2) u on true order by u.seq desc";
+/// Two index ranges, each cut at the limit, then merged.
 const USERS_BY_PHONE_PREFIX: &str =
     "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
     from log l left join (
-        select * from users where phone >= $1 and phone < $2 and phone > $3 order by phone limit $4) u on true
+        (select * from users where phone >= $1 and phone < $2 and phone > $5 order by phone limit $6)
+        union
+        (select * from users where phone >= $3 and phone < $4 and phone > $5 order by phone limit $6)
+        order by phone limit $6) u on true
     order by u.phone";
 const USERS_BY_NAME_PREFIX: &str =
     "select u.id, u.phone, u.email, u.name, u.created_at, u.last_active_at, l.epoch, l.head, l.first
@@ -283,8 +288,12 @@ impl Reader {
     pub(crate) async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
         let statement = match user {
             UserRef::Id(id) => sqlx::query(USER_BY_ID).bind(*id),
-            UserRef::Phone(phone) => sqlx::query(USER_BY_PHONE).bind(phone.as_str()),
-            UserRef::National(number) => sqlx::query(USER_BY_PHONE).bind(number),
+            UserRef::Phone(phone) => {
+                let mut readings = phone.readings().map(Phone::as_str);
+                let first = readings.next();
+                sqlx::query(USER_BY_PHONE).bind(first).bind(readings.next().or(first))
+            }
+            UserRef::National(number) => sqlx::query(USER_BY_PHONE).bind(number).bind(number),
         };
         let found = self.find(statement).await?;
         Ok(found.snapshot(found.all(|row| rows::user(row, 0))?.pop()))
@@ -299,9 +308,11 @@ impl Reader {
             UserQuery::All { order: UserOrder::NewestFirst, after } => {
                 sqlx::query(USERS_NEWEST_FIRST).bind(after.unwrap_or(ListPosition::LAST).seq()).bind(asked)
             }
-            UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
-                .bind(prefix)
-                .bind(pages::past_prefix(prefix))
+            UserQuery::PhonePrefix { prefixes: [one, other], after } => sqlx::query(USERS_BY_PHONE_PREFIX)
+                .bind(one)
+                .bind(pages::past_prefix(one))
+                .bind(other)
+                .bind(pages::past_prefix(other))
                 .bind(after.as_ref().map_or("", Phone::as_str))
                 .bind(asked),
             UserQuery::NamePrefix { prefix, after } => {
@@ -332,10 +343,7 @@ impl Reader {
     pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
         let phones: Vec<&str> = phones.iter().map(Phone::as_str).collect();
         let found = self.find(sqlx::query(KNOWN_USERS).bind(phones)).await?;
-        let decode = |row: &PgRow| -> Result<KnownUser, sqlx::Error> {
-            Ok(KnownUser { id: row.try_get(0)?, phone: rows::parsed(row, 1)?, name: row.try_get(2)? })
-        };
-        Ok(found.snapshot(found.all(decode)?))
+        Ok(found.snapshot(found.all(rows::known_user)?))
     }
 
     pub(crate) async fn contacts(&self, query: &ContactQuery, limit: u32) -> Result<Snapshot<Page<ContactWithUsers>>, Error> {

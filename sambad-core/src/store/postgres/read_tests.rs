@@ -36,17 +36,18 @@ const FILL: &str = "
     insert into audit select i, now(), 'a', 'b', 'c', 'd', 'e' from generate_series(1, 2000) i;
     update log set head = 100000";
 
-const READS: [(&str, &str); 21] = [
+const READS: [(&str, &str); 22] = [
     (EVENTS_BY_SEQ, "50000, 51, 262144"),
     (EVENTS_BY_SEQ, "99990, 51, 262144"),
     (EVENTS_OF_USER, "0, 51, 262144, md5('user7')::uuid"),
     (EVENTS_OF_USER, "90000, 51, 262144, md5('user7')::uuid"),
     (NEWEST_EVENTS, "51"),
     (USER_BY_ID, "md5('user7')::uuid"),
-    (USER_BY_PHONE, "'+14151000007'"),
+    (USER_BY_PHONE, "'+14151000007', '+14151000008'"),
     (USERS_OLDEST_FIRST, "100, 51"),
     (USERS_NEWEST_FIRST, "200, 51"),
-    (USERS_BY_PHONE_PREFIX, "'+1415', '+1416', '+14151000100', 51"),
+    (USERS_BY_PHONE_PREFIX, "'+1415', '+1416', '+1415', '+1416', '+14151000100', 51"),
+    (USERS_BY_PHONE_PREFIX, "'+1', '+2', '+1415', '+1416', '+14151000100', 51"),
     (USERS_BY_NAME_PREFIX, "'name', 'namf', 51"),
     (USERS_BY_NAME_PREFIX_AFTER, "'name', 'namf', 51, md5('user7')::uuid"),
     (KNOWN_USERS, "array['+14151000007', '+14151000008', '+14151000009']"),

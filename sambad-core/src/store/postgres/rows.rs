@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::event::EventRow;
 use crate::kind::Involved;
-use crate::model::{Contact, Message, User, UserStatus};
+use crate::model::{Contact, KnownUser, Message, User, UserStatus};
 use crate::store::ListPosition;
 
 type Decoded<T> = Result<T, sqlx::Error>;
@@ -53,6 +53,11 @@ pub(super) fn user(row: &PgRow, at: usize) -> Decoded<User> {
         created_at: row.try_get(at + 4)?,
         last_active_at: row.try_get(at + 5)?,
     })
+}
+
+/// Columns: id, phone, name.
+pub(super) fn known_user(row: &PgRow) -> Decoded<KnownUser> {
+    Ok(KnownUser { id: row.try_get(0)?, phone: parsed(row, 1)?, name: row.try_get(2)? })
 }
 
 /// Columns: id, `user_id`, phone, `contact_user_id`, phone, `created_at`, name.

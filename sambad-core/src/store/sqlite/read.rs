@@ -74,15 +74,22 @@ const EVENTS_OF_USER: &str = "select seq, kind, user_id, other_id, created_at, d
 const NEWEST_EVENTS: &str = "select seq, kind, user_id, other_id, created_at, data from events order by seq desc limit ?1";
 
 const USER_BY_ID: &str = "select id, phone, email, name, created_at, last_active_at from users where id = ?1";
-const USER_BY_PHONE: &str = "select id, phone, email, name, created_at, last_active_at from users where phone = ?1";
+/// The first of two phones that is stored.
+const USER_BY_PHONE: &str = "select id, phone, email, name, created_at, last_active_at from users where phone in (?1, ?2)
+    order by phone <> ?1 limit 1";
 // Lists give the place in the log of each row after what is decoded.
 
 const USERS_OLDEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at, seq from users
     where seq > ?1 order by seq limit ?2";
 const USERS_NEWEST_FIRST: &str = "select id, phone, email, name, created_at, last_active_at, seq from users
     where seq < ?1 order by seq desc limit ?2";
-const USERS_BY_PHONE_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
-    where phone >= ?1 and phone < ?2 and phone > ?3 order by phone limit ?4";
+/// Two index ranges, each cut at the limit, then merged.
+const USERS_BY_PHONE_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from (
+        select * from users where phone >= ?1 and phone < ?2 and phone > ?5 order by phone limit ?6)
+    union
+    select id, phone, email, name, created_at, last_active_at from (
+        select * from users where phone >= ?3 and phone < ?4 and phone > ?5 order by phone limit ?6)
+    order by phone limit ?6";
 const USERS_BY_NAME_PREFIX: &str = "select id, phone, email, name, created_at, last_active_at from users
     where name is not null and name collate nocase >= ?1 and name collate nocase < ?2
         and (?3 is null or (name collate nocase, id) > (select name, id from users where id = ?3))
@@ -216,13 +223,17 @@ impl Reader {
     }
 
     pub(crate) async fn user(&self, user: &UserRef) -> Result<Snapshot<Option<User>>, Error> {
-        let (statement, value) = match user {
-            UserRef::Id(id) => (USER_BY_ID, id.to_string()),
-            UserRef::Phone(phone) => (USER_BY_PHONE, phone.to_string()),
-            UserRef::National(number) => (USER_BY_PHONE, number.clone()),
+        let statement = match user {
+            UserRef::Id(id) => sqlx::query(USER_BY_ID).bind(id.to_string()),
+            UserRef::Phone(phone) => {
+                let mut readings = phone.readings().map(Phone::as_str);
+                let first = readings.next();
+                sqlx::query(USER_BY_PHONE).bind(first).bind(readings.next().or(first))
+            }
+            UserRef::National(number) => sqlx::query(USER_BY_PHONE).bind(number).bind(number),
         };
         let mut reading = self.begin().await?;
-        let found = sqlx::query(statement).bind(value).fetch_optional(&mut *reading.tx).await.map_err(failed)?;
+        let found = statement.fetch_optional(&mut *reading.tx).await.map_err(failed)?;
         let user = found.map(|row| rows::user(&row, 0)).transpose().map_err(failed)?;
         reading.done(user).await
     }
@@ -236,9 +247,11 @@ impl Reader {
             UserQuery::All { order: UserOrder::NewestFirst, after } => {
                 sqlx::query(USERS_NEWEST_FIRST).bind(after.unwrap_or(ListPosition::LAST).seq())
             }
-            UserQuery::PhonePrefix { prefix, after } => sqlx::query(USERS_BY_PHONE_PREFIX)
-                .bind(prefix)
-                .bind(pages::past_prefix(prefix))
+            UserQuery::PhonePrefix { prefixes: [one, other], after } => sqlx::query(USERS_BY_PHONE_PREFIX)
+                .bind(one)
+                .bind(pages::past_prefix(one))
+                .bind(other)
+                .bind(pages::past_prefix(other))
                 .bind(after.as_ref().map_or("", Phone::as_str)),
             UserQuery::NamePrefix { prefix, after } => sqlx::query(USERS_BY_NAME_PREFIX)
                 .bind(prefix)
@@ -257,10 +270,7 @@ impl Reader {
     pub(crate) async fn known_users(&self, phones: &[Phone]) -> Result<Snapshot<Vec<KnownUser>>, Error> {
         let mut reading = self.begin().await?;
         let found = sqlx::query(KNOWN_USERS).bind(to_json(phones)).fetch_all(&mut *reading.tx).await.map_err(failed)?;
-        let decode = |row: &SqliteRow| -> Result<KnownUser, sqlx::Error> {
-            Ok(KnownUser { id: rows::parsed(row, 0)?, phone: rows::parsed(row, 1)?, name: row.try_get(2)? })
-        };
-        let users = found.iter().map(decode).collect::<Result<_, _>>().map_err(failed)?;
+        let users = found.iter().map(rows::known_user).collect::<Result<_, _>>().map_err(failed)?;
         reading.done(users).await
     }
 

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::cursor::{Epoch, LogBounds, Seq};
 use crate::event::EventRow;
 use crate::kind::Involved;
-use crate::model::{Contact, Message, User, UserStatus};
+use crate::model::{Contact, KnownUser, Message, User, UserStatus};
 use crate::store::ListPosition;
 use crate::time::Timestamp;
 
@@ -55,6 +55,11 @@ pub(super) fn user(row: &SqliteRow, at: usize) -> Decoded<User> {
         created_at: timestamp(row, at + 4)?,
         last_active_at: timestamp(row, at + 5)?,
     })
+}
+
+/// Columns: id, phone, name.
+pub(super) fn known_user(row: &SqliteRow) -> Decoded<KnownUser> {
+    Ok(KnownUser { id: parsed(row, 0)?, phone: parsed(row, 1)?, name: row.try_get(2)? })
 }
 
 /// Columns: id, `user_id`, phone, `contact_user_id`, phone, `created_at`, name.

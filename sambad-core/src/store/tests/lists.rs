@@ -47,7 +47,7 @@ async fn pages_joined_are_the_list(database: TestDatabase) {
     assert_eq!(by_name.iter().filter_map(|user| user.name.as_deref()).collect::<Vec<_>>(), ["asha", "Asha", "ASHOK"]);
     let by_phone = walk(async |after| {
         let after = after.map(|text| text.parse().unwrap());
-        one(UserQuery::PhonePrefix { prefix: "+1415".into(), after }).await
+        one(UserQuery::PhonePrefix { prefixes: ["+1415".into(), "+1415".into()], after }).await
     });
     assert_eq!(by_phone.await.iter().map(|user| user.phone.as_str()).collect::<Vec<_>>(), [C, "+14155550101", "+14155550102"]);
 }

@@ -1,7 +1,5 @@
 //! JSON bodies of requests.
 
-use std::collections::HashSet;
-
 use sambad_core::{Command, CountryCode};
 use serde_json::Value;
 
@@ -33,7 +31,7 @@ pub fn body(bytes: &[u8]) {
     };
     command(read::<Login>(bytes).and_then(|login| login.into_command(&india)));
     command(read::<AddContact>(bytes).and_then(|contact| contact.into_command(&india)));
-    command(read::<SendMessage>(bytes).and_then(SendMessage::into_command));
+    command(read::<SendMessage>(bytes).and_then(|message| message.into_command(&india)));
     match read::<AddressBook>(bytes).and_then(|book| book.into_people(&india)) {
         Err(error) => check_refusal(error),
         Ok(people) => check_people(&people, value.as_ref()),
@@ -62,13 +60,10 @@ fn check_reading(command: &Command, body: &Value) {
 
 fn check_people(people: &People, body: Option<&Value>) {
     assert!(people.total <= 5000, "{} entries", people.total);
-    assert!(people.phones.len() <= people.total, "nobody is made up");
-    people.phones.iter().for_each(text::check_phone);
-    let once: HashSet<_> = people.phones.iter().collect();
-    assert!(once.len() == people.phones.len() && people.names.len() == once.len(), "each phone once");
+    assert!(people.people.len() <= people.total, "nobody is made up");
+    people.people.iter().for_each(|(phone, _)| text::check_written(phone));
     if let Some(body) = body {
         let entries = body["contacts"].as_array().expect("an address book is a list");
         assert_eq!(entries.len(), people.total);
-        assert!(entries.iter().all(Value::is_object), "an entry is an object: {body}");
     }
 }

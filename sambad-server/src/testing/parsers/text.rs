@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
 use sambad_core::time::duration;
-use sambad_core::{After, CountryCode, Cursor, Phone, Retention, UserId, UserRef};
+use sambad_core::{After, CountryCode, Cursor, Phone, Retention, UserId, UserRef, WrittenPhone, phone as phones};
 
 use super::check_refusal;
 use crate::extract;
@@ -22,16 +22,22 @@ pub fn phone(bytes: &[u8]) {
         assert!((1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "{code}");
         assert_eq!(code.as_str().parse(), Ok(code));
     }
-    if let Ok(phone) = Phone::parse(text, &india) {
-        check_phone(&phone);
+    let elsewhere: CountryCode = "+1246".parse().expect("a country code");
+    for code in [&india, &elsewhere] {
+        if let Ok(phone) = WrittenPhone::read(text, code) {
+            check_written(&phone);
+        }
+        if let Some(beginning) = phones::beginning(text, code) {
+            assert!(beginning[1..].bytes().all(|b| b.is_ascii_digit()), "{beginning}");
+        }
     }
     if let Ok(phone) = text.parse::<Phone>() {
         check_phone(&phone);
-        // With a + the server's default does not matter.
-        let elsewhere: CountryCode = "+1".parse().expect("a country code");
-        assert_eq!(Phone::parse(text.trim_start(), &elsewhere).as_ref(), Ok(&phone));
+        let written = WrittenPhone::read(text, &india);
+        let found = written.is_ok_and(|written| written.readings().any(|reading| *reading == phone));
+        assert!(found || phone.as_str().len() < 9, "{phone}: older versions had it");
     }
-    for read in [extract::user_ref("userId", text), extract::recipient_ref("toUserId", text)] {
+    for read in [extract::user_ref("userId", text, &india), extract::recipient_ref("toUserId", text, &india)] {
         match read {
             Ok(user) => check_user_ref(&user),
             Err(error) => check_refusal(error),
@@ -39,10 +45,20 @@ pub fn phone(bytes: &[u8]) {
     }
 }
 
+/// What is read is a number or two, and the one that is meant is read as itself, whatever country the server is in.
+pub(super) fn check_written(phone: &WrittenPhone) {
+    phone.readings().for_each(check_phone);
+    assert!((1..=2).contains(&phone.readings().count()));
+    if let Ok(meant) = phone.meant() {
+        let again = WrittenPhone::read(meant.as_str(), &CountryCode::default());
+        assert!(again.is_ok_and(|again| again.meant() == Ok(meant)), "{meant}");
+    }
+}
+
 pub(super) fn check_phone(phone: &Phone) {
     let text = phone.to_string();
     let digits = text.strip_prefix('+').expect("a phone begins with +");
-    assert!((8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "{text}");
+    assert!((6..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "{text}");
     assert_ne!(digits.as_bytes()[0], b'0', "{text}");
     assert_eq!(text.parse::<Phone>().as_ref(), Ok(phone), "{text}");
     assert_eq!(format!("{}{}", phone.country_code(), phone.national()), text, "a phone is its two parts");
@@ -54,10 +70,10 @@ pub(super) fn check_phone(phone: &Phone) {
 pub(super) fn check_user_ref(user: &UserRef) {
     match user {
         UserRef::Id(id) => assert_eq!(id.to_string().parse::<UserId>().as_ref(), Ok(id)),
-        UserRef::Phone(phone) => check_phone(phone),
+        UserRef::Phone(phone) => check_written(phone),
         UserRef::National(number) => {
-            let digits = (1..=15).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
-            assert!(digits, "{} bytes: {:?}", number.len(), number.chars().take(40).collect::<String>());
+            let chars = number.chars().count();
+            assert!((1..=31).contains(&chars), "{chars} characters: {:?}", number.chars().take(40).collect::<String>());
         }
     }
 }

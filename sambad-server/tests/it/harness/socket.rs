@@ -119,7 +119,7 @@ impl Dashboard {
 
     /// Checks that nothing is under way but what comes now: the next event is one that this causes.
     pub(crate) async fn nothing_more(&mut self, api: &Api) {
-        let phone = format!("+1555{:010}", fastrand::u64(..10_000_000_000));
+        let phone = format!("+91{}", fastrand::u64(6_000_000_000..10_000_000_000));
         let probe = api.post("/api/users/login", serde_json::json!({ "phone": phone })).await;
         assert_eq!(Some(self.seq().await), probe.seq());
     }

@@ -262,7 +262,7 @@ async fn trimmer(world: Arc<World>) {
 async fn last_write(world: Arc<World>) {
     let phone: sambad_core::Phone = "+919999999999".parse().unwrap();
     loop {
-        match world.sambad.execute(Command::Login { phone: phone.clone(), name: None }, None).await {
+        match world.sambad.execute(Command::Login { phone: phone.clone().into(), name: None }, None).await {
             Ok(receipt) => return world.end_at(receipt.seq.expect("a new user is an event")),
             Err(sambad_core::Error::Overloaded) => world.pause().await,
             Err(error) => panic!("nothing goes wrong any more: {error}"),
