@@ -1,13 +1,19 @@
 //! What an operator does with a database beside serving it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin};
 use crate::check::Finding;
 use crate::cursor::LogBounds;
 use crate::error::Error;
+use crate::model::KnownUser;
+use crate::phone::{self, Phone};
 use crate::store;
 use crate::time::Timestamp;
+
+/// Users of whom a page is read when all are gone through.
+const USERS_AT_ONCE: u32 = 5000;
 
 /// How a database's schema stands to the one that this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +66,42 @@ pub struct Copied {
 /// empty database.
 pub fn database_file(database: &str) -> Result<Option<PathBuf>, Error> {
     store::file(database)
+}
+
+/// A user who is stored under another spelling of their phone's number, as versions before this one left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelling {
+    /// The number as it is read now.
+    pub number: Phone,
+    /// The user.
+    pub user: KnownUser,
+    /// Who is stored under the number itself, if anybody is.
+    pub other: Option<KnownUser>,
+}
+
+/// Finds users whose phone is another spelling of a number, in the order of their phones. A server may run meanwhile. However
+/// many users there are, a few thousand of them are in memory at once.
+///
+/// # Errors
+/// As [`change_access`], and whatever `found` fails with.
+///
+/// # Cancel safety
+/// Reading changes nothing.
+pub async fn spellings<E: From<Error>>(database: &str, mut found: impl FnMut(Spelling) -> Result<(), E>) -> Result<(), E> {
+    let mut after = None;
+    loop {
+        let users = store::users_after(database, after.as_ref(), USERS_AT_ONCE).await?;
+        let Some(last) = users.last() else { return Ok(()) };
+        after = Some(last.phone.clone());
+        let spelled: Vec<_> = users.into_iter().filter_map(|user| Some((phone::respelled(&user.phone)?, user))).collect();
+        let numbers: Vec<Phone> = spelled.iter().map(|(number, _)| number.clone()).collect();
+        let others = if numbers.is_empty() { Vec::new() } else { store::users_with(database, &numbers).await? };
+        let others: HashMap<&Phone, &KnownUser> = others.iter().map(|user| (&user.phone, user)).collect();
+        for (number, user) in spelled {
+            let other = others.get(&number).map(|other| (*other).clone());
+            found(Spelling { number, user, other })?;
+        }
+    }
 }
 
 /// Examines a database: the file, the schema, whether the log is dense, rows and events tell the same, counters are right.

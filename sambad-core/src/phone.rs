@@ -14,6 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::invalid::{InvalidPhone, Lengths};
 #[cfg(feature = "store")]
+pub(crate) use self::written::respelled;
+#[cfg(feature = "store")]
 pub use self::written::{WrittenPhone, beginning, prepare};
 
 /// Digits of an E.164 number, the country code included. The shortest that there are have six.

@@ -81,6 +81,16 @@ pub fn prepare(code: &CountryCode) {
     let _ = meant("1234567890", code);
 }
 
+/// The number that a stored phone is another spelling of; `None` if it is written as it should be. Versions before this one stored
+/// national prefixes, and country codes twice, as part of the number.
+pub(crate) fn respelled(phone: &Phone) -> Option<Phone> {
+    let other = |text: &str| meant(text, &phone.country_code()).ok().filter(|read| read != phone);
+    other(phone.as_str()).or_else(|| {
+        let number = PHONE_NUMBER_UTIL.parse(phone.as_str(), None).ok()?;
+        if PHONE_NUMBER_UTIL.is_valid_number(&number) { None } else { other(phone.national()) }
+    })
+}
+
 /// The number that `q` begins, read as a number would be, but of whatever length. `None` if it is no beginning of a number.
 #[must_use]
 pub fn beginning(q: &str, code: &CountryCode) -> Option<String> {

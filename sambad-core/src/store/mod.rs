@@ -185,6 +185,22 @@ pub(crate) async fn check(url: &str) -> Result<Vec<Finding>, Error> {
     if postgres::is_url(url) { postgres::check(url).await } else { sqlite::check(&sqlite::file(url)?).await }
 }
 
+pub(crate) async fn users_after(url: &str, after: Option<&Phone>, limit: u32) -> Result<Vec<KnownUser>, Error> {
+    let after = after.map_or("", Phone::as_str);
+    if postgres::is_url(url) {
+        return postgres::users_after(url, after, limit).await;
+    }
+    sqlite::users_after(&sqlite::file(url)?, after, limit).await
+}
+
+pub(crate) async fn users_with(url: &str, phones: &[Phone]) -> Result<Vec<KnownUser>, Error> {
+    if postgres::is_url(url) {
+        postgres::users_with(url, phones).await
+    } else {
+        sqlite::users_with(&sqlite::file(url)?, phones).await
+    }
+}
+
 pub(crate) async fn repair(url: &str) -> Result<(), Error> {
     if postgres::is_url(url) { postgres::repair(url).await } else { sqlite::repair(&sqlite::file(url)?).await }
 }

@@ -9,6 +9,7 @@ mod health;
 mod key;
 mod machine;
 mod migrate;
+mod phones;
 mod restore;
 mod token;
 
@@ -26,7 +27,8 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     }
     match command {
         Command::Config => write!(io::stdout(), "{}", cli.settings).context("cannot write to stdout"),
-        Command::Check { repair } => check::run(cli, *repair).await,
+        Command::Check { phones: true, .. } => phones::run(cli).await,
+        Command::Check { repair, .. } => check::run(cli, *repair).await,
         Command::Health { url } => health::run(cli, url.as_deref()).await,
         Command::Backup { file } => backup::run(cli, file).await,
         Command::Restore { file } => restore::run(cli, file).await,

@@ -135,6 +135,12 @@ pub enum Command {
         /// Nothing else is changed, and no server may run.
         #[arg(long)]
         repair: bool,
+        /// List users whose phone is another spelling of a number, and examine nothing else
+        ///
+        /// Earlier versions stored some numbers as they were typed. A line names the number, the user, and who has the number
+        /// itself.
+        #[arg(long, conflicts_with = "repair")]
+        phones: bool,
     },
     /// Ask a server whether it is alive; exits 1 if it is not
     ///

@@ -34,6 +34,35 @@ async fn left_behind() -> TempDir {
     directory
 }
 
+/// Goal: users whose phone is another spelling of a number are listed with whoever has the number itself, while the server runs.
+/// Method: users as an older version stored them, through the shipped command.
+#[tokio::test]
+async fn spellings_of_one_number_are_listed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let server = Process::start(directory.path()).await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(server.api.user(&format!("+91987654321{n}")).await);
+    }
+    // A file that a server has open takes another writer's row, as long as nobody else writes.
+    let mut connection = SqliteConnection::connect(&database(directory.path())).await.expect("the database opens");
+    for (n, spelling) in [(1, "+9109876543210"), (2, "+91919876543210"), (3, "+9109000000000")] {
+        let spell = sqlx::query("update users set phone = $1 where id = $2").bind(spelling).bind(&ids[n]);
+        assert_eq!(spell.execute(&mut connection).await.expect("the statement runs").rows_affected(), 1);
+    }
+    connection.close().await.expect("the database closes");
+    let (code, stdout, stderr) = check(directory.path(), "127.0.0.1:0", &["--phones"]).await;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let expected = [
+        format!("+919000000000  stored as +9109000000000 of user {}", ids[3]),
+        format!("+919876543210  stored as +9109876543210 of user {}, and as +919876543210 of user {}", ids[1], ids[0]),
+        format!("+919876543210  stored as +91919876543210 of user {}, and as +919876543210 of user {}", ids[2], ids[0]),
+        "3 users have another spelling of their number; of 2 a second user has the number itself".into(),
+    ];
+    assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
+    server.terminate().await;
+}
+
 async fn tamper(directory: &TempDir, statement: &'static str) {
     let mut connection = SqliteConnection::connect(&database(directory.path())).await.expect("the database opens");
     sqlx::raw_sql(statement).execute(&mut connection).await.expect("the statement runs");

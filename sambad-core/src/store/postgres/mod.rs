@@ -32,7 +32,7 @@ use self::connector::Connector;
 pub(super) use self::copy::Side;
 pub(crate) use self::notices::Notices;
 pub(crate) use self::read::Reader;
-pub(super) use self::stopped::{bounds, renew_epoch};
+pub(super) use self::stopped::{bounds, renew_epoch, users_after, users_with};
 pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
+use sqlx::query::Query;
 use tokio::time::{Instant, sleep};
 
 use super::{failed, identity, rows};
 use crate::cursor::LogBounds;
 use crate::error::Error;
+use crate::model::KnownUser;
+use crate::phone::Phone;
 
 /// Sessions of servers, by the names they have here.
 const SERVERS: &str = "select count(*) from pg_stat_activity where datname = current_database()
@@ -26,6 +30,25 @@ pub(crate) async fn bounds(url: &str) -> Result<LogBounds, Error> {
     let mut connection = identity::connect_current(url).await?;
     let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;
     rows::bounds(&row, 0).map_err(failed)
+}
+
+const USERS_AFTER: &str = "select id, phone, name from users where phone > $1 order by phone limit $2";
+const USERS_WITH: &str = "select id, phone, name from users where phone = any($1)";
+
+/// Reads users in the order of their phones, also while servers run.
+pub(crate) async fn users_after(url: &str, after: &str, limit: u32) -> Result<Vec<KnownUser>, Error> {
+    known_users(url, sqlx::query(USERS_AFTER).bind(after).bind(i64::from(limit))).await
+}
+
+/// Reads the users with these phones, also while servers run.
+pub(crate) async fn users_with(url: &str, phones: &[Phone]) -> Result<Vec<KnownUser>, Error> {
+    known_users(url, sqlx::query(USERS_WITH).bind(phones.iter().map(Phone::as_str).collect::<Vec<_>>())).await
+}
+
+async fn known_users(url: &str, statement: Query<'_, Postgres, PgArguments>) -> Result<Vec<KnownUser>, Error> {
+    let mut connection = identity::connect_current(url).await?;
+    let found = statement.fetch_all(&mut connection).await.map_err(failed)?;
+    found.iter().map(rows::known_user).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// Gives the log another epoch. A server that starts meanwhile meets it with its first batch, and stores nothing.

@@ -37,7 +37,7 @@ use self::identity::{SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB, SQLITE_READONLY
 pub(super) use self::name::path;
 pub(crate) use self::read::Reader;
 pub(super) use self::schema::{migrate, schema};
-pub(super) use self::stopped::{bounds, renew_epoch};
+pub(super) use self::stopped::{bounds, renew_epoch, users_after, users_with};
 pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;

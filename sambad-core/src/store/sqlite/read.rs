@@ -94,7 +94,7 @@ const USERS_BY_NAME_PREFIX: &str = "select id, phone, email, name, created_at, l
     where name is not null and name collate nocase >= ?1 and name collate nocase < ?2
         and (?3 is null or (name collate nocase, id) > (select name, id from users where id = ?3))
     order by name collate nocase, id limit ?4";
-const KNOWN_USERS: &str = "select id, phone, name from users where phone in (select value from json_each(?1))";
+pub(super) const KNOWN_USERS: &str = "select id, phone, name from users where phone in (select value from json_each(?1))";
 
 const CONTACTS_NEWEST_FIRST: &str = "select c.id, c.user_id, u.phone, c.contact_user_id, v.phone, c.created_at,
         coalesce(c.name, v.name, v.phone),
