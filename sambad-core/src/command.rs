@@ -150,10 +150,12 @@ fn check_message_type(text: &str) -> Result<(), Error> {
 pub struct IdempotencyKey {
     key: String,
     fingerprint: [u8; 32],
+    /// Of the request's bytes, where a version that compared those may have stored the key.
+    bytes: Option<[u8; 32]>,
 }
 
 impl IdempotencyKey {
-    /// Takes the caller's key, 1 to 255 visible ASCII characters, and a digest of the whole request.
+    /// Takes the caller's key, 1 to 255 visible ASCII characters, and a digest of what the request asks for.
     ///
     /// # Errors
     /// `Invalid` when the key has another form.
@@ -161,7 +163,7 @@ impl IdempotencyKey {
         let key = key.into();
         let valid = (1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
         if valid {
-            Ok(Self { key, fingerprint })
+            Ok(Self { key, fingerprint, bytes: None })
         } else {
             Err(Error::field("Idempotency-Key", "expected 1 to 255 visible ASCII characters"))
         }
@@ -174,13 +176,30 @@ impl IdempotencyKey {
         Self { key: format!("{caller}\n{}", self.key), ..self }
     }
 
+    /// The same key with a digest of the request's bytes, by which versions before this one told requests apart: a request
+    /// whose answer such a version stored is known by it.
+    #[must_use]
+    pub fn of_bytes(self, digest: [u8; 32]) -> Self {
+        Self { bytes: Some(digest), ..self }
+    }
+
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
+    /// What is stored with the key. Its mark is in no digest of bytes, which were stored without one.
     pub(crate) fn fingerprint(&self) -> String {
-        self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("command {}", hex(&self.fingerprint))
     }
+
+    /// Whether `stored` is of the same request.
+    pub(crate) fn is_of(&self, stored: &str) -> bool {
+        stored == self.fingerprint() || self.bytes.is_some_and(|bytes| stored == hex(&bytes))
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a command came to. Stored with its idempotency key, so that a retry gets the same.
@@ -248,6 +267,18 @@ mod tests {
         for bad in ["", "Text", "1a", "_a", "a-b", &format!("a{}", "0".repeat(32))] {
             assert!(message("x", bad).is_err(), "{bad}");
         }
+    }
+
+    /// Goal: a key is known by what its request asks for, or by its bytes where an older version stored it. Method: both, and
+    /// other digests.
+    #[test]
+    fn stored_fingerprints_of_both_kinds_are_known() {
+        let key = IdempotencyKey::new("k", [1; 32]).unwrap();
+        assert!(key.is_of(&key.fingerprint()));
+        assert!(!key.is_of(&hex(&[1; 32])) && !key.is_of(&hex(&[2; 32])), "no digest of bytes is known");
+        let key = key.of_bytes([2; 32]);
+        assert!(key.is_of(&key.fingerprint()) && key.is_of(&hex(&[2; 32])));
+        assert!(!key.is_of(&hex(&[1; 32])) && !key.is_of(&hex(&[3; 32])));
     }
 
     /// Goal: only visible ASCII makes a key. Method: a table around the bounds.

@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, Uri};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use sambad_core::{CountryCode, Error, IdempotencyKey, InvalidPhone, UserId, UserRef, WrittenPhone, limits};
-use serde::Deserializer;
 use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -36,6 +36,10 @@ pub(crate) trait JsonBody: DeserializeOwned {
     }
     /// Whether it becomes a command, and so is refused while too many of those wait.
     const IS_WRITE: bool = true;
+
+    /// What it asks for, as far as the body alone says it: a retry under the same idempotency key must ask for the same. The
+    /// text of a phone counts, since the number that it is depends on the server. Nothing where a key has no effect.
+    fn meaning(&self) -> impl Serialize {}
 }
 
 /// A JSON body that may be as large as an address book, and is only looked up.
@@ -74,8 +78,9 @@ impl<T: JsonBody> FromRequest<AppState> for Payload<T> {
         let arrival = read(&parts.headers, body, max, &state.bodies);
         let (bytes, _room) =
             tokio::time::timeout(state.config.body_timeout, arrival).await.map_err(|_| ApiError::RequestTimeout)??;
-        let key = idempotency_key(&parts, &bytes)?;
-        Ok(Self { body: parse(&bytes)?, key })
+        let body: T = parse(&bytes)?;
+        let key = idempotency_key(&parts, &body, &bytes)?;
+        Ok(Self { body, key })
     }
 }
 
@@ -127,12 +132,13 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn idempotency_key(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
+fn idempotency_key<T: JsonBody>(parts: &Parts, body: &T, bytes: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
-    let digest = Sha256::new().chain_update(parts.uri.path()).chain_update([b'\n']).chain_update(body).finalize();
+    let digest = |said: &[u8]| Sha256::new().chain_update(parts.uri.path()).chain_update([b'\n']).chain_update(said).finalize();
+    let meaning = serde_json::to_vec(&body.meaning()).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     // Bytes that are no ASCII become U+FFFD, which no key may contain.
     let key = String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let key = IdempotencyKey::new(key, digest.into())?;
+    let key = IdempotencyKey::new(key, digest(&meaning).into())?.of_bytes(digest(bytes).into());
     // Two people may choose the same one, and neither learns of the other's; services act for everybody.
     let principal = parts.extensions.get::<Principal>().filter(|principal| !principal.has(Role::Service));
     Ok(Some(match principal {
@@ -250,6 +256,11 @@ pub(crate) fn name(text: Option<String>) -> Option<String> {
 /// What is there and not blank.
 pub(crate) fn said(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// How a body names a user, as one spelling of a UUID; a phone stays as it was written.
+pub(crate) fn named(text: Option<&str>) -> Option<String> {
+    said(text).map(|text| text.parse::<UserId>().map_or_else(|_| text.to_owned(), |id| id.to_string()))
 }
 
 /// Digits with which a text that names nobody is taken for a phone: a UUID has more.

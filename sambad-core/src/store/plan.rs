@@ -270,15 +270,14 @@ impl Plan {
             let (outcome, seq) = self.carry_out(&request.command, ids)?;
             return Ok(self.receipt(outcome, seq, false));
         };
-        let fingerprint = key.fingerprint();
         if let Some(kept) = self.loaded.answers.get(key.key()) {
-            if kept.fingerprint != fingerprint {
+            if !key.is_of(&kept.fingerprint) {
                 return Err(Error::IdempotencyKeyReused);
             }
             return Ok(self.receipt(kept.outcome.clone(), kept.seq, true));
         }
         let (outcome, seq) = self.carry_out(&request.command, ids)?;
-        let answer = KeptAnswer { fingerprint, outcome: outcome.clone(), seq };
+        let answer = KeptAnswer { fingerprint: key.fingerprint(), outcome: outcome.clone(), seq };
         self.loaded.answers.insert(key.key().to_owned(), answer.clone());
         self.new_keys.push(NewKey { key: key.key().to_owned(), answer });
         Ok(self.receipt(outcome, seq, false))

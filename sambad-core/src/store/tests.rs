@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
 
 use self::database::{TestDatabase, on_every_database};
 use super::*;
@@ -117,6 +118,7 @@ on_every_database!(
     last_active_moves_once_a_minute,
     timestamps_never_run_backwards,
     a_restart_continues_the_log,
+    keys_of_older_versions_are_known_by_their_bytes,
     users_are_found_by_either_reading,
 );
 
@@ -281,6 +283,35 @@ async fn a_database_in_use_is_refused() {
 async fn databases_that_forget_are_refused() {
     for url in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "mysql://x", "postgres://host:port/x", "test.db", ""] {
         assert_eq!(open(url, &Limits::default()).await.map(drop).map_err(|error| error.code()), Err("invalid_field"), "{url}");
+    }
+}
+
+/// Runs a statement as somebody else on the database.
+async fn execute(url: &str, statement: &'static str) {
+    if let Some(file) = url.strip_prefix("sqlite:") {
+        let mut connection = SqliteConnection::connect(&format!("sqlite:{file}")).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        return connection.close().await.unwrap();
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Goal: an answer that an older version kept is given to the same bytes, and to nothing else. Method: a key as it was stored then.
+async fn keys_of_older_versions_are_known_by_their_bytes(database: TestDatabase) {
+    let url = database.url();
+    let mut fixture = Fixture::on(database).await;
+    let keyed = |fingerprint: u8, bytes: u8| key("old", fingerprint).map(|key| key.of_bytes([bytes; 32]));
+    let first = fixture.commit_keyed(vec![(login(A), keyed(1, 2))]).await.results.remove(0).unwrap();
+    // The digest of bytes that are all 2.
+    execute(&url, "update idempotency_keys set fingerprint = replace('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'x', '02')").await;
+    for (retry, expected) in [(keyed(9, 2), true), (keyed(2, 3), false), (key("old", 2), false)] {
+        let result = fixture.commit_keyed(vec![(login(A), retry)]).await.results.remove(0);
+        match result {
+            Ok(receipt) => assert!(expected && receipt.replayed && receipt.outcome == first.outcome),
+            Err(error) => assert!(!expected && matches!(error, Error::IdempotencyKeyReused), "{error}"),
+        }
     }
 }
 

@@ -37,7 +37,12 @@ pub(crate) struct AddContact {
     name: Option<String>,
 }
 
-impl JsonBody for AddContact {}
+impl JsonBody for AddContact {
+    fn meaning(&self) -> impl Serialize {
+        let contact = extract::said(self.contact_user_id.as_deref()).or(self.phone.as_deref());
+        (extract::named(self.user_id.as_deref()), extract::named(contact), extract::name(self.name.clone()))
+    }
+}
 
 impl AddContact {
     /// What the body asks for.

@@ -47,7 +47,12 @@ pub(crate) struct SendMessage {
     message_type: Option<String>,
 }
 
-impl JsonBody for SendMessage {}
+impl JsonBody for SendMessage {
+    fn meaning(&self) -> impl Serialize {
+        let message_type = self.message_type.as_deref().unwrap_or(DEFAULT_TYPE);
+        (extract::named(self.from()), extract::named(self.to()), self.content.as_deref(), message_type)
+    }
+}
 
 impl SendMessage {
     fn from(&self) -> Option<&str> {

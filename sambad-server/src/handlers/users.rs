@@ -39,7 +39,12 @@ pub(crate) struct Login {
     name: Option<String>,
 }
 
-impl JsonBody for Login {}
+impl JsonBody for Login {
+    fn meaning(&self) -> impl Serialize {
+        let code = extract::said(self.country_code.as_deref());
+        (self.number().map(|(_, number)| number), code, extract::name(self.name.clone()))
+    }
+}
 
 impl Login {
     /// What the body asks for.

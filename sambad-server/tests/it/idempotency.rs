@@ -3,9 +3,16 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
+use sambad_core::Limits;
+use sambad_server::ServerConfig;
+use sambad_server::testing::TestServer;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
 
-use crate::harness::{Answer, World};
+use crate::harness::process::database;
+use crate::harness::{Answer, Api, World};
 
 async fn post(world: &World, path: &str, key: &str, body: &Value) -> Answer {
     world.api.post_with(path, &[("idempotency-key", key)], body).await
@@ -62,6 +69,89 @@ async fn a_key_is_refused_for_another_request() {
         post(&world, path, &key, body).await.refused(422, "idempotency_key_reused");
     }
     assert_eq!(world.api.whole_log().await.len(), 3);
+    world.finish().await;
+}
+
+/// Goal: requests are the same if they ask for the same, however it is written. Method: bodies that mean the same, sent as text;
+/// then ones that do not.
+#[tokio::test]
+async fn what_is_asked_for_is_compared_and_not_how() {
+    let world = World::start().await;
+    let users = world.api.users(2).await;
+    let (a, b) = (users[0].as_str(), users[1].as_str());
+    let upper = a.to_uppercase();
+    let post = async |path: &str, key: &str, body: String| world.api.post_with(path, &[("idempotency-key", key)], body).await;
+    let sent = format!(r#"{{"fromUserId":"{a}","toUserId":"{b}","content":"once"}}"#);
+    let first = post("/api/messages", "message", sent).await;
+    for same in [
+        format!(r#"{{"content":"once","toUserId":"{b}","fromUserId":"{a}"}}"#),
+        format!("\n{{ \"fromUserId\" : \"{a}\" ,\t\"toUserId\":\"{b}\", \"content\":\"\\u006fnce\" }} "),
+        format!(r#"{{"fromId":"{a}","toId":"{b}","content":"once","type":"text"}}"#),
+        format!(r#"{{"fromUserId":" {upper} ","toUserId":"{b}","content":"once","type":null,"sentAt":5,"more":{{"x":[1]}}}}"#),
+    ] {
+        replays(&first, &post("/api/messages", "message", same).await);
+    }
+    for other in [
+        format!(r#"{{"fromUserId":"{a}","toUserId":"{b}","content":"once "}}"#),
+        format!(r#"{{"fromUserId":"{b}","toUserId":"{a}","content":"once"}}"#),
+        format!(r#"{{"fromUserId":"{a}","toUserId":"{b}","content":"once","type":"note"}}"#),
+    ] {
+        post("/api/messages", "message", other).await.refused(422, "idempotency_key_reused");
+    }
+    let first =
+        post("/api/users/login", "login", r#"{"mobileNumber":"9876543210","countryCode":"+91","name":"Asha"}"#.into()).await;
+    for same in [
+        r#"{"name":" Asha ","countryCode":"+91","mobileNumber":"9876543210"}"#,
+        r#"{"phone":9876543210,"countryCode":"+91","name":"Asha"}"#,
+        r#"{"phone":"","mobileNumber":9876543210,"countryCode":" +91","name":"Asha"}"#,
+    ] {
+        replays(&first, &post("/api/users/login", "login", same.into()).await);
+    }
+    for other in [r#"{"phone":"+919876543210","name":"Asha"}"#, r#"{"mobileNumber":"9876543210","countryCode":"+91"}"#] {
+        post("/api/users/login", "login", other.into()).await.refused(422, "idempotency_key_reused");
+    }
+    let first = post("/api/contacts", "contact", format!(r#"{{"userId":"{a}","contactUserId":"{b}"}}"#)).await;
+    let same = format!(r#"{{"contactUserId":"{b}","name":"","phone":"ignored","userId":"{a}"}}"#);
+    replays(&first, &post("/api/contacts", "contact", same).await);
+    world.finish().await;
+}
+
+/// Goal: what a phone is taken for does not matter to a retry, only how it was written. Method: a key that a server in +91 kept,
+/// at one in +1 on the same database.
+#[tokio::test]
+async fn the_servers_country_is_no_part_of_a_request() {
+    let world = World::start().await;
+    let first = post(&world, "/api/users/login", "key", &json!({ "phone": "9876543210" })).await;
+    assert_eq!(first.text_at("phone"), "+919876543210");
+    let directory = world.finish().await;
+    let config = ServerConfig { default_country_code: "+1".parse().unwrap(), ..ServerConfig::default() };
+    let server = TestServer::start_in(directory, config, Limits::default()).await;
+    let (api, headers) = (Api::new(server.url()), [("idempotency-key", "key")]);
+    replays(&first, &api.post_with("/api/users/login", &headers, json!({ "phone": "9876543210" })).await);
+    server.stop().await;
+}
+
+/// Goal: a key that an older version stored is known by the bytes that it compared. Method: such a key beside one of this
+/// version's, each with the same bytes and with others.
+#[tokio::test]
+async fn keys_of_older_versions_are_known_by_their_bytes() {
+    let world = World::start().await;
+    let old = r#"{"phone":"+919876543210"}"#;
+    let login = async |world: &World, key: &str, body: &str| {
+        world.api.post_with("/api/users/login", &[("idempotency-key", key)], body).await
+    };
+    let (first, new) = (login(&world, "old", old).await, login(&world, "new", old).await);
+    let directory = world.finish().await;
+    let mut connection = SqliteConnection::connect(&database(directory.path())).await.unwrap();
+    let digest = Sha256::digest(format!("/api/users/login\n{old}"));
+    let fingerprint: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let changed = sqlx::query("update idempotency_keys set fingerprint = $1 where key = 'old'").bind(fingerprint);
+    assert_eq!(changed.execute(&mut connection).await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
+    let world = World::restart(directory).await;
+    replays(&first, &login(&world, "old", old).await);
+    login(&world, "old", r#"{"phone": "+919876543210"}"#).await.refused(422, "idempotency_key_reused");
+    replays(&new, &login(&world, "new", r#"{"phone": "+919876543210"}"#).await);
     world.finish().await;
 }
 
