@@ -130,14 +130,16 @@ fn claims(token: &str) -> Option<TokenClaims> {
         sub: String,
         #[serde(default)]
         roles: Vec<String>,
-        iat: Option<i64>,
-        exp: i64,
+        /// Seconds, which need not be whole.
+        iat: Option<f64>,
+        exp: f64,
         /// Of an outside issuer: which user it is about.
         sambad_user: Option<String>,
     }
     let body = token.split('.').nth(1)?;
     let Claims { sub, roles, iat, exp, sambad_user } = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
-    let at = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+    // A cast that ends at the bounds of the range.
+    let at = |seconds: f64| Timestamp::from_micros((seconds * 1e6).round() as i64);
     let confined = sambad_user.is_some() || roles.iter().any(|role| role == "user");
     Some(TokenClaims { subject: sub, roles, issued_at: iat.map(at), expires_at: at(exp), confined })
 }
@@ -177,6 +179,9 @@ mod tests {
         let shown = format!("{token:?} {:?} {:?}", token.authorization(), RefreshToken::new("hunter2"));
         assert!(!shown.contains("hunter2") && !shown.contains(&body) && shown.contains("asha"), "{shown}");
         assert_eq!(token.claims().unwrap().life(), Duration::from_secs(60));
+        let body = BASE64_URL_SAFE_NO_PAD.encode(r#"{"sub":"asha","iat":1.6e1,"exp":76.5}"#);
+        let fractional = Token::new(format!("head.{body}.x")).unwrap();
+        assert_eq!(fractional.claims().unwrap().life(), Duration::from_millis(60_500));
         assert_eq!(Token::new("opaque").unwrap().claims(), None);
     }
 }

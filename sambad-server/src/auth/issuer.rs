@@ -6,16 +6,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use sambad_core::{Phone, Timestamp, UserId};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, decode};
+use sambad_core::{CountryCode, Phone, Timestamp, UserId};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::jwt::{Header, Lifetime, validation};
 use super::principal::{Principal, Role};
-use super::tokens::{by_our_clock, require_lives};
 
 /// How rarely an unknown key makes the set be read again.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -25,8 +28,11 @@ const AGE_MAX: Duration = Duration::from_secs(600);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a set of keys, at most.
 const SET_BYTES_MAX: usize = 1 << 20;
-/// Seconds by which the issuer's clock may differ from ours.
-const LEEWAY_S: i64 = 30;
+/// By how much the issuer's clock may differ from ours.
+const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Bytes of an RSA key's modulus: 2,048 to 8,192 bits, the lengths that can verify. Source: RFC 7518, 3.3.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// Where the issuer's keys are, and what its tokens must say.
 #[derive(Debug, Clone)]
@@ -39,7 +45,8 @@ pub struct IssuerConfig {
     pub audience: String,
 }
 
-type Keys = HashMap<String, (Algorithm, DecodingKey)>;
+/// By their ids and the one algorithm of each: an issuer may have keys of two kinds under one id.
+type Keys = HashMap<(String, Algorithm), DecodingKey>;
 
 /// An outside issuer.
 #[derive(Debug)]
@@ -61,8 +68,8 @@ enum Source {
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
-    exp: i64,
-    nbf: Option<f64>,
+    #[serde(flatten)]
+    lifetime: Lifetime,
     jti: Option<String>,
     phone_number: Option<String>,
     phone_number_verified: Option<bool>,
@@ -96,14 +103,15 @@ impl Issuer {
         Ok(Self { source, issuer, audience, keys: RwLock::new(Arc::new(keys)), asked: Mutex::new(asked) })
     }
 
-    /// Verifies a token that names the key `kid`; `None` if there is no such key.
+    /// Verifies a token with this header; `None` if there is no such key.
     pub(super) async fn verify(
         self: &Arc<Self>,
         token: &str,
-        kid: &str,
+        header: Header,
         now: Timestamp,
     ) -> Option<Result<Principal, jsonwebtoken::errors::Error>> {
-        let (algorithm, key) = match self.key(kid) {
+        let (algorithm, name) = (header.alg, (header.kid, header.alg));
+        let key = match self.key(&name) {
             Some(found) => {
                 // Nobody with a good key waits for an issuer that answers slowly.
                 if self.is_old() {
@@ -114,23 +122,19 @@ impl Issuer {
             }
             None => {
                 self.refresh(REFRESH_PAUSE).await;
-                self.key(kid)?
+                self.key(&name)?
             }
         };
-        let mut validation = Validation::new(algorithm);
-        validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        by_our_clock(&mut validation);
+        let validation = validation(algorithm, &self.issuer, &self.audience);
         let claims = decode::<Claims>(token, &key, &validation).map(|decoded| decoded.claims);
         Some(claims.and_then(|claims| {
-            require_lives(claims.exp, claims.nbf, now, LEEWAY_S)?;
+            claims.lifetime.require(now, LEEWAY)?;
             if claims.are_text() { Ok(claims.into_principal(token)) } else { Err(ErrorKind::InvalidToken.into()) }
         }))
     }
 
-    fn key(&self, kid: &str) -> Option<(Algorithm, DecodingKey)> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
+    fn key(&self, name: &(String, Algorithm)) -> Option<DecodingKey> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn is_old(&self) -> bool {
@@ -175,7 +179,7 @@ impl Claims {
             user: self.sambad_user,
             verified_phone: phone,
             ids: vec![self.jti.unwrap_or_else(|| super::token_digest(token)).into()],
-            expires_at: Timestamp::from_micros(self.exp.saturating_mul(1_000_000)),
+            expires_at: self.lifetime.end(),
         }
     }
 }
@@ -204,9 +208,27 @@ impl Source {
                 fetch(client, url).await.with_context(|| format!("cannot get {place}"))?
             }
         };
-        let set: JwkSet = serde_json::from_slice(&bytes).context("not a set of keys (RFC 7517)")?;
-        Ok(set.keys.iter().filter_map(usable).collect())
+        keys_of(&bytes)
     }
+}
+
+/// Reads a set of keys. A key that cannot be used is left out, whatever is wrong with it. Source: RFC 7517, 5.
+///
+/// # Errors
+/// When the set is not valid, or none of its keys can be used: such a set must not replace a good one.
+fn keys_of(set: &[u8]) -> anyhow::Result<Keys> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<serde_json::Value>,
+    }
+    let set: Set = serde_json::from_slice(set).context("not a set of keys (RFC 7517)")?;
+    let published = set.keys.len();
+    let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let keys: Keys = jwks.filter_map(|jwk| usable(&jwk)).collect();
+    if keys.is_empty() {
+        bail!("none of the {published} keys in the set can be used: RS256, ES256 and EdDSA keys with an id can");
+    }
+    Ok(keys)
 }
 
 async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> anyhow::Result<Vec<u8>> {
@@ -222,10 +244,12 @@ async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> anyhow::Result<V
     Ok(bytes)
 }
 
-/// A key with the one algorithm that it is for; others in the set are left out.
-fn usable(jwk: &Jwk) -> Option<(String, (Algorithm, DecodingKey))> {
+/// A key with its id and the one algorithm that it is for, if it is whole.
+fn usable(jwk: &Jwk) -> Option<((String, Algorithm), DecodingKey)> {
     let kid = jwk.common.key_id.clone()?;
-    if jwk.common.public_key_use.as_ref().is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
+    let of_use = jwk.common.public_key_use.as_ref().is_none_or(|key_use| *key_use == PublicKeyUse::Signature);
+    let of_operations = jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+    if !of_use || !of_operations {
         return None;
     }
     let (algorithm, name) = match &jwk.algorithm {
@@ -241,5 +265,57 @@ fn usable(jwk: &Jwk) -> Option<(String, (Algorithm, DecodingKey))> {
     if jwk.common.key_algorithm.is_some_and(|stated| stated != name) {
         return None;
     }
-    Some((kid, (algorithm, DecodingKey::from_jwk(jwk).ok()?)))
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    let parsed = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } if !RSA_BYTES.contains(&n.len()) => return None,
+        DecodingKeyKind::RsaModulusExponent { n, e } => {
+            RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+        }
+        DecodingKeyKind::SecretOrDer(bytes) if algorithm == Algorithm::ES256 => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes)
+        }
+        DecodingKeyKind::SecretOrDer(bytes) => ParsedPublicKey::new(&ED25519, bytes),
+    };
+    parsed.is_ok().then_some(((kid, algorithm), key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"ec","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+
+    /// Goal: a set counts by the keys in it that can be used: any other key is left out, and a set of none is an error. Method: two
+    /// keys of the RFCs alone, beside each kind of unusable key, and those without them.
+    #[test]
+    fn unusable_keys_are_left_out() {
+        let unusable = [
+            ED.replace("\"kid\":\"ed\",", ""),
+            ED.replace("OKP", "XYZ"),
+            ED.replace("Ed25519", "Ed448"),
+            ED.replace("HURo", ""),
+            ED.replace("\"kid\"", "\"alg\":\"RS256\",\"kid\""),
+            ED.replace("\"kid\"", "\"use\":\"enc\",\"kid\""),
+            ED.replace("\"kid\"", "\"key_ops\":[\"sign\"],\"kid\""),
+            EC.replace("P-256", "P-384"),
+            EC.replace("4Etl", "5Etl"),
+            r#"{"kty":"RSA","kid":"rsa","n":"AQAB","e":"AQAB"}"#.into(),
+            r#"{"kty":"RSA","kid":"rsa"}"#.into(),
+            r#"{"kty":"oct","kid":"oct","k":"AQAB"}"#.into(),
+            "null".into(),
+            "7".into(),
+        ];
+        let of = |keys: &[&str]| keys_of(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes());
+        for bad in &unusable {
+            let names = of(&[bad, ED, EC]).unwrap_or_else(|error| panic!("{bad}: {error}"));
+            assert_eq!(names.len(), 2, "{bad}");
+            assert!(of(&[bad]).is_err(), "{bad}");
+        }
+        let same_id = EC.replace("\"ec\"", "\"ed\"");
+        assert_eq!(of(&[ED, &same_id]).unwrap().len(), 2, "keys of two kinds may share an id");
+        for set in ["", "{}", "[]", "<html>", r#"{"keys":[]}"#, r#"{"keys":{}}"#, r#"{"keys":null}"#] {
+            assert!(keys_of(set.as_bytes()).is_err(), "{set}");
+        }
+    }
 }

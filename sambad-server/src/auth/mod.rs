@@ -3,6 +3,7 @@
 mod cookie;
 mod credentials;
 mod issuer;
+pub(crate) mod jwt;
 pub(crate) mod keys;
 mod origin;
 mod pass;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::decode_header;
 use jsonwebtoken::errors::ErrorKind;
 use sambad_core::access::hex;
 use sambad_core::{Sambad, Timestamp};
@@ -39,6 +39,7 @@ pub(crate) use {
 
 use crate::error::ApiError;
 use issuer::Issuer;
+use jwt::Header;
 use passwords::Passwords;
 use revocations::Revocations;
 use tokens::Tokens;
@@ -135,11 +136,11 @@ impl Auth {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(INVALID);
         }
-        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(INVALID)?;
+        let header = Header::of(token).ok_or(INVALID)?;
         let now = self.now();
-        let verified = match (self.tokens.key(&kid), &self.issuer) {
+        let verified = match (self.tokens.key(&header.kid), &self.issuer) {
             (Some(key), _) => self.tokens.verify(token, key, now),
-            (None, Some(issuer)) => issuer.verify(token, &kid, now).await.ok_or(INVALID)?,
+            (None, Some(issuer)) => issuer.verify(token, header, now).await.ok_or(INVALID)?,
             (None, None) => return Err(INVALID),
         };
         let principal = verified.map_err(|error| match error.kind() {

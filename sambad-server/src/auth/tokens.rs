@@ -10,18 +10,18 @@ use sambad_core::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::jwt::{Lifetime, validation};
 use super::keys::{self, Key};
 use super::principal::{Principal, Role};
 
-/// How long a token may live. A revocation by id, which does not know when the token expires, lasts as long.
-pub(crate) const TTL_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Who issues them, and for whom.
 const ISSUER: &str = "sambad";
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    aud: String,
+/// The claims of a token that is made here.
+#[derive(Debug, Serialize)]
+struct Signed {
+    iss: &'static str,
+    aud: &'static str,
     sub: String,
     roles: Vec<Role>,
     jti: String,
@@ -30,35 +30,17 @@ struct Claims {
     fam: Option<String>,
     iat: i64,
     exp: i64,
-    /// Never in a token that is made here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nbf: Option<f64>,
 }
 
-/// Leaves what depends on time to [`require_lives`]: the library asks the system's clock, which is not the one that tokens are
-/// made by.
-pub(super) fn by_our_clock(validation: &mut Validation) {
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-}
-
-/// Refuses a token that has ended at the instant `now`, or has not begun; the issuer's clock may differ by `leeway_s`.
-///
-/// In the second that it names a token has ended, as a session by it has. Source: RFC 7519, 4.1.4.
-pub(super) fn require_lives(
-    exp: i64,
-    nbf: Option<f64>,
-    now: Timestamp,
-    leeway_s: i64,
-) -> Result<(), jsonwebtoken::errors::Error> {
-    let now = now.as_micros().div_euclid(1_000_000);
-    if exp.saturating_add(leeway_s) <= now {
-        return Err(ErrorKind::ExpiredSignature.into());
-    }
-    if nbf.is_some_and(|nbf| nbf > now.saturating_add(leeway_s) as f64) {
-        return Err(ErrorKind::ImmatureSignature.into());
-    }
-    Ok(())
+/// The claims that are read; the library compares `iss` and `aud`.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    roles: Vec<Role>,
+    jti: String,
+    fam: Option<String>,
+    #[serde(flatten)]
+    lifetime: Lifetime,
 }
 
 /// What a token is to say.
@@ -87,12 +69,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        by_our_clock(&mut validation);
-        Ok(Self { keys: keys::load(path)?, validation })
+        Ok(Self { keys: keys::load(path)?, validation: validation(Algorithm::EdDSA, ISSUER, ISSUER) })
     }
 
     /// Signs a token that begins at `now`.
@@ -100,16 +77,15 @@ impl Tokens {
         let now = now.as_micros().div_euclid(1_000_000);
         let exp = grant.expires_at.as_micros().div_euclid(1_000_000);
         let id = Uuid::now_v7().to_string();
-        let claims = Claims {
-            iss: ISSUER.into(),
-            aud: ISSUER.into(),
+        let claims = Signed {
+            iss: ISSUER,
+            aud: ISSUER,
             sub: grant.subject,
             roles: grant.roles,
             jti: id.clone(),
             fam: grant.family,
             iat: now,
             exp,
-            nbf: None,
         };
         let key = &self.keys[0];
         let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
@@ -128,10 +104,10 @@ impl Tokens {
     /// Verifies a token that names `key`, at the instant `now`.
     pub(crate) fn verify(&self, token: &str, key: &Key, now: Timestamp) -> Result<Principal, jsonwebtoken::errors::Error> {
         let claims = decode::<Claims>(token, &key.verifies, &self.validation)?.claims;
-        // Older versions issued tokens that live longer than their revocation may.
-        let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))
-            .min(Timestamp::from_micros(claims.iat.saturating_mul(1_000_000)).plus(TTL_MAX));
-        require_lives(expires_at.as_micros().div_euclid(1_000_000), claims.nbf, now, 0)?;
+        claims.lifetime.require(now, Duration::ZERO)?;
+        if !claims.lifetime.says_when_issued() {
+            return Err(ErrorKind::InvalidToken.into());
+        }
         let is_user = claims.roles.contains(&Role::User);
         if is_user && claims.roles.len() > 1 {
             // What confines the one role would not the other.
@@ -145,7 +121,7 @@ impl Tokens {
             user,
             verified_phone: None,
             ids: std::iter::once(claims.jti).chain(claims.fam).map(Arc::from).collect(),
-            expires_at,
+            expires_at: claims.lifetime.end(),
         })
     }
 }
@@ -155,9 +131,10 @@ pub(crate) fn id_and_end(token: &str) -> Option<(String, Timestamp)> {
     #[derive(Deserialize)]
     struct Named {
         jti: Option<String>,
-        exp: i64,
+        #[serde(flatten)]
+        lifetime: Lifetime,
     }
     let claims: Named = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
     let id = claims.jti.unwrap_or_else(|| super::token_digest(token));
-    Some((id, Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))))
+    Some((id, claims.lifetime.end()))
 }

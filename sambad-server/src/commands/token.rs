@@ -7,7 +7,8 @@ use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::{Timestamp, UserId, maintenance};
 
 use super::{operator, say};
-use crate::auth::tokens::{self, Grant, TTL_MAX, Tokens};
+use crate::auth::jwt::TTL_MAX;
+use crate::auth::tokens::{self, Grant, Tokens};
 use crate::auth::{BEYOND_EXPIRY, Role};
 use crate::config::{Cli, TokenCommand};
 

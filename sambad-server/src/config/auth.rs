@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use sambad_core::time::duration;
 
-use crate::auth::tokens::TTL_MAX;
+use crate::auth::jwt::TTL_MAX;
 use crate::auth::{AuthConfig, IssuerConfig, TokenConfig};
 
 /// Whether callers have to say who they are.

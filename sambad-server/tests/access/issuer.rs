@@ -14,18 +14,20 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::harness::{World, now, sign};
+use crate::harness::{World, now, sign, sign_text};
+use crate::tokens::{critical_headers, numbers};
 
 /// A key of the issuer's: how it signs, and what is published of it.
-struct Signer {
+pub(crate) struct Signer {
     kid: &'static str,
     algorithm: Algorithm,
     key: EncodingKey,
+    pkcs8: Vec<u8>,
     jwk: Jwk,
 }
 
 impl Signer {
-    fn new(kid: &'static str, algorithm: Algorithm, with: &'static SignatureAlgorithm) -> Self {
+    pub(crate) fn new(kid: &'static str, algorithm: Algorithm, with: &'static SignatureAlgorithm) -> Self {
         let pair = KeyPair::generate_for(with).expect("a key can be made");
         let der = pair.serialize_der();
         let key = match algorithm {
@@ -41,10 +43,10 @@ impl Signer {
             _ => Jwk::from_encoding_key(&key, algorithm).expect("a key can be published"),
         };
         jwk.common.key_id = Some(kid.into());
-        Self { kid, algorithm, key, jwk }
+        Self { kid, algorithm, key, pkcs8: der, jwk }
     }
 
-    fn token(&self, change: &[(&str, Value)]) -> String {
+    pub(crate) fn token(&self, change: &[(&str, Value)]) -> String {
         let mut claims = json!({ "iss": "https://id.example", "aud": "sambad-app", "sub": "abc", "exp": now() + 60 });
         for (name, value) in change {
             claims[*name] = value.clone();
@@ -80,11 +82,11 @@ impl Published {
     }
 }
 
-fn set_of(signers: &[&Signer]) -> String {
+pub(crate) fn set_of(signers: &[&Signer]) -> String {
     serde_json::to_string(&JwkSet { keys: signers.iter().map(|signer| signer.jwk.clone()).collect() }).unwrap()
 }
 
-async fn world(jwks: &str) -> World {
+pub(crate) async fn world(jwks: &str) -> World {
     let issuer = IssuerConfig { jwks: jwks.into(), issuer: "https://id.example".into(), audience: "sambad-app".into() };
     World::start_with(|config| {
         if let AuthConfig::Token(tokens) = &mut config.auth {
@@ -180,6 +182,78 @@ async fn keys_are_fetched_when_needed_and_kept() {
     assert!(published.asked.load(Ordering::SeqCst) <= asked + 2, "strangers make it ask");
     assert_eq!(world.get("/api/users", &admin(&first)).await.status, 200, "the last good keys stay");
     world.stop().await;
+}
+
+/// Goal: an outside token is held to the standard like our own: nothing critical is passed over, and its instants are numbers.
+/// Method: each such header and number, signed by the issuer's key.
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_tokens_are_held_to_the_standard() {
+    let signer = Signer::new("ed", Algorithm::EdDSA, &PKCS_ED25519);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), set_of(&[&signer])).unwrap();
+    let world = world(file.path().to_str().unwrap()).await;
+    let claims = |instants: &str| {
+        format!(r#"{{"iss":"https://id.example","aud":["x","sambad-app"],"sub":"abc","sambad_roles":["admin"],{instants}}}"#)
+    };
+    let (header, good) = (r#"{"alg":"EdDSA","kid":"ed"}"#, claims(&format!(r#""exp":{}"#, now() + 100)));
+    for header in critical_headers("ed") {
+        assert_eq!(world.get("/api/users", &sign_text(&header, &good, &signer.pkcs8)).await.status, 401, "{header}");
+    }
+    let mut tried = vec![(format!(r#""exp":{}"#, now() + 100), 200)];
+    for (early, late) in numbers(now() - 100).into_iter().zip(numbers(now() + 100)) {
+        tried.push((format!(r#""iat":{early},"nbf":{early},"exp":{late}"#), 200));
+        tried.push((format!(r#""exp":{early}"#), 401));
+        tried.push((format!(r#""nbf":{late},"exp":{late}"#), 401));
+    }
+    // Nothing lives for more than a year after it was issued, or from now.
+    let year = 366 * 86_400;
+    tried.push((format!(r#""iat":{},"exp":1e300"#, now() - 100), 200));
+    tried.push((format!(r#""iat":{},"exp":{}"#, now() - year - 60, now() + 60), 401));
+    tried.push((format!(r#""exp":{}"#, now() + year - 60), 200));
+    tried.push((format!(r#""exp":{}"#, now() + year + 600), 401));
+    tried.push((format!(r#""iat":{0},"exp":{0}"#, now() + year + 600), 401));
+    tried.push((format!(r#""exp":"{}""#, now() + 100), 401));
+    tried.push((format!(r#""iat":"{}","exp":{}"#, now(), now() + 100), 401));
+    for (instants, status) in tried {
+        let answer = world.get("/api/users", &sign_text(header, &claims(&instants), &signer.pkcs8)).await;
+        assert_eq!(answer.status, status, "{instants}: {answer:?}");
+    }
+    world.stop().await;
+}
+
+/// Goal: whatever an issuer publishes by mistake, the last good keys stay until there are good ones again. Method: sets without a
+/// usable key, and bodies that are no set, each fetched because a token names an unknown key; then a set with a new key beside
+/// unusable ones.
+#[tokio::test]
+async fn a_set_without_keys_replaces_nothing() {
+    let (first, second) = (Signer::new("1", Algorithm::EdDSA, &PKCS_ED25519), Signer::new("2", Algorithm::EdDSA, &PKCS_ED25519));
+    let published = Published::start(Some(set_of(&[&first]))).await;
+    let admin = |signer: &Signer| signer.token(&[("sambad_roles", json!(["admin"]))]);
+    for bad in [
+        r#"{"keys":[]}"#.to_owned(),
+        "{}".into(),
+        "[]".into(),
+        "null".into(),
+        "<html>maintenance</html>".into(),
+        String::new(),
+        r#"{"keys":[{"kty":"oct","kid":"1","k":"AQAB"},{"kty":"OKP","crv":"Ed25519","kid":"1","x":"AQAB"}]}"#.into(),
+        format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1 << 20)),
+    ] {
+        published.set.lock().unwrap().replace(set_of(&[&first]));
+        let world = world(&published.address).await;
+        assert_eq!(world.get("/api/users", &admin(&first)).await.status, 200, "the good set was read");
+        let asked = published.asked.load(Ordering::SeqCst);
+        published.set.lock().unwrap().replace(bad.clone());
+        // The set is read again 10 s after it was read last at the earliest, which is forgotten here.
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        tokio::time::resume();
+        assert_eq!(world.get("/api/users", &admin(&second)).await.status, 401);
+        assert!(published.asked.load(Ordering::SeqCst) > asked, "it was not read again");
+        let answer = world.get("/api/users", &admin(&first)).await;
+        assert_eq!(answer.status, 200, "the last good keys stay after {:?}: {answer:?}", bad.get(..80).unwrap_or(&bad));
+        world.stop().await;
+    }
 }
 
 /// Goal: keys never come over a network in the clear. Method: the configuration that would let them.

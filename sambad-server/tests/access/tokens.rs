@@ -7,7 +7,7 @@ use sambad_server::config::Role;
 use sambad_server::testing::TestKeys;
 use serde_json::{Value, json};
 
-use crate::harness::{World, now, sign};
+use crate::harness::{World, now, sign, sign_text};
 
 /// The key file's first key: its id, and its secret half.
 pub(crate) fn key_of(keys: &TestKeys) -> (String, Vec<u8>) {
@@ -163,5 +163,93 @@ async fn tokens_live_for_a_year_at_most() {
     let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token).unwrap();
     let revocation = world.server.sambad().revocations(0, 10).await.unwrap().pop().unwrap();
     assert!(revocation.expires_at.as_micros() / 1_000_000 > claims["exp"].as_i64().unwrap(), "{revocation:?}");
+    world.stop().await;
+}
+
+/// Headers that demand an extension, or say wrongly that they do: a token with any of them is refused.
+pub(crate) fn critical_headers(kid: &str) -> Vec<String> {
+    let demands = [
+        r#""crit":["x"],"x":1"#,
+        r#""crit":["exp"],"exp":1"#,
+        r#""crit":["b64"],"b64":false"#,
+        r#""crit":["b64"],"b64":true"#,
+        r#""b64":false"#,
+        r#""crit":["alg"]"#,
+        r#""crit":["missing"]"#,
+        r#""crit":["x","x"],"x":1"#,
+        r#""crit":[]"#,
+        r#""crit":[7]"#,
+        r#""crit":null"#,
+        r#""crit":"exp""#,
+        r#""crit":{"x":1}"#,
+        r#""crit":false"#,
+        r#""crit":["x"],"crit":[]"#,
+    ];
+    demands.iter().map(|demand| format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{kid}",{demand}}}"#)).collect()
+}
+
+/// Instants that are valid from `at` on: each form that JSON has for a number.
+pub(crate) fn numbers(at: i64) -> Vec<String> {
+    vec![format!("{at}.25"), format!("{at}.0"), format!("{}e1", at / 10 + 1), format!("{:.12}E+9", (at + 1) as f64 / 1e9)]
+}
+
+/// Goal: a header that calls an extension critical is refused, in every form, since none is supported; without one it is let in.
+/// Method: a token of our own key beside each such header.
+#[tokio::test(flavor = "multi_thread")]
+async fn critical_extensions_are_refused() {
+    let world = World::start().await;
+    let (kid, secret) = key_of(&world.keys);
+    let claims = claims(&[]).to_string();
+    let plain = format!(r#"{{"alg":"EdDSA","kid":"{kid}","x":1,"b64":true}}"#);
+    assert_eq!(world.get("/api/users", &sign_text(&plain, &claims, &secret)).await.status, 200);
+    for header in critical_headers(&kid) {
+        let answer = world.get("/api/users", &sign_text(&header, &claims, &secret)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{header}: {answer:?}");
+    }
+    world.stop().await;
+}
+
+/// Goal: `exp`, `nbf` and `iat` are numbers that need not be whole, and nothing but numbers. Method: our own key; each form of a
+/// number in each claim, then what is no number, what has ended by a fraction, and what is said twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn instants_of_tokens_are_numbers() {
+    let world = World::start().await;
+    let (kid, secret) = key_of(&world.keys);
+    let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#);
+    let token = |instants: &str| {
+        let claims =
+            format!(r#"{{"iss":"sambad","aud":"sambad","sub":"x","roles":["admin"],"jti":"0123456789abcdef",{instants}}}"#);
+        sign_text(&header, &claims, &secret)
+    };
+    let (past, end) = (now() - 100, now() + 100);
+    for (early, late) in numbers(past).into_iter().zip(numbers(end)) {
+        let instants = format!(r#""iat":{early},"nbf":{early},"exp":{late}"#);
+        assert_eq!(world.get("/api/users", &token(&instants)).await.status, 200, "{instants}");
+        let instants = format!(r#""iat":{early},"exp":{early}"#);
+        let answer = world.get("/api/users", &token(&instants)).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (401, Some("Token has expired")), "{instants}");
+        let instants = format!(r#""iat":{early},"nbf":{late},"exp":{late}"#);
+        let answer = world.get("/api/users", &token(&instants)).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (401, Some("Token is not valid yet")), "{instants}");
+    }
+    for instants in [
+        format!(r#""iat":{past},"exp":"{end}""#),
+        format!(r#""iat":"{past}","exp":{end}"#),
+        format!(r#""iat":{past},"nbf":"{past}","exp":{end}"#),
+        format!(r#""iat":{past},"exp":true"#),
+        format!(r#""iat":{past},"exp":null"#),
+        format!(r#""iat":{past},"nbf":null,"exp":{end}"#),
+        format!(r#""iat":{past},"exp":[{end}]"#),
+        format!(r#""iat":{past},"exp":-{end}"#),
+        format!(r#""iat":{past},"exp":1e400"#),
+        format!(r#""iat":{past},"exp":{past},"exp":{end}"#),
+        format!(r#""iat":{past},"exp":{end},"exp":{end}"#),
+        format!(r#""exp":{end}"#),
+        // Neither lives for a year at most.
+        r#""iat":1e300,"exp":1e300"#.to_owned(),
+        format!(r#""iat":{0},"exp":{0}.5"#, end + 370 * 86_400),
+    ] {
+        assert_eq!(world.get("/api/users", &token(&instants)).await.status, 401, "{instants}");
+    }
     world.stop().await;
 }
