@@ -7,7 +7,7 @@ use sambad_core::access::{AccessChange, AuditAction};
 use sambad_core::{Timestamp, UserId, maintenance};
 
 use super::{operator, say};
-use crate::auth::jwt::TTL_MAX;
+use crate::auth::jwt::LAST_INSTANT;
 use crate::auth::tokens::{self, Grant, Tokens};
 use crate::auth::{BEYOND_EXPIRY, Role};
 use crate::config::{Cli, TokenCommand};
@@ -51,10 +51,10 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
 
 async fn revoke(cli: &Cli, token: &str) -> anyhow::Result<()> {
     let token = token.trim();
-    let last = Timestamp::now().plus(TTL_MAX);
     let (id, expires_at) = match tokens::id_and_end(token) {
-        Some((id, expires_at)) => (id, expires_at.min(last).plus(BEYOND_EXPIRY)),
-        None => (token.to_owned(), last.plus(BEYOND_EXPIRY)),
+        Some((id, expires_at)) => (id, expires_at.plus(BEYOND_EXPIRY)),
+        // Of an id alone nothing says when its token expires.
+        None => (token.to_owned(), LAST_INSTANT),
     };
     let is_id = id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()) && id.len() >= 16;
     if !is_id {
@@ -62,5 +62,8 @@ async fn revoke(cli: &Cli, token: &str) -> anyhow::Result<()> {
     }
     let revoke = AccessChange::Revoke { id: id.clone(), expires_at };
     maintenance::change_access(&cli.database, revoke, operator()).await.context("cannot revoke")?;
+    if expires_at == LAST_INSTANT {
+        return say(format_args!("{id}: refused for good")).context("cannot write to stdout");
+    }
     say(format_args!("{id}: refused until {expires_at}")).context("cannot write to stdout")
 }

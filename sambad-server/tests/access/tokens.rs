@@ -1,8 +1,11 @@
 //! What a token must be: signed by the right key in the right way, for this server, and now.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey};
+use sambad_core::Timestamp;
 use sambad_server::config::Role;
 use sambad_server::testing::TestKeys;
 use serde_json::{Value, json};
@@ -163,6 +166,23 @@ async fn tokens_live_for_a_year_at_most() {
     let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token).unwrap();
     let revocation = world.server.sambad().revocations(0, 10).await.unwrap().pop().unwrap();
     assert!(revocation.expires_at.as_micros() / 1_000_000 > claims["exp"].as_i64().unwrap(), "{revocation:?}");
+    // Nothing says that the token whose id this is expires within a year.
+    assert!(revocation.expires_at > Timestamp::now().plus(Duration::from_secs(100 * 366 * 86_400)), "{revocation:?}");
+
+    // Of a token that is given whole it is known, however its end is written.
+    let (kid, secret) = key_of(&world.keys);
+    let (header, end) = (format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), now() + 600);
+    let claims = format!(
+        r#"{{"iss":"sambad","aud":"sambad","sub":"x","roles":["admin"],"jti":"fedcba9876543210","iat":{}.5,"exp":{end}.5}}"#,
+        now() - 1
+    );
+    let token = sign_text(&header, &claims, &secret);
+    assert_eq!(world.get("/api/users", &token).await.status, 200);
+    let revoked = run(&["token", "revoke", &token]).await;
+    assert!(revoked.status.success(), "{revoked:?}");
+    let revocation = world.server.sambad().revocations(0, 10).await.unwrap().pop().unwrap();
+    let expected = Timestamp::from_micros(end * 1_000_000 + 500_000).plus(Duration::from_secs(300));
+    assert_eq!((revocation.id.as_str(), revocation.expires_at), ("fedcba9876543210", expected));
     world.stop().await;
 }
 
