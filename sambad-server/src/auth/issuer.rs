@@ -12,13 +12,13 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, decode};
-use sambad_core::{CountryCode, Phone, Timestamp, UserId};
+use sambad_core::{Timestamp, UserId};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::jwt::{Header, Lifetime, validation};
-use super::principal::{Principal, Role};
+use super::principal::{Principal, Role, VerifiedPhone};
 
 /// How rarely an unknown key makes the set be read again.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -166,7 +166,7 @@ impl Claims {
     fn into_principal(self, token: &str) -> Principal {
         let by_phone = self.firebase.and_then(|firebase| firebase.sign_in_provider).is_some_and(|provider| provider == "phone");
         let verified = self.phone_number_verified.unwrap_or(by_phone);
-        let phone = self.phone_number.filter(|_| verified).and_then(|phone| phone.parse::<Phone>().ok());
+        let phone = self.phone_number.filter(|_| verified).map(|claim| VerifiedPhone::of(&claim));
         let mut roles = self.sambad_roles;
         // Without the user it is about, that role would not be confined; with one, no other role is taken.
         roles.retain(|role| *role != Role::User && self.sambad_user.is_none());

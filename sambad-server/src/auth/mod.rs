@@ -34,7 +34,7 @@ pub(crate) use {
     origin::Origins,
     pass::{Notice, Pass},
     policy::{Who, authorise},
-    principal::{Caller, Principal},
+    principal::{Caller, Principal, VerifiedPhone},
 };
 
 use crate::error::ApiError;

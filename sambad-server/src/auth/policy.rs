@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::{Credentials, Principal, Role};
+use super::{Credentials, Principal, Role, VerifiedPhone};
 use crate::error::ApiError;
 use crate::router::AppState;
 use crate::scheme::Scheme;
@@ -39,8 +39,22 @@ impl Who {
             Self::Anyone => true,
             Self::Roles(roles) => roles.iter().any(|role| principal.has(*role)),
             Self::RolesOrVerifiedPhone(roles) => {
-                principal.verified_phone.is_some() || roles.iter().any(|role| principal.has(*role))
+                matches!(principal.verified_phone, Some(VerifiedPhone::Number(_)))
+                    || roles.iter().any(|role| principal.has(*role))
             }
+        }
+    }
+
+    /// The reason for which a principal is not among them.
+    fn refusal(self, principal: &Principal) -> ApiError {
+        match (self, &principal.verified_phone) {
+            (Self::RolesOrVerifiedPhone(_), Some(VerifiedPhone::NotE164)) => {
+                tracing::warn!(
+                    "a token of the outside issuer logs nobody in: its phone_number is not E.164, + and 8 to 15 digits"
+                );
+                ApiError::Forbidden("the token's phone_number is not E.164: expected + and 8 to 15 digits")
+            }
+            _ => ApiError::Forbidden("not with these rights"),
         }
     }
 }
@@ -55,7 +69,7 @@ pub(crate) async fn authorise(State((state, who)): State<(AppState, Who)>, reque
                 parts.extensions.insert(principal.clone());
                 next.run(Request::from_parts(parts, body)).await
             } else {
-                ApiError::Forbidden("not with these rights").into_response()
+                who.refusal(&principal).into_response()
             };
             // For the log, which tells who asked.
             response.extensions_mut().insert(principal);

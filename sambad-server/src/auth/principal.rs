@@ -46,11 +46,38 @@ pub(crate) struct Principal {
     /// The user that all is confined to, of a principal with that role.
     pub(crate) user: Option<UserId>,
     /// The phone that an outside issuer vouches for: whoever has it may log in.
-    pub(crate) verified_phone: Option<Phone>,
+    pub(crate) verified_phone: Option<VerifiedPhone>,
     /// The ids by which it can be revoked: the token's own and its family's, or the digest of the cookie.
     pub(crate) ids: Vec<Arc<str>>,
     /// When it ends.
     pub(crate) expires_at: Timestamp,
+}
+
+/// The phone that an outside issuer vouches for, as its token writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VerifiedPhone {
+    Number(Phone),
+    /// Any other text than E.164: the server would have to guess which number is meant, and so whom to log in.
+    NotE164,
+}
+
+impl VerifiedPhone {
+    /// Reads the claim: `+` and 8 to 15 digits, the first not 0, and nothing else. The server's country has no part in it.
+    ///
+    /// Source: OpenID Connect Core 1.0, 5.1; ITU-T E.164, 6.
+    pub(super) fn of(claim: &str) -> Self {
+        let digits = claim.strip_prefix('+').unwrap_or_default();
+        let is_e164 = (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        let phone = claim.parse::<Phone>().ok().filter(|phone| is_e164 && phone.as_str() == claim);
+        phone.map_or(Self::NotE164, Self::Number)
+    }
+
+    pub(crate) fn number(&self) -> Option<&Phone> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::NotE164 => None,
+        }
+    }
 }
 
 impl Principal {
@@ -130,5 +157,43 @@ impl Caller {
         let name = self.principal.as_ref().map_or("anonymous", |principal| &principal.subject);
         let remote = self.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
         Actor { name: name.to_owned(), remote }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: an issuer's phone is the one number that it writes, or none. Method: one number in E.164, and other ways in which people
+    /// and programs write it.
+    #[test]
+    fn issuers_phones_are_e164() {
+        assert_eq!(VerifiedPhone::of("+919876543210").number(), Some(&"+919876543210".parse().unwrap()));
+        for claim in [
+            "",
+            "+",
+            "9876543210",
+            "09876543210",
+            "919876543210",
+            "00919876543210",
+            "(987) 654-3210",
+            "+91 98765 43210",
+            "+91-9876543210",
+            "+91(98)76543210",
+            " +919876543210",
+            "+919876543210 ",
+            "+919876543210\n",
+            "+91\u{a0}9876543210",
+            "++919876543210",
+            "+0919876543210",
+            "\u{ff0b}919876543210",
+            "+\u{661}\u{661}9876543210",
+            "tel:+919876543210",
+            "+919876543210;ext=5",
+            "+1234567",
+            "+1234567890123456",
+        ] {
+            assert_eq!(VerifiedPhone::of(claim), VerifiedPhone::NotE164, "{claim:?}");
+        }
     }
 }

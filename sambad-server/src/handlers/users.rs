@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::{OptionalTokens, UserTokens};
 use super::unexpected_outcome;
-use crate::auth::{Caller, Role};
+use crate::auth::{Caller, Role, VerifiedPhone};
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
@@ -101,7 +101,8 @@ pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload
     if let (Some(principal), Command::Login { phone, .. }) = (&caller.principal, &mut command)
         && !principal.has(Role::Service)
     {
-        let verified = principal.verified_phone.as_ref().filter(|verified| phone.meant() == Ok(*verified));
+        let verified = principal.verified_phone.as_ref().and_then(VerifiedPhone::number);
+        let verified = verified.filter(|verified| phone.meant() == Ok(*verified));
         let Some(verified) = verified else { return Err(ApiError::Forbidden("token does not vouch for this phone")) };
         // Whoever is stored under another spelling is not vouched for.
         *phone = verified.clone().into();

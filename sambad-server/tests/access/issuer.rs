@@ -184,6 +184,66 @@ async fn keys_are_fetched_when_needed_and_kept() {
     world.stop().await;
 }
 
+/// Goal: a phone of an outside issuer names one number without this server's help: anything but E.164 logs nobody in, least of all
+/// the user whose number it would be if it were completed. Method: servers of two countries, one with users of both numbers; each
+/// other way to write them, as a claim, with the number in full or as it is claimed; the answer must say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuers_phone_is_never_completed() {
+    let signer = Signer::new("ed", Algorithm::EdDSA, &PKCS_ED25519);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), set_of(&[&signer])).unwrap();
+    for code in ["+91", "+1"] {
+        let issuer = IssuerConfig {
+            jwks: file.path().to_str().unwrap().into(),
+            issuer: "https://id.example".into(),
+            audience: "sambad-app".into(),
+        };
+        let world = World::start_with(|config| {
+            config.default_country_code = code.parse().unwrap();
+            if let AuthConfig::Token(tokens) = &mut config.auth {
+                tokens.issuer = Some(issuer);
+            }
+        })
+        .await;
+        for phone in ["+919876543210", "+19876543210"] {
+            world.login(phone).await;
+            let vouched = signer.token(&[("phone_number", json!(phone)), ("phone_number_verified", json!(true))]);
+            assert_eq!(world.post("/api/users/login", &vouched, &json!({ "phone": phone })).await.status, 200);
+        }
+        for claim in [
+            "(987) 654-3210",
+            "9876543210",
+            "09876543210",
+            "919876543210",
+            "00919876543210",
+            "+91 98765 43210",
+            "+91-98765-43210",
+            "+91(98765)43210",
+            " +919876543210",
+            "+919876543210\n",
+            "+91\u{a0}9876543210",
+            "\u{ff0b}919876543210",
+            "tel:+919876543210",
+            "",
+        ] {
+            for how in [("phone_number_verified", json!(true)), ("firebase", json!({ "sign_in_provider": "phone" }))] {
+                let vouched = signer.token(&[("phone_number", json!(claim)), how]);
+                for body in [
+                    json!({ "phone": "+919876543210" }),
+                    json!({ "phone": "+19876543210" }),
+                    json!({ "mobileNumber": "9876543210" }),
+                    json!({ "mobileNumber": "9876543210", "countryCode": "+91" }),
+                ] {
+                    let answer = world.post("/api/users/login", &vouched, &body).await;
+                    assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{claim:?} {body}: {answer:?}");
+                    assert!(answer.text.contains("phone_number is not E.164"), "{answer:?}");
+                }
+            }
+        }
+        world.stop().await;
+    }
+}
+
 /// Goal: an outside token is held to the standard like our own: nothing critical is passed over, and its instants are numbers.
 /// Method: each such header and number, signed by the issuer's key.
 #[tokio::test(flavor = "multi_thread")]
