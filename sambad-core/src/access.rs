@@ -22,7 +22,11 @@ pub const LOCK_MAX: Duration = Duration::from_secs(15 * 60);
 pub const FAILURE_TTL: Duration = Duration::from_secs(24 * 3600);
 /// How long a refresh token that was used up is remembered: if it comes again within that time, its family is revoked.
 pub const USED_UP_TTL: Duration = Duration::from_secs(24 * 3600);
-/// Families of refresh tokens of one user, at most: with another login the one that would end first is dropped.
+/// How long a used refresh token gets the same successor again, as long as the successor itself is unused: a client whose response was
+/// lost can retry, and two tabs may use one token at once.
+pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
+/// Families of refresh tokens of one user, at most; as many again that a service began. With another login the one that would end
+/// first is revoked.
 pub const FAMILIES_MAX: u32 = 20;
 /// How long repetitions of an entry about an app user are counted before the count becomes an entry.
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(3600);
@@ -92,12 +96,15 @@ pub enum AccessChange {
         expires_at: Timestamp,
         /// Until when the access token that goes with it is accepted anywhere.
         revoked_until: Timestamp,
+        /// Whether a service began it, and not the user.
+        by_service: bool,
     },
-    /// Use up a refresh token; one that was used before revokes its family.
+    /// Use up a refresh token. One that was used before gets its successor again within [`REFRESH_GRACE`], as long as that is unused;
+    /// otherwise its family is revoked.
     Refresh {
         /// Of the token.
         digest: String,
-        /// Of the token that follows it.
+        /// Of the token that follows it, unless another one does already.
         next: String,
         /// When that one ends.
         expires_at: Timestamp,
@@ -140,13 +147,6 @@ pub enum AccessChange {
     },
 }
 
-impl AccessChange {
-    /// Rows that the change may write, beyond a few.
-    pub(crate) fn rows(&self) -> usize {
-        if let Self::AskPhones { asked, .. } = self { asked.phones.len() } else { 0 }
-    }
-}
-
 /// What came of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessOutcome {
@@ -156,12 +156,16 @@ pub enum AccessOutcome {
     Unknown,
     /// The network may not try for now.
     Locked,
-    /// The token was used up; the next one stands.
+    /// It was made, and logins beyond [`FAMILIES_MAX`] were revoked for it.
+    Evicted,
+    /// The token is used up; the next one stands.
     Refreshed {
         /// Whose it is.
         user: UserId,
         /// The family's id.
         family: String,
+        /// Of the token that follows it: of another request's if that used the token up first.
+        next: String,
     },
     /// Phones were counted.
     PhonesAsked {
@@ -197,6 +201,8 @@ pub enum AuditAction {
     UserLoggedIn,
     /// A user logged out.
     UserLoggedOut,
+    /// A login beyond the number that a user may have was revoked for a newer one.
+    LoginEvicted,
     /// A refresh token came twice, and its family was revoked.
     RefreshTokenReused,
     /// A token was made at the command line.
@@ -223,6 +229,7 @@ impl AuditAction {
             Self::LoginFailed => "login_failed",
             Self::UserLoggedIn => "user_logged_in",
             Self::UserLoggedOut => "user_logged_out",
+            Self::LoginEvicted => "login_evicted",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",

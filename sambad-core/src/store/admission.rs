@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::access::{
-    AccessChange, AccessOutcome, Actor, AuditAction, AuditEntry, REPEAT_WINDOW, REPEATS_MAX, SEVERAL, lock_time,
+    AccessChange, AccessOutcome, Actor, AuditAction, AuditEntry, REFRESH_GRACE, REPEAT_WINDOW, REPEATS_MAX, SEVERAL, lock_time,
 };
 use crate::clock::Clock;
 use crate::id::UserId;
@@ -11,7 +11,7 @@ use crate::store::asked::{self, AskedRows};
 use crate::time::Timestamp;
 
 /// What came of a change, and what the audit log says of it.
-type Decided = (AccessOutcome, Option<Noted>);
+type Decided = (AccessOutcome, Vec<Noted>);
 
 /// Rows of each kind that one change deletes if they have expired: more than it can add.
 const TIDIED: usize = 16;
@@ -48,9 +48,19 @@ pub(super) struct Repeats {
 pub(super) struct RefreshToken {
     pub(super) family: String,
     pub(super) user: UserId,
-    pub(super) used: bool,
+    pub(super) used_at: Option<Timestamp>,
     /// When the last access token of the family expires.
     pub(super) access_until: Timestamp,
+    pub(super) by_service: bool,
+    /// The digest of the token that took its place, if that has neither been used nor ended.
+    pub(super) successor: Option<String>,
+}
+
+/// What one login began.
+pub(super) struct Family<'a> {
+    pub(super) id: &'a str,
+    pub(super) user: UserId,
+    pub(super) by_service: bool,
 }
 
 /// The last entry of the audit log.
@@ -99,12 +109,14 @@ pub(super) trait AccessRows: AskedRows {
     async fn forgive(&mut self, email: &str, network: &str) -> Result<(), sqlx::Error>;
     async fn forgive_all(&mut self, email: &str) -> Result<(), sqlx::Error>;
     /// Adds a token of the family, with when it expires and when the last access token of the family does.
-    async fn add_refresh(&mut self, digest: &str, of: (&str, UserId), until: [Timestamp; 2]) -> Result<(), sqlx::Error>;
-    /// Keeps as many families of a user as one may have, those that end last.
-    async fn drop_families(&mut self, user: UserId) -> Result<(), sqlx::Error>;
+    async fn add_refresh(&mut self, digest: &str, of: &Family<'_>, until: [Timestamp; 2]) -> Result<(), sqlx::Error>;
+    /// The families of a user, of those that a service began or of the others, beyond as many as there may be: those that end first.
+    async fn families_beyond_max(&mut self, user: UserId, by_service: bool) -> Result<Vec<String>, sqlx::Error>;
+    /// Says that an access token of the family may live until then.
+    async fn extend_access(&mut self, digest: &str, access_until: Timestamp) -> Result<(), sqlx::Error>;
     /// One that has not ended.
     async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error>;
-    async fn use_up(&mut self, digest: &str, now: Timestamp) -> Result<(), sqlx::Error>;
+    async fn use_up(&mut self, digest: &str, successor: &str, now: Timestamp) -> Result<(), sqlx::Error>;
     /// Deletes a family; tells when its last access token expires, if there is such a family.
     async fn end_family(&mut self, family: &str) -> Result<Option<Timestamp>, sqlx::Error>;
     /// A revocation that ends later takes the place of another under a new number, by which servers that know the old one see
@@ -140,7 +152,7 @@ pub(super) async fn apply(
     let mut outcomes = Vec::with_capacity(changes.len());
     for (change, actor) in changes {
         let (outcome, noted) = decide(rows, change, now, aged).await?;
-        if let Some(noted) = noted {
+        for noted in noted {
             note(rows, now, actor, noted).await?;
         }
         outcomes.push(outcome);
@@ -165,7 +177,7 @@ async fn decide(
     now: Timestamp,
     aged: Option<Timestamp>,
 ) -> Result<Decided, sqlx::Error> {
-    let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, Some(Noted::once(action, subject)));
+    let done = |action: AuditAction, subject: &str| (AccessOutcome::Done, vec![Noted::once(action, subject)]);
     Ok(match change {
         AccessChange::AddAdmin { email, password_hash } => {
             rows.end_sessions(email, now).await?;
@@ -175,7 +187,11 @@ async fn decide(
         }
         AccessChange::RemoveAdmin { email } => {
             rows.end_sessions(email, now).await?;
-            if rows.remove_admin(email).await? { done(AuditAction::AdminRemoved, email) } else { (AccessOutcome::Unknown, None) }
+            if rows.remove_admin(email).await? {
+                done(AuditAction::AdminRemoved, email)
+            } else {
+                (AccessOutcome::Unknown, vec![])
+            }
         }
         AccessChange::LoginAdmin { email, password_hash, network, digest, expires_at } => {
             login(rows, [email, password_hash, network, digest], *expires_at, now).await?
@@ -183,29 +199,29 @@ async fn decide(
         AccessChange::FailLogin { email, network } => fail_login(rows, email.as_deref(), network, now).await?,
         AccessChange::LogoutAdmin { digest } => {
             let Some((email, expires_at)) = rows.end_session(digest).await? else {
-                return Ok((AccessOutcome::Unknown, None));
+                return Ok((AccessOutcome::Unknown, vec![]));
             };
             rows.revoke(digest, expires_at).await?;
             done(AuditAction::AdminLoggedOut, &email)
         }
-        AccessChange::StartFamily { user, family, digest, expires_at, revoked_until } => {
-            rows.add_refresh(digest, (family, *user), [*expires_at, *revoked_until]).await?;
-            rows.drop_families(*user).await?;
-            (AccessOutcome::Done, Some(Noted::of_user(AuditAction::UserLoggedIn, user.to_string(), *user)))
+        AccessChange::StartFamily { user, family, digest, expires_at, revoked_until, by_service } => {
+            let family = Family { id: family, user: *user, by_service: *by_service };
+            rows.add_refresh(digest, &family, [*expires_at, *revoked_until]).await?;
+            evict(rows, &family, now).await?
         }
         AccessChange::Refresh { digest, next, expires_at, revoked_until } => {
             refresh(rows, [digest, next], *expires_at, *revoked_until, now).await?
         }
         AccessChange::LogoutUser { user, id, expires_at } => {
             revoke_all(rows, id, *expires_at).await?;
-            (AccessOutcome::Done, Some(Noted::of_user(AuditAction::UserLoggedOut, user.to_string(), *user)))
+            (AccessOutcome::Done, vec![Noted::of_user(AuditAction::UserLoggedOut, user.to_string(), *user)])
         }
         AccessChange::Revoke { id, expires_at } => {
             revoke_all(rows, id, *expires_at).await?;
             done(AuditAction::TokenRevoked, id)
         }
-        AccessChange::Tidy => (AccessOutcome::Done, None),
-        AccessChange::AskPhones { asked, per_day } => (asked::ask(rows, asked, *per_day, now, aged).await?, None),
+        AccessChange::Tidy => (AccessOutcome::Done, vec![]),
+        AccessChange::AskPhones { asked, per_day } => (asked::ask(rows, asked, *per_day, now, aged).await?, vec![]),
         AccessChange::Note { action, subject } => done(*action, subject),
     })
 }
@@ -216,6 +232,21 @@ async fn revoke_all(rows: &mut impl AccessRows, id: &str, expires_at: Timestamp)
     rows.revoke(id, of_family.map_or(expires_at, |until| until.max(expires_at))).await
 }
 
+/// Revokes the logins of a user beyond as many as there may be, now that there is one more.
+async fn evict(rows: &mut impl AccessRows, began: &Family<'_>, now: Timestamp) -> Result<Decided, sqlx::Error> {
+    let user = began.user;
+    let mut noted = vec![Noted::of_user(AuditAction::UserLoggedIn, user.to_string(), user)];
+    for family in rows.families_beyond_max(user, began.by_service).await? {
+        // Nothing of it is accepted after that anyway.
+        if let Some(until) = rows.end_family(&family).await?.filter(|until| *until > now) {
+            rows.revoke(&family, until).await?;
+        }
+        noted.push(Noted::of_user(AuditAction::LoginEvicted, format!("{user} {family}"), user));
+    }
+    let outcome = if noted.len() > 1 { AccessOutcome::Evicted } else { AccessOutcome::Done };
+    Ok((outcome, noted))
+}
+
 /// Looks once more whether the account is as it was when the password was compared: that took a while.
 async fn login(
     rows: &mut impl AccessRows,
@@ -224,13 +255,13 @@ async fn login(
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
     match rows.locked_until(email, password_hash, network).await? {
-        None => return Ok((AccessOutcome::Unknown, Some(Noted::once(AuditAction::LoginFailed, email)))),
-        Some(until) if until > now => return Ok((AccessOutcome::Locked, None)),
+        None => return Ok((AccessOutcome::Unknown, vec![Noted::once(AuditAction::LoginFailed, email)])),
+        Some(until) if until > now => return Ok((AccessOutcome::Locked, vec![])),
         Some(_) => {}
     }
     rows.forgive(email, network).await?;
     rows.add_session(digest, email, expires_at).await?;
-    Ok((AccessOutcome::Done, Some(Noted::once(AuditAction::AdminLoggedIn, email))))
+    Ok((AccessOutcome::Done, vec![Noted::once(AuditAction::AdminLoggedIn, email)]))
 }
 
 /// Failures of a network that may not try are in no log: so few can be written in a day that nobody fills the disk with them.
@@ -241,13 +272,13 @@ async fn fail_login(
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
     let row = email.unwrap_or_default();
-    let Some(failures) = rows.count_failure(row, network, now).await? else { return Ok((AccessOutcome::Locked, None)) };
+    let Some(failures) = rows.count_failure(row, network, now).await? else { return Ok((AccessOutcome::Locked, vec![])) };
     let lock = lock_time(failures);
     if !lock.is_zero() {
         rows.lock(row, network, now.plus(lock)).await?;
     }
     // What was typed as an account that there is not may be anything, a password in the wrong field included.
-    Ok((AccessOutcome::Done, Some(Noted::once(AuditAction::LoginFailed, email.unwrap_or("no such account")))))
+    Ok((AccessOutcome::Done, vec![Noted::once(AuditAction::LoginFailed, email.unwrap_or("no such account"))]))
 }
 
 async fn refresh(
@@ -257,20 +288,27 @@ async fn refresh(
     revoked_until: Timestamp,
     now: Timestamp,
 ) -> Result<Decided, sqlx::Error> {
-    let Some(RefreshToken { family, user, used, access_until }) = rows.refresh_token(digest, now).await? else {
-        return Ok((AccessOutcome::Unknown, None));
-    };
-    if used {
-        revoke_all(rows, &family, access_until).await?;
-        let entry = Noted::of_user(AuditAction::RefreshTokenReused, format!("{user} {family}"), user);
-        return Ok((AccessOutcome::Reused { user, family }, Some(entry)));
+    let Some(token) = rows.refresh_token(digest, now).await? else { return Ok((AccessOutcome::Unknown, vec![])) };
+    let RefreshToken { family, user, used_at, access_until, by_service, successor } = token;
+    let access_until = revoked_until.max(access_until);
+    match (used_at, successor) {
+        (None, _) if rows.is_revoked(&family).await? => Ok((AccessOutcome::Unknown, vec![])),
+        (None, _) => {
+            rows.use_up(digest, next, now).await?;
+            rows.add_refresh(next, &Family { id: &family, user, by_service }, [expires_at, access_until]).await?;
+            Ok((AccessOutcome::Refreshed { user, family, next: next.to_owned() }, vec![]))
+        }
+        // Also by a clock that was set back meanwhile no more than that.
+        (Some(used_at), Some(next)) if now.since(used_at).max(used_at.since(now)) < REFRESH_GRACE => {
+            rows.extend_access(&next, access_until).await?;
+            Ok((AccessOutcome::Refreshed { user, family, next }, vec![]))
+        }
+        (Some(_), _) => {
+            revoke_all(rows, &family, access_until).await?;
+            let entry = Noted::of_user(AuditAction::RefreshTokenReused, format!("{user} {family}"), user);
+            Ok((AccessOutcome::Reused { user, family }, vec![entry]))
+        }
     }
-    if rows.is_revoked(&family).await? {
-        return Ok((AccessOutcome::Unknown, None));
-    }
-    rows.use_up(digest, now).await?;
-    rows.add_refresh(next, (&family, user), [expires_at, revoked_until.max(access_until)]).await?;
-    Ok((AccessOutcome::Refreshed { user, family }, None))
 }
 
 impl Noted {

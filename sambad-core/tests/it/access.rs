@@ -31,6 +31,9 @@ on_every_database!(
     repeated_logins_become_one_entry,
     actors_and_addresses_stay_apart_up_to_a_bound,
     a_logout_revokes_until_the_last_token_expires,
+    a_used_token_gets_its_successor_again,
+    a_repetition_is_revoked_with_its_family,
+    a_login_too_many_revokes_the_first_of_its_kind,
 );
 
 /// Goal: changes and writes that come together all take effect, whatever their order, and none waits for the others to end.
@@ -124,6 +127,7 @@ async fn what_has_ended_goes(database: TestDatabase) {
                 digest: digest.clone(),
                 expires_at,
                 revoked_until: expires_at,
+                by_service: false,
             };
             core.sambad.change_access(start, actor()).await.unwrap();
             core.sambad.change_access(AccessChange::Revoke { id: format!("id {digest}"), expires_at }, actor()).await.unwrap();
@@ -131,8 +135,9 @@ async fn what_has_ended_goes(database: TestDatabase) {
     }
     core.sambad.change_access(note("one more"), actor()).await.unwrap();
     let mut connection = core.database.connect().await;
-    // Of refresh tokens as many as one user may have.
-    for (table, expected) in [("refresh_tokens", i64::from(FAMILIES_MAX)), ("revocations", 40)] {
+    // Of refresh tokens as many as one user may have; the others that had not ended are revoked.
+    let families = i64::from(FAMILIES_MAX);
+    for (table, expected) in [("refresh_tokens", families), ("revocations", 40 + 40 - families)] {
         assert_eq!(connection.number(&format!("select count(*) from {table}")).await, expected, "{table}");
     }
     core.stop().await;
@@ -144,9 +149,16 @@ async fn let_an_hour_pass(core: &Core) {
     core.database.connect().await.execute(&format!("update audit_repeats set {earlier}")).await;
 }
 
+/// A minute later, as far as the use of refresh tokens is concerned.
+async fn let_the_grace_pass(core: &Core) {
+    let earlier = core.database.by_kind("used_at = used_at - 60000000", "used_at = used_at - interval '1 minute'");
+    core.database.connect().await.execute(&format!("update refresh_tokens set {earlier}")).await;
+}
+
 fn start(user: UserId, number: usize) -> AccessChange {
     let family = format!("family {number}");
-    AccessChange::StartFamily { user, digest: format!("of {family}"), family, expires_at: soon(), revoked_until: soon() }
+    let digest = format!("of {family}");
+    AccessChange::StartFamily { user, digest, family, expires_at: soon(), revoked_until: soon(), by_service: false }
 }
 
 /// What the audit log has, oldest first: action, address, count.
@@ -248,11 +260,13 @@ async fn a_logout_revokes_until_the_last_token_expires(database: TestDatabase) {
             digest: digest(1),
             expires_at: after(10_000),
             revoked_until: first,
+            by_service: false,
         };
         core.sambad.change_access(begin, actor()).await.unwrap();
         let refresh =
             AccessChange::Refresh { digest: digest(1), next: digest(2), expires_at: after(10_000), revoked_until: second };
         core.sambad.change_access(refresh.clone(), actor()).await.unwrap();
+        let_the_grace_pass(&core).await;
         let end = AccessChange::LogoutUser { user, id: family.into(), expires_at: second };
         core.sambad.change_access(if reused { refresh } else { end }, actor()).await.unwrap();
         assert!(!core.sambad.knows_refresh_token(&digest(2)).await.unwrap());
@@ -261,5 +275,111 @@ async fn a_logout_revokes_until_the_last_token_expires(database: TestDatabase) {
     let revocations = core.sambad.revocations(0, 100).await.unwrap();
     let found: Vec<_> = revocations.into_iter().map(|revocation| (revocation.id, revocation.expires_at)).collect();
     assert_eq!(found, expected);
+    core.stop().await;
+}
+
+fn refresh(digest: &str, next: &str) -> AccessChange {
+    AccessChange::Refresh { digest: digest.into(), next: next.into(), expires_at: soon(), revoked_until: soon() }
+}
+
+/// Goal: for a while a used refresh token gets the successor that stands, and whoever asks first decides which that is; once the
+/// successor is used, or the while is over, the family is revoked. Method: each case on a login of its own, with a restart between use
+/// and repetition, and with the clock set back by more than the while.
+async fn a_used_token_gets_its_successor_again(database: TestDatabase) {
+    let mut core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    for (number, case) in ["at once", "restart", "used successor", "late", "clock set back", "revoked"].into_iter().enumerate() {
+        core.sambad.change_access(start(user, number), actor()).await.unwrap();
+        let (family, first) = (format!("family {number}"), format!("of family {number}"));
+        let next = |n: u32| format!("{case} {n}");
+        let stands = AccessOutcome::Refreshed { user, family: family.clone(), next: next(1) };
+        assert_eq!(core.sambad.change_access(refresh(&first, &next(1)), actor()).await.unwrap(), stands, "{case}");
+        let mut expected = AccessOutcome::Reused { user, family: family.clone() };
+        match case {
+            "at once" => expected = stands,
+            "restart" => {
+                core = Core::start(core.stop().await, Limits::default()).await;
+                expected = stands;
+            }
+            "used successor" => {
+                let outcome = core.sambad.change_access(refresh(&next(1), &next(2)), actor()).await.unwrap();
+                assert_eq!(outcome, AccessOutcome::Refreshed { user, family, next: next(2) });
+            }
+            "late" => let_the_grace_pass(&core).await,
+            "clock set back" => {
+                let later = core.database.by_kind("used_at = used_at + 60000000", "used_at = used_at + interval '1 minute'");
+                core.database.connect().await.execute(&format!("update refresh_tokens set {later}")).await;
+            }
+            _ => {
+                let logout = AccessChange::LogoutUser { user, id: family, expires_at: soon() };
+                core.sambad.change_access(logout, actor()).await.unwrap();
+                expected = AccessOutcome::Unknown;
+            }
+        }
+        let again = core.sambad.change_access(refresh(&first, &next(3)), actor()).await.unwrap();
+        assert_eq!(again, expected, "{case}");
+        let lives = core.sambad.knows_refresh_token(&next(1)).await.unwrap();
+        assert_eq!(lives, matches!(expected, AccessOutcome::Refreshed { .. }), "{case}");
+        assert!(!core.sambad.knows_refresh_token(&next(3)).await.unwrap(), "{case}");
+    }
+    core.stop().await;
+}
+
+/// Goal: an access token that a repetition was given is revoked with its family for as long as it lives. Method: a repetition whose
+/// token outlives the first one's; the revocation that a logout leaves.
+async fn a_repetition_is_revoked_with_its_family(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    core.sambad.change_access(start(user, 1), actor()).await.unwrap();
+    core.sambad.change_access(refresh("of family 1", "next"), actor()).await.unwrap();
+    let later = Timestamp::from_micros(soon().as_micros() / 1_000_000 * 1_000_000).plus(Duration::from_secs(600));
+    let again = AccessChange::Refresh { digest: "of family 1".into(), next: "x".into(), expires_at: later, revoked_until: later };
+    core.sambad.change_access(again, actor()).await.unwrap();
+    let logout = AccessChange::LogoutUser { user, id: "family 1".into(), expires_at: soon() };
+    core.sambad.change_access(logout, actor()).await.unwrap();
+    let revocations = core.sambad.revocations(0, 10).await.unwrap();
+    let found: Vec<_> = revocations.into_iter().map(|revocation| (revocation.id, revocation.expires_at)).collect();
+    assert_eq!(found, [("family 1".to_owned(), later)]);
+    core.stop().await;
+}
+
+/// Goal: a login beyond the bound ends the one that would end first, access token and all, with an entry; a service's logins and a
+/// user's own do not end each other. Method: as many of both as may be, none of which is revoked; one more of either, which ends the
+/// first of its kind alone, whoever refreshed it.
+async fn a_login_too_many_revokes_the_first_of_its_kind(database: TestDatabase) {
+    let core = Core::start(database, Limits::default()).await;
+    let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
+    let begun = Timestamp::from_micros(soon().as_micros() / 1_000_000 * 1_000_000);
+    let start = async |kind: &str, number: u32| {
+        let expires_at = begun.plus(Duration::from_secs(number.into()));
+        let family = format!("{kind} {number}");
+        let (digest, by_service) = (format!("of {family}"), kind == "service");
+        let begin = AccessChange::StartFamily { user, family, digest, expires_at, revoked_until: begun, by_service };
+        core.sambad.change_access(begin, actor()).await.unwrap()
+    };
+    for number in 0..FAMILIES_MAX {
+        assert_eq!(start("own", number).await, AccessOutcome::Done);
+        assert_eq!(start("service", number).await, AccessOutcome::Done);
+    }
+    assert!(core.sambad.revocations(0, 10).await.unwrap().is_empty());
+    // A refreshed login is of the same kind as before, and now ends later than the next.
+    let later = AccessChange::Refresh {
+        digest: "of service 0".into(),
+        next: "of service 0, refreshed".into(),
+        expires_at: begun.plus(Duration::from_secs(1000)),
+        revoked_until: begun,
+    };
+    assert!(matches!(core.sambad.change_access(later, actor()).await.unwrap(), AccessOutcome::Refreshed { .. }));
+    assert_eq!(start("service", FAMILIES_MAX).await, AccessOutcome::Evicted);
+    assert_eq!(start("own", FAMILIES_MAX).await, AccessOutcome::Evicted);
+    let revoked: Vec<_> = core.sambad.revocations(0, 10).await.unwrap();
+    let revoked: Vec<_> = revoked.into_iter().map(|revocation| (revocation.id, revocation.expires_at)).collect();
+    assert_eq!(revoked, [("service 1".to_owned(), begun), ("own 0".to_owned(), begun)]);
+    for (digest, lives) in [("of service 0, refreshed", true), ("of service 1", false), ("of own 0", false), ("of own 1", true)] {
+        assert_eq!(core.sambad.knows_refresh_token(digest).await.unwrap(), lives, "{digest}");
+    }
+    let entries = core.sambad.audit(i64::MAX, 100).await.unwrap().value;
+    let evictions: Vec<_> = entries.iter().filter(|entry| entry.action == "login_evicted").map(|entry| &entry.subject).collect();
+    assert_eq!(evictions, [&format!("{user} service 1")], "the second within the hour is counted");
     core.stop().await;
 }

@@ -127,6 +127,7 @@ fn access(user: sambad_core::UserId) -> Vec<AccessChange> {
             digest: "first".into(),
             expires_at: soon(),
             revoked_until: soon(),
+            by_service: false,
         },
         AccessChange::Refresh { digest: "first".into(), next: "second".into(), expires_at: soon(), revoked_until: soon() },
         revoke("token-1"),

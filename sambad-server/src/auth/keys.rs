@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -42,6 +43,8 @@ pub(crate) struct Key {
     pub(crate) kid: String,
     pub(crate) signs: EncodingKey,
     pub(crate) verifies: DecodingKey,
+    /// Derives refresh tokens from those that they follow.
+    pub(crate) derives: hmac::Key,
 }
 
 impl std::fmt::Debug for Key {
@@ -111,5 +114,8 @@ fn decode(key: &StoredKey) -> anyhow::Result<Key> {
     let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| anyhow::anyhow!("key {}: {error}", key.kid))?;
     let public = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
     let verifies = DecodingKey::from_ed_components(&public).context("a key cannot be used")?;
-    Ok(Key { kid: key.kid.clone(), signs: EncodingKey::from_ed_der(&pkcs8), verifies })
+    // A key of its own, so that nothing that is signed is also an HMAC.
+    let secret = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &pkcs8), b"sambad: successors of refresh tokens");
+    let derives = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
+    Ok(Key { kid: key.kid.clone(), signs: EncodingKey::from_ed_der(&pkcs8), verifies, derives })
 }

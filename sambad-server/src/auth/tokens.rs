@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, encode};
 use sambad_core::{Timestamp, UserId};
@@ -94,6 +97,13 @@ impl Tokens {
             source: Some(error.into()),
         })?;
         Ok(Issued { token, id, expires_at: Timestamp::from_micros(exp.saturating_mul(1_000_000)) })
+    }
+
+    /// The refresh tokens that may follow a used one, the one by the signing key first. The key file and the used token are both needed
+    /// to know them, so that a retry gets the same one from any server, and nothing needs to be stored in the clear.
+    pub(crate) fn successors(&self, used: &str) -> impl Iterator<Item = String> {
+        let derive = |key: &Key| BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.derives, used.as_bytes()));
+        self.keys.iter().map(derive)
     }
 
     /// The key that a token names, if it is one of these.

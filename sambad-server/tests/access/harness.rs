@@ -75,6 +75,14 @@ impl World {
         Self { server, keys, client: client.expect("a plain client can be built") }
     }
 
+    /// Stops the server and starts another on its database and keys.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { server, keys, client } = self;
+        let config = ServerConfig { auth: keys.config(), ..ServerConfig::default() };
+        let server = TestServer::start_in(server.stop().await, config, Limits::default()).await;
+        Self { server, keys, client }
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
@@ -188,6 +196,15 @@ impl Socket {
             let frame = self.next().await.expect("the session goes on");
             if frame["type"] == kind {
                 return frame;
+            }
+        }
+    }
+
+    /// The code with which the server closes; frames before that are passed over.
+    pub(crate) async fn end(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
             }
         }
     }

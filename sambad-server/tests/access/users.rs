@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
+use rcgen::PKCS_ED25519;
 use sambad_core::Timestamp;
 use sambad_core::access::AccessChange;
 use sambad_server::config::{AuthConfig, Role};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
 
 use crate::harness::{World, soon};
+use crate::issuer::{self, Signer, set_of};
 
 async fn refresh(world: &World, token: &Value) -> (u16, Value) {
     let answer = world.post_as_nobody("/api/users/refresh", &json!({ "refresh_token": token })).await;
@@ -36,13 +41,76 @@ async fn a_refresh_token_that_comes_twice_ends_its_family() {
     world.stop().await;
 }
 
-/// Goal: of many refreshes at once with one token, one works at most. Method: twenty, in parallel.
+/// A minute later, as far as the use of refresh tokens is concerned.
+async fn let_the_grace_pass(world: &World) {
+    let mut connection = SqliteConnection::connect(&world.server.database()).await.unwrap();
+    sqlx::raw_sql("update refresh_tokens set used_at = used_at - 60000000").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Goal: two tabs, or twenty, that refresh with one token at once all get the same next one, and may all continue by it. Method: twenty
+/// in parallel; each access token works, and one of the clients refreshes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_token_refreshes_once_however_many_ask() {
+async fn tabs_that_refresh_at_once_share_the_next_token() {
     let world = World::start().await;
     let login = world.login("+919876543210").await;
     let all = futures_util::future::join_all((0..20).map(|_| refresh(&world, &login["refresh_token"]))).await;
-    assert_eq!(all.iter().filter(|(status, _)| *status == 200).count(), 1);
+    for (status, tokens) in &all {
+        assert_eq!((*status, &tokens["refresh_token"]), (200, &all[0].1["refresh_token"]), "{tokens}");
+        assert_eq!(world.get("/api/contacts", tokens["token"].as_str().unwrap()).await.status, 200);
+    }
+    assert_ne!(all[0].1["refresh_token"], login["refresh_token"]);
+    assert_eq!(refresh(&world, &all[7].1["refresh_token"]).await.0, 200);
+    world.stop().await;
+}
+
+/// Goal: a client whose response was lost repeats the refresh and continues, also when the server was restarted in between, with another
+/// signing key put first; after the grace the same repetition ends the login. Method: a login that refreshes, the restart, and the used
+/// token again; then a minute later by the clock of what is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_response_costs_no_login() {
+    let world = World::start().await;
+    let login = world.login("+919876543210").await;
+    let (status, lost) = refresh(&world, &login["refresh_token"]).await;
+    assert_eq!(status, 200, "{lost}");
+    let added = std::process::Command::new(env!("CARGO_BIN_EXE_sambad-server"))
+        .args(["key", "generate", "--add"])
+        .arg(world.keys.path())
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+
+    let world = world.restart().await;
+    let (status, again) = refresh(&world, &login["refresh_token"]).await;
+    assert_eq!((status, &again["refresh_token"]), (200, &lost["refresh_token"]), "{again}");
+    assert_eq!(world.get("/api/contacts", again["token"].as_str().unwrap()).await.status, 200);
+    let mut connection = SqliteConnection::connect(&world.server.database()).await.unwrap();
+    let stored: String = sqlx::query_scalar("select group_concat(digest || coalesce(successor, '')) from refresh_tokens")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    assert!(!stored.contains(again["refresh_token"].as_str().unwrap()), "it is not stored in the clear");
+
+    let_the_grace_pass(&world).await;
+    assert_eq!(refresh(&world, &login["refresh_token"]).await.0, 401);
+    assert_eq!(world.get("/api/contacts", again["token"].as_str().unwrap()).await.status, 401, "the family is revoked");
+    assert_eq!(refresh(&world, &again["refresh_token"]).await.0, 401);
+    world.stop().await;
+}
+
+/// Goal: the grace is for the last step alone: once the successor was used, the first token is a thief's, however soon it comes.
+/// Method: two refreshes in a row, a repetition of the second, then of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_ends_with_the_use_of_the_successor() {
+    let world = World::start().await;
+    let login = world.login("+919876543210").await;
+    let (_, second) = refresh(&world, &login["refresh_token"]).await;
+    let (_, third) = refresh(&world, &second["refresh_token"]).await;
+    let (status, again) = refresh(&world, &second["refresh_token"]).await;
+    assert_eq!((status, &again["refresh_token"]), (200, &third["refresh_token"]));
+    assert_eq!(refresh(&world, &login["refresh_token"]).await.0, 401);
+    assert_eq!(refresh(&world, &third["refresh_token"]).await.0, 401);
     world.stop().await;
 }
 
@@ -190,5 +258,53 @@ async fn a_user_has_so_many_logins() {
     }
     let expected: Vec<u16> = (0..50).map(|i| if i < 30 { 401 } else { 200 }).collect();
     assert_eq!(statuses, expected);
+    let mut statuses = Vec::new();
+    for login in &logins {
+        statuses.push(world.get("/api/contacts", login["token"].as_str().unwrap()).await.status);
+    }
+    assert_eq!(statuses, expected, "their access tokens end with them");
+    world.stop().await;
+}
+
+/// Goal: an evicted login's open session ends as a revoked one does, and a service that logs a user in again and again does not end the
+/// logins that the user made. Method: a session of a login by a verified phone, with twenty-one logins by a service, and one of the
+/// first of these; then twenty more by the phone.
+#[tokio::test(flavor = "multi_thread")]
+async fn evicted_logins_lose_their_sessions() {
+    let signer = Signer::new("ed", Algorithm::EdDSA, &PKCS_ED25519);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), set_of(&[&signer])).unwrap();
+    let world = issuer::world(file.path().to_str().unwrap()).await;
+    let vouched = signer.token(&[("phone_number", json!("+919876543210")), ("phone_number_verified", json!(true))]);
+    let login = async || {
+        let answer = world.post("/api/users/login", &vouched, &json!({ "phone": "+919876543210" })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let open = async |login: &Value| {
+        let bearer = format!("Bearer {}", login["token"].as_str().unwrap());
+        let mut socket = world.socket("", &[("authorization", &bearer)]).await.expect("the token is good");
+        // The session has begun once it answers.
+        socket.say(&json!({ "type": "subscribe" })).await;
+        socket.next_of("subscribed").await;
+        socket
+    };
+    let own = login().await;
+    let mut session = open(&own).await;
+    let mut of_service = open(&world.login("+919876543210").await).await;
+    for _ in 0..20 {
+        world.login("+919876543210").await;
+    }
+    assert_eq!(of_service.end().await, 4501, "the service's first login has ended");
+    assert_eq!(world.get("/api/contacts", own["token"].as_str().unwrap()).await.status, 200);
+    for _ in 0..20 {
+        login().await;
+    }
+    assert_eq!(session.end().await, 4501);
+    assert_eq!(world.get("/api/contacts", own["token"].as_str().unwrap()).await.status, 401);
+    assert_eq!(refresh(&world, &own["refresh_token"]).await.0, 401);
+    let entries = world.get("/api/admin/audit", &world.admin()).await.json();
+    let evicted = entries.as_array().unwrap().iter().filter(|entry| entry["action"] == "login_evicted").count();
+    assert_eq!(evicted, 2, "one of each actor: {entries}");
     world.stop().await;
 }

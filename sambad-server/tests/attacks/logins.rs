@@ -16,6 +16,11 @@ const PASSWORD: &str = "correct horse battery";
 
 /// Posts `body` from 127.0.0.`host`, with a connection of its own; the status.
 pub(crate) async fn post(host: u8, address: SocketAddr, path: &str, body: &str) -> Option<u16> {
+    answer(host, address, path, body).await?.split(' ').nth(1)?.parse().ok()
+}
+
+/// As [`post`]: the whole answer.
+async fn answer(host: u8, address: SocketAddr, path: &str, body: &str) -> Option<String> {
     let mut stream = connect_from(host, address).await.ok()?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -24,7 +29,7 @@ pub(crate) async fn post(host: u8, address: SocketAddr, path: &str, body: &str) 
     stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     soon("answer", stream.read_to_end(&mut answer)).await.ok()?;
-    String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
+    Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn counted(statuses: impl IntoIterator<Item = Option<u16>>) -> BTreeMap<Option<u16>, usize> {
@@ -65,7 +70,9 @@ async fn a_stolen_refresh_token_again_and_again() {
     let body = |token: &serde_json::Value| format!(r#"{{"refresh_token":{token}}}"#);
     let (stolen, other) = (siege.login("+919876543211").await, siege.login("+919876543212").await);
     let stolen = body(&stolen["refresh_token"]);
-    assert_eq!(post(9, address, "/api/users/refresh", &stolen).await, Some(200), "its owner was first");
+    let next = answer(9, address, "/api/users/refresh", &stolen).await.expect("its owner was first");
+    let next: serde_json::Value = serde_json::from_str(next.split("\r\n\r\n").nth(1).expect("a body")).expect("JSON");
+    assert_eq!(post(9, address, "/api/users/refresh", &body(&next["refresh_token"])).await, Some(200), "and continued");
     let attempt = |i: u8| post(10 + i % 10, address, "/api/users/refresh", &stolen);
     let attack = stream::iter(0..500_u16).map(|i| attempt(u8::try_from(i % 10).unwrap_or_default())).buffer_unordered(50);
     let statuses = counted(siege.during("replayed refresh tokens", attack.collect::<Vec<_>>()).await);

@@ -27,6 +27,7 @@ mod lives;
 mod logs;
 mod pages;
 mod poolers;
+mod refreshes;
 mod refusals;
 mod schema;
 mod world;

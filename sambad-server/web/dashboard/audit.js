@@ -14,6 +14,7 @@ const WORDS = {
   login_failed: "failed to log in as",
   user_logged_in: "logged in the user",
   user_logged_out: "logged out the user",
+  login_evicted: "revoked an older login for a newer one, of",
   refresh_token_reused: "used a refresh token twice, of",
   token_created: "made a token for",
   token_revoked: "revoked",

@@ -98,6 +98,8 @@ pub(in crate::store) static TABLES: [Table; 14] = [
             ("expires_at", Instant),
             ("used_at", Instant),
             ("access_until", Instant),
+            ("successor", Text),
+            ("by_service", Integer),
         ],
     ),
     table("clock_resets", 1, &[("seq", Integer), ("was_at", Instant), ("at", Instant)]),

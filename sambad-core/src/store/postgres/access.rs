@@ -12,7 +12,7 @@ use super::{ANSWER_TIMEOUT, bounded, failed, identity};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
 use crate::id::UserId;
-use crate::store::admission::{self, AccessRows, Instants, LastEntry, RefreshToken, RepeatKey, Repeats};
+use crate::store::admission::{self, AccessRows, Family, Instants, LastEntry, RefreshToken, RepeatKey, Repeats};
 use crate::time::Timestamp;
 
 /// A command line that is stopped in the middle must not keep the servers waiting.
@@ -39,15 +39,20 @@ const FORGIVE: &str = "delete from login_failures where email = $1 and network =
 const FORGIVE_ALL: &str = "delete from login_failures where email = $1";
 const ADD_SESSION: &str = "insert into admin_sessions (digest, email, expires_at) values ($1, $2, $3)";
 const END_SESSION: &str = "delete from admin_sessions where digest = $1 returning email, expires_at";
-const DROP_FAMILIES: &str = "delete from refresh_tokens where user_id = $1 and family not in (
-    select family from refresh_tokens where user_id = $1 group by family order by max(expires_at) desc limit $2)";
-const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at, access_until)
-    values ($1, $2, $3, $4, $5)";
+/// Those of a user that end first, beyond a number.
+const FAMILIES_BEYOND: &str = "select family from refresh_tokens where user_id = $1 and by_service = $2
+    group by family order by max(expires_at) desc, family offset $3";
+const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at, access_until, by_service)
+    values ($1, $2, $3, $4, $5, $6)";
 /// Where an older version wrote the row, no access token of the family outlives its refresh token, as far as is known.
-const REFRESH: &str = "select family, user_id, used_at is not null, coalesce(access_until, expires_at)
-    from refresh_tokens where digest = $1 and expires_at > $2";
+const REFRESH: &str = "select t.family, t.user_id, t.used_at, coalesce(t.access_until, t.expires_at), t.by_service, n.digest
+    from refresh_tokens t left join refresh_tokens n on n.digest = t.successor and n.used_at is null and n.expires_at > $2
+    where t.digest = $1 and t.expires_at > $2";
+const EXTEND_ACCESS: &str =
+    "update refresh_tokens set access_until = greatest(coalesce(access_until, expires_at), $2) where digest = $1";
 /// A token that was used up is remembered for a while: its thief may come late, but not for ever.
-const USE_UP: &str = "update refresh_tokens set used_at = $2, expires_at = least(expires_at, $3) where digest = $1";
+const USE_UP: &str = "update refresh_tokens set used_at = $2, expires_at = least(expires_at, $3), successor = $4
+    where digest = $1";
 pub(super) const KNOWS_REFRESH: &str = "select exists (select 1 from refresh_tokens where digest = $1 and expires_at > $2)";
 const END_FAMILY: &str = "delete from refresh_tokens where family = $1 returning coalesce(access_until, expires_at)";
 const IS_REVOKED: &str = "select exists (select 1 from revocations where id = $1)";
@@ -180,27 +185,39 @@ impl AccessRows for PgConnection {
         sqlx::query(FORGIVE_ALL).bind(email).execute(self).await.map(drop)
     }
 
-    async fn add_refresh(&mut self, digest: &str, of: (&str, UserId), until: [Timestamp; 2]) -> Result<(), sqlx::Error> {
-        let ((family, user), [expires_at, access_until]) = (of, until);
-        let add = sqlx::query(ADD_REFRESH).bind(digest).bind(family).bind(user).bind(expires_at).bind(access_until);
-        add.execute(self).await.map(drop)
+    async fn add_refresh(&mut self, digest: &str, of: &Family<'_>, until: [Timestamp; 2]) -> Result<(), sqlx::Error> {
+        let [expires_at, access_until] = until;
+        let add = sqlx::query(ADD_REFRESH).bind(digest).bind(of.id).bind(of.user).bind(expires_at).bind(access_until);
+        add.bind(i64::from(of.by_service)).execute(self).await.map(drop)
     }
 
-    async fn drop_families(&mut self, user: UserId) -> Result<(), sqlx::Error> {
-        sqlx::query(DROP_FAMILIES).bind(user).bind(i64::from(FAMILIES_MAX)).execute(self).await.map(drop)
+    async fn families_beyond_max(&mut self, user: UserId, by_service: bool) -> Result<Vec<String>, sqlx::Error> {
+        let families = sqlx::query_scalar(FAMILIES_BEYOND).bind(user).bind(i64::from(by_service)).bind(i64::from(FAMILIES_MAX));
+        families.fetch_all(self).await
+    }
+
+    async fn extend_access(&mut self, digest: &str, access_until: Timestamp) -> Result<(), sqlx::Error> {
+        sqlx::query(EXTEND_ACCESS).bind(digest).bind(access_until).execute(self).await.map(drop)
     }
 
     async fn refresh_token(&mut self, digest: &str, now: Timestamp) -> Result<Option<RefreshToken>, sqlx::Error> {
         let found = sqlx::query(REFRESH).bind(digest).bind(now).fetch_optional(self).await?;
         let token = |row: PgRow| {
-            let (used, access_until) = (row.try_get(2)?, row.try_get(3)?);
-            Ok(RefreshToken { family: row.try_get(0)?, user: row.try_get(1)?, used, access_until })
+            Ok(RefreshToken {
+                family: row.try_get(0)?,
+                user: row.try_get(1)?,
+                used_at: row.try_get(2)?,
+                access_until: row.try_get(3)?,
+                by_service: row.try_get::<i64, _>(4)? != 0,
+                successor: row.try_get(5)?,
+            })
         };
         found.map(token).transpose()
     }
 
-    async fn use_up(&mut self, digest: &str, now: Timestamp) -> Result<(), sqlx::Error> {
-        sqlx::query(USE_UP).bind(digest).bind(now).bind(now.plus(USED_UP_TTL)).execute(self).await.map(drop)
+    async fn use_up(&mut self, digest: &str, successor: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+        let use_up = sqlx::query(USE_UP).bind(digest).bind(now).bind(now.plus(USED_UP_TTL)).bind(successor);
+        use_up.execute(self).await.map(drop)
     }
 
     async fn end_family(&mut self, family: &str) -> Result<Option<Timestamp>, sqlx::Error> {
