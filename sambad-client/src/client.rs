@@ -110,7 +110,7 @@ impl Client {
     /// A handle that asks with a user's token, and renews it: ahead of its end, and once after it was refused.
     ///
     /// However many requests and streams wait, the pair is renewed once; each new pair is handed to `keep` before anybody asks
-    /// with it, so that it can be stored. A pair that is not stored is lost with the process, and the old one is used up.
+    /// with it, so that it can be stored. A pair that is not stored is lost with the process, and the old one soon ends the login.
     #[must_use]
     pub fn with_refresh_token(&self, tokens: UserTokens, keep: impl Fn(&UserTokens) + Send + Sync + 'static) -> Self {
         let client = self.without_token();

@@ -96,7 +96,7 @@ impl Serialize for Token {
     }
 }
 
-/// What a user's next token is got by. It can be used once: each answer brings the next one.
+/// What a user's next token is got by. Each answer brings the next one; the used one is good for a repetition within 30 s, and no more.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RefreshToken(String);

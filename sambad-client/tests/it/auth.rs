@@ -10,7 +10,7 @@ use sambad_client::{
 use sambad_core::access::{AccessChange, Actor};
 use sambad_core::{Limits, Timestamp};
 use sambad_server::config::{AuthConfig, Role, ServerConfig, TokenConfig};
-use sambad_server::testing::{TestKeys, TestServer};
+use sambad_server::testing::{Loses, Proxy, TestKeys, TestServer};
 
 use crate::scripted::{SOON, quick};
 
@@ -205,12 +205,29 @@ async fn reuse_ends_the_login() {
     let (client, _) = counting(&world.anyone(), tokens.clone());
     let mut stream = client.stream(quick());
     live(&mut stream).await;
-    world.anyone().refresh(&tokens.refresh_token).await.unwrap();
+    let stolen = world.anyone().refresh(&tokens.refresh_token).await.unwrap().value;
+    world.anyone().refresh(&stolen.refresh_token).await.unwrap();
     let error = world.anyone().refresh(&tokens.refresh_token).await.unwrap_err();
     assert!(matches!(&error, Error::Unauthorized(refusal) if refusal.message.contains("used before")), "{error:?}");
     let (_, error) = end(&mut stream).await;
     assert!(matches!(error, Error::Unauthorized(_)), "{error:?}");
     assert!(matches!(client.contacts(&Default::default()).await, Err(Error::Unauthorized(_))));
+}
+
+/// Goal: a refresh whose response is lost costs nothing: it is repeated, and the login continues with the tokens of the repetition.
+/// Method: a link that breaks after the server has refreshed; the client's request needs a new token, and the next refresh works.
+#[tokio::test]
+async fn a_lost_response_to_a_refresh_is_repeated() {
+    let world = World::start(Duration::from_secs(900)).await;
+    let (_, tokens) = world.log_in(ASHA).await;
+    let link = Proxy::start(world.server.address()).await;
+    let client = Client::new(&format!("http://{}", link.address())).unwrap();
+    link.break_at(br#"{"refresh_token":"#, Loses::Answer);
+    let next = client.refresh(&tokens.refresh_token).await.unwrap().value;
+    link.broken().await;
+    assert_ne!(next.refresh_token, tokens.refresh_token);
+    client.with_token(next.token.clone()).contacts(&Default::default()).await.unwrap();
+    client.refresh(&next.refresh_token).await.unwrap();
 }
 
 /// Goal: a revoked token ends its streams within seconds, and they stay away. Method: revoke as `token revoke` does.
