@@ -28,9 +28,10 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 /// Families of refresh tokens of one user, at most; as many again that a service began. With another login the one that would end
 /// first is revoked.
 pub const FAMILIES_MAX: u32 = 20;
-/// How long repetitions of an entry about an app user are counted before the count becomes an entry.
+/// How long repetitions of an entry are counted before the count becomes an entry.
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(3600);
-/// Pairs of actor and address whose repetitions of one action of one user are counted apart; all others are counted together.
+/// Pairs of actor and address whose repetitions of one action of one app user are counted apart; all others are counted together. What
+/// an admin repeats is always counted apart.
 pub const REPEATS_MAX: i64 = 4;
 /// Stands for the actor and the address of what is counted together.
 pub const SEVERAL: &str = "several";
@@ -145,6 +146,21 @@ pub enum AccessChange {
         /// To what.
         subject: String,
     },
+    /// As `Note`, for what programs repeat all the time: the first within [`REPEAT_WINDOW`] by the same actor from the same address is an
+    /// entry at once, and more of the same are counted and become one.
+    NoteCounted {
+        /// What was done.
+        action: AuditAction,
+        /// To what.
+        subject: String,
+    },
+}
+
+impl AccessChange {
+    /// Rows that the change may write, beyond a few.
+    pub(crate) fn rows(&self) -> usize {
+        if let Self::AskPhones { asked, .. } = self { asked.phones.len() } else { 0 }
+    }
 }
 
 /// What came of a change.
@@ -213,6 +229,14 @@ pub enum AuditAction {
     MessagesRead,
     /// An admin read events, or opened a stream of them: messages are among them.
     EventsRead,
+    /// An admin read users.
+    UsersRead,
+    /// An admin read contacts.
+    ContactsRead,
+    /// An admin read the list of sessions.
+    SessionsRead,
+    /// An admin read the audit log.
+    AuditRead,
     /// An admin closed a session.
     SessionClosed,
 }
@@ -235,6 +259,10 @@ impl AuditAction {
             Self::TokenRevoked => "token_revoked",
             Self::MessagesRead => "messages_read",
             Self::EventsRead => "events_read",
+            Self::UsersRead => "users_read",
+            Self::ContactsRead => "contacts_read",
+            Self::SessionsRead => "sessions_read",
+            Self::AuditRead => "audit_read",
             Self::SessionClosed => "session_closed",
         }
     }

@@ -22,14 +22,23 @@ const TIDIED_MAX: usize = 256;
 struct Noted {
     action: AuditAction,
     subject: String,
-    /// The app user whose repetitions of the action are counted; everything else is an entry each time.
-    repeats_of: Option<UserId>,
+    counted: Counted,
+}
+
+/// How repetitions become entries.
+enum Counted {
+    /// Each is one.
+    Never,
+    /// They are counted under this app user, who may have many addresses.
+    OfUser(UserId),
+    /// They are counted under the entry's subject.
+    OfSubject,
 }
 
 /// What is counted together.
 pub(super) struct RepeatKey<'a> {
     pub(super) action: &'a str,
-    /// The app user.
+    /// The app user, or what was read.
     pub(super) subject: &'a str,
     pub(super) actor: &'a str,
     pub(super) remote: &'a str,
@@ -223,6 +232,9 @@ async fn decide(
         AccessChange::Tidy => (AccessOutcome::Done, vec![]),
         AccessChange::AskPhones { asked, per_day } => (asked::ask(rows, asked, *per_day, now, aged).await?, vec![]),
         AccessChange::Note { action, subject } => done(*action, subject),
+        AccessChange::NoteCounted { action, subject } => {
+            (AccessOutcome::Done, vec![Noted { action: *action, subject: subject.clone(), counted: Counted::OfSubject }])
+        }
     })
 }
 
@@ -313,28 +325,33 @@ async fn refresh(
 
 impl Noted {
     fn once(action: AuditAction, subject: &str) -> Self {
-        Self { action, subject: subject.to_owned(), repeats_of: None }
+        Self { action, subject: subject.to_owned(), counted: Counted::Never }
     }
 
     fn of_user(action: AuditAction, subject: String, user: UserId) -> Self {
-        Self { action, subject, repeats_of: Some(user) }
+        Self { action, subject, counted: Counted::OfUser(user) }
     }
 }
 
-/// Writes an entry, or counts where one about the same was written within the hour: what an app user does in a loop must not
-/// fill a table that is never trimmed.
+/// Writes an entry, or counts where one about the same was written within the hour: what an app user or a dashboard does in a loop must
+/// not fill a table that is never trimmed.
 async fn note(rows: &mut impl AccessRows, now: Timestamp, actor: &Actor, noted: Noted) -> Result<(), sqlx::Error> {
-    let Noted { action, subject, repeats_of } = noted;
-    if let Some(user) = repeats_of {
-        let user = user.to_string();
-        let key = RepeatKey { action: action.as_str(), subject: &user, actor: &actor.name, remote: &actor.remote };
+    let Noted { action, subject, counted } = noted;
+    let counted_under = match &counted {
+        Counted::Never => None,
+        Counted::OfUser(user) => Some(user.to_string()),
+        Counted::OfSubject => Some(subject.clone()),
+    };
+    if let Some(of) = counted_under {
+        let key = RepeatKey { action: action.as_str(), subject: &of, actor: &actor.name, remote: &actor.remote };
         if rows.count_repeat(&key, now.minus(REPEAT_WINDOW)).await? {
             return Ok(());
         }
         if let Some(repeats) = rows.end_repeats(&key).await? {
             append_repeats(rows, now, repeats).await?;
         }
-        if rows.repeats(key.action, key.subject).await? >= REPEATS_MAX {
+        let many = matches!(counted, Counted::OfUser(_)) && rows.repeats(key.action, key.subject).await? >= REPEATS_MAX;
+        if many {
             return rows.begin_repeats(&RepeatKey { actor: SEVERAL, remote: SEVERAL, ..key }, now, 1).await;
         }
         rows.begin_repeats(&key, now, 0).await?;

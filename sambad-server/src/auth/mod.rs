@@ -34,7 +34,7 @@ pub(crate) use {
     origin::Origins,
     pass::{Notice, Pass},
     policy::{Who, authorise},
-    principal::{Caller, Principal, VerifiedPhone},
+    principal::{Caller, Principal, VerifiedPhone, user_or_all},
 };
 
 use crate::error::ApiError;

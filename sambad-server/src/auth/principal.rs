@@ -141,13 +141,22 @@ impl Caller {
         self.remote.map(|remote| AddressKey::of(remote).to_string()).unwrap_or_default()
     }
 
-    /// Writes into the audit log that an operator reads what `user`, or everybody, wrote: before it is handed out, as what
-    /// cannot be told is not read.
+    /// Writes into the audit log that an operator reads `what`: before it is handed out, as what cannot be told is not read. A dashboard
+    /// repeats such reads every few seconds, so they are counted.
+    pub(crate) async fn count_reading(&self, action: AuditAction, what: impl ToString, sambad: &Sambad) -> Result<(), ApiError> {
+        if self.is_admin() {
+            let note = AccessChange::NoteCounted { action, subject: what.to_string() };
+            sambad.change_access(note, self.actor()).await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Caller::count_reading`], of what `user`, or everybody, wrote: each request is an entry.
     pub(crate) async fn note_reading(&self, action: AuditAction, user: Option<UserId>, sambad: &Sambad) -> Result<(), ApiError> {
         if !self.is_admin() {
             return Ok(());
         }
-        let subject = user.map_or_else(|| "all users".to_owned(), |user| user.to_string());
+        let subject = user_or_all(user);
         sambad.change_access(AccessChange::Note { action, subject }, self.actor()).await?;
         Ok(())
     }
@@ -158,6 +167,11 @@ impl Caller {
         let remote = self.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
         Actor { name: name.to_owned(), remote }
     }
+}
+
+/// What a list is about, as the audit log names it.
+pub(crate) fn user_or_all(user: Option<UserId>) -> String {
+    user.map_or_else(|| "all users".to_owned(), |user| user.to_string())
 }
 
 #[cfg(test)]

@@ -79,8 +79,13 @@ struct Connected {
     params(LimitQuery),
     responses((status = 200, description = "Sessions.", body = Connected)),
 )]
-pub(crate) async fn sessions(State(state): State<AppState>, Query(query): Query<LimitQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn sessions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<LimitQuery>,
+) -> Result<Response, ApiError> {
     let limit = limit_param(query.limit.as_deref(), limits::PAGE_ROWS_DEFAULT, limits::PAGE_ROWS_MAX)? as usize;
+    caller.count_reading(AuditAction::SessionsRead, "all sessions", &state.sambad).await?;
     let of_shards = state.shards.standings(limit).await.into_iter().map(|standing| (standing, Transport::WebSocket));
     let mut found: Vec<(Standing, Transport)> = of_shards.chain(state.sessions.standings(limit)).collect();
     found.sort_unstable_by_key(|(standing, _)| standing.order());
@@ -146,8 +151,13 @@ pub(crate) async fn close_session(
     params(users::ListQuery),
     responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
 )]
-pub(crate) async fn users(state: State<AppState>, uri: Uri, query: Query<users::ListQuery>) -> Result<Response, ApiError> {
-    users::list_in(UserOrder::NewestFirst, &state, &uri, &query.0).await
+pub(crate) async fn users(
+    state: State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    query: Query<users::ListQuery>,
+) -> Result<Response, ApiError> {
+    users::list_in(UserOrder::NewestFirst, &state, &caller, &uri, &query.0).await
 }
 
 #[derive(Serialize, ToSchema)]

@@ -3,11 +3,12 @@
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use sambad_core::access::AuditEntry;
+use sambad_core::access::{AuditAction, AuditEntry};
 use sambad_core::{Page, Sambad};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Query, page_limit, param};
 use crate::reply;
@@ -33,7 +34,12 @@ pub(crate) struct ListQuery {
     params(ListQuery),
     responses((status = 200, description = "A page.", body = Vec<AuditEntry>, headers(("Link" = Option<String>)))),
 )]
-pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+pub(crate) async fn list(
+    State(sambad): State<Sambad>,
+    caller: Caller,
+    uri: Uri,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
     let before = param("after", query.after.as_deref())?.unwrap_or(i64::MAX);
     let found = sambad.audit(before, limit).await?;
@@ -42,5 +48,7 @@ pub(crate) async fn list(State(sambad): State<Sambad>, uri: Uri, Query(query): Q
         let next = items.last().map(|entry| entry.n).filter(|n| items.len() as u64 == u64::from(limit) && *n > 1);
         Page { items, next: next.map(|n| n.to_string()) }
     });
+    // A page does not begin with the entry of its own reading.
+    caller.count_reading(AuditAction::AuditRead, "audit log", &sambad).await?;
     Ok(reply::page(&uri, &page))
 }

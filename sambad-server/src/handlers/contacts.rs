@@ -3,13 +3,14 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use sambad_core::access::AuditAction;
 use sambad_core::model::{Contact, ContactWithUsers};
 use sambad_core::{Command, ContactQuery, CountryCode, Error, Outcome, Receipt, Sambad, Seq, UserRef};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::unexpected_outcome;
-use crate::auth::Caller;
+use crate::auth::{Caller, user_or_all};
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param, required, user_ref};
@@ -130,6 +131,7 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit.as_deref())?;
     let user = caller.confine(id_param("userId", query.user_id.as_deref())?)?;
     let query = ContactQuery { user, after: param("after", query.after.as_deref())? };
+    caller.count_reading(AuditAction::ContactsRead, user_or_all(user), &sambad).await?;
     let mut page = sambad.contacts(&query, limit).await?;
     if caller.user().is_some() {
         page.value.items.iter_mut().for_each(|entry| entry.contact_user.keep_what_users_see());

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
+use sambad_core::access::AuditAction;
 use sambad_core::model::User;
 use sambad_core::{Command, CountryCode, Error, Outcome, Phone, Seq, UserOrder, UserQuery, UserRef, WrittenPhone, phone};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::{OptionalTokens, UserTokens};
 use super::unexpected_outcome;
-use crate::auth::{Caller, Role, VerifiedPhone};
+use crate::auth::{Caller, Role, VerifiedPhone, user_or_all};
 use crate::documents::schema;
 use crate::error::ApiError;
 use crate::extract::{self, JsonBody, Payload, Query, Segment, id_param, page_limit, param};
@@ -147,12 +148,23 @@ pub(crate) struct ListQuery {
     params(ListQuery),
     responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
 )]
-pub(crate) async fn list(state: State<AppState>, uri: Uri, query: Query<ListQuery>) -> Result<Response, ApiError> {
-    list_in(UserOrder::OldestFirst, &state, &uri, &query.0).await
+pub(crate) async fn list(
+    state: State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    query: Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    list_in(UserOrder::OldestFirst, &state, &caller, &uri, &query.0).await
 }
 
 /// Lists all users in `order`, or those that `q` finds in the order of what it is compared with.
-pub(super) async fn list_in(order: UserOrder, state: &AppState, uri: &Uri, query: &ListQuery) -> Result<Response, ApiError> {
+pub(super) async fn list_in(
+    order: UserOrder,
+    state: &AppState,
+    caller: &Caller,
+    uri: &Uri,
+    query: &ListQuery,
+) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
     let after = query.after.as_deref();
     let q = query.q.as_deref().map(str::trim_end).filter(|q| !q.trim().is_empty());
@@ -161,6 +173,7 @@ pub(super) async fn list_in(order: UserOrder, state: &AppState, uri: &Uri, query
         Some(Ok(prefixes)) => UserQuery::PhonePrefix { prefixes, after: param("after", after)? },
         Some(Err(q)) => UserQuery::NamePrefix { prefix: q.trim_start().to_owned(), after: id_param("after", after)? },
     };
+    caller.count_reading(AuditAction::UsersRead, user_or_all(None), &state.sambad).await?;
     Ok(reply::page(uri, &state.sambad.users(&query, limit).await?))
 }
 
@@ -202,6 +215,8 @@ pub(crate) async fn show(
         state.sambad.ask_phones(budget, None, &phones).await?;
     }
     let found = state.sambad.user(&user).await?;
+    let who = found.value.as_ref().map_or_else(|| "no such user".to_owned(), |user| user.id.to_string());
+    caller.count_reading(AuditAction::UsersRead, who, &state.sambad).await?;
     let user = found.value.ok_or_else(|| user.missing("id", "user"))?;
     Ok(reply::at(found.cursor, axum::Json(user)))
 }

@@ -20,6 +20,10 @@ const WORDS = {
   token_revoked: "revoked",
   messages_read: "read messages of",
   events_read: "read the events of",
+  users_read: "read",
+  contacts_read: "read the contacts of",
+  sessions_read: "read",
+  audit_read: "read the",
   session_closed: "closed the session",
 };
 
