@@ -225,12 +225,17 @@ impl Client {
         }
     }
 
-    async fn once(&self, call: Call, token: Option<&Token>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
+    pub(crate) async fn once(&self, call: Call, token: Option<&Token>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
         let timeout = call.timeout;
         let sent = self.request(call, token).timeout(timeout).send().await;
         let response = sent.map_err(|error| self.failure(error, timeout))?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok((status, headers, self.read(response, timeout).await?))
+    }
+
+    /// The token to ask with, if there is one without asking for it.
+    pub(crate) fn token_at_hand(&self) -> Option<Token> {
+        self.credentials.as_ref().and_then(|credentials| credentials.at_hand())
     }
 
     /// Whether there is another token to be had than the one at hand.

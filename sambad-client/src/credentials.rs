@@ -63,6 +63,11 @@ impl Credentials {
         Self { source: Some(source), state: Mutex::new(State { held, ..State::default() }) }
     }
 
+    /// The token that was got last.
+    pub(crate) fn at_hand(&self) -> Option<Token> {
+        self.lock().held.as_ref().map(|held| held.token.clone())
+    }
+
     /// Whether there is another token to be had.
     pub(crate) fn can_renew(&self) -> bool {
         self.source.is_some()

@@ -20,7 +20,7 @@ pub struct Health {
     /// The server's version; empty when it does not say.
     #[serde(default)]
     pub version: String,
-    /// Highest committed seq; `None` when the store does not answer.
+    /// Highest committed seq; `None` when the store does not answer, or to callers who do not authenticate.
     #[serde(default)]
     pub head: Option<Seq>,
     /// Whether the last attempt to write reached the disk; `None` when the server does not say.
@@ -45,7 +45,8 @@ impl Client {
     /// # Errors
     /// When no such answer came.
     pub async fn health(&self) -> Result<Answer<Health>, Error> {
-        let (status, headers, body) = self.exchange(Call::get("/api/health").anonymous()).await?;
+        // A token that is at hand brings more, and a renewal must not be waited for.
+        let (status, headers, body) = self.once(Call::get("/api/health"), self.token_at_hand().as_ref()).await?;
         match self.answer(&headers, &body) {
             Ok(answer) => Ok(answer),
             Err(error) if status.is_success() => Err(error),

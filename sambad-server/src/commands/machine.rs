@@ -90,7 +90,7 @@ async fn is_sambad(cli: &Cli) -> bool {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
         io::Result::Ok(String::from_utf8_lossy(&answer).to_lowercase())
     };
-    matches!(timeout(ANSWER_TIMEOUT, ask).await, Ok(Ok(answer)) if answer.contains("\r\nsambad-cursor:"))
+    matches!(timeout(ANSWER_TIMEOUT, ask).await, Ok(Ok(answer)) if answer.contains(r#","database":""#))
 }
 
 fn space(system: StatVfs) -> Finding {

@@ -40,8 +40,10 @@ const ABOUT: &str = "Real-time sync backend: REST in, gap-free events out. Every
     send its own. docs/protocol.md is the contract in full, /api/asyncapi.json what is said in frames.";
 
 /// Answers under `/api` that are of no place in the log.
-const WITHOUT_CURSOR: [&str; 7] = [
+const WITHOUT_CURSOR: [&str; 8] = [
     "/api/asyncapi.json",
+    // With credentials it has one, or on an open server.
+    "/api/health",
     "/api/openapi.json",
     "/api/users/refresh",
     "/api/users/logout",
@@ -51,12 +53,13 @@ const WITHOUT_CURSOR: [&str; 7] = [
 ];
 
 /// What is sent to the server, or has fields that may be missing; of everything else, every field is there.
-const WITH_OPTIONAL_FIELDS: [&str; 10] = [
+const WITH_OPTIONAL_FIELDS: [&str; 11] = [
     "AddContact",
     "AddressBook",
     "AddressBookEntry",
     "AdminLogin",
     "Error",
+    "Health",
     "Login",
     "OptionalTokens",
     "OtherUser",

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::VARY;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use sambad_core::Seq;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::assets::DASHBOARD;
+use crate::auth::{Credentials, Role};
 use crate::error::ApiError;
 use crate::negotiation::Preference;
 use crate::reply;
@@ -75,9 +77,18 @@ struct Health {
     database: &'static str,
     version: &'static str,
     uptime_s: u64,
-    sessions: usize,
-    head: Seq,
-    first: Seq,
+    /// Open sessions; for admins, and on a server where callers need not authenticate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sessions: Option<usize>,
+    /// The log's last seq; for callers who authenticate, and on a server where they need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    head: Option<Seq>,
+    /// The first seq that is stored; for the same callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    first: Option<Seq>,
     /// Whether the last attempt to write reached the disk.
     writable: bool,
     /// Seconds by which the log's last instant lies ahead of the clock; all events get that instant meanwhile.
@@ -100,10 +111,11 @@ struct Unhealthy {
     operation_id = "health",
     summary = "Asks the store itself.",
     description = "",
-    responses((status = 200, description = "The store answers.", body = Health), (status = 503, description = "It does not.", body = Unhealthy)),
+    responses((status = 200, description = "The store answers. Callers who authenticate get the bounds of the log as well, and admins the number of sessions.", body = Health, headers(("Sambad-Cursor" = String))), (status = 503, description = "It does not.", body = Unhealthy)),
 )]
-pub(crate) async fn health(State(state): State<AppState>) -> Response {
+pub(crate) async fn health(State(state): State<AppState>, request: Parts) -> Response {
     let version = env!("CARGO_PKG_VERSION");
+    let (authenticated, admin) = rights(&state, &request).await;
     match state.sambad.stored_bounds().await {
         Ok(bounds) => {
             let health = Health {
@@ -111,14 +123,14 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
                 database: "connected",
                 version,
                 uptime_s: state.started.elapsed().as_secs(),
-                sessions: state.open_sessions(),
-                head: bounds.head,
-                first: bounds.first,
+                sessions: admin.then(|| state.open_sessions()),
+                head: authenticated.then_some(bounds.head),
+                first: authenticated.then_some(bounds.first),
                 writable: state.sambad.is_writable(),
                 log_ahead_s: state.sambad.clock().log_ahead().as_secs(),
                 clock_trusted: state.sambad.clock().is_trusted(),
             };
-            reply::at(bounds.head_cursor(), Json(health))
+            if authenticated { reply::at(bounds.head_cursor(), Json(health)) } else { Json(health).into_response() }
         }
         Err(error) => {
             // What has no cause is the end of the server, which is reported once.
@@ -129,4 +141,14 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, Json(unhealthy)).into_response()
         }
     }
+}
+
+/// Whether the caller has authenticated, and as an admin. Credentials that are not valid are no reason to refuse: anyone may ask.
+async fn rights(state: &AppState, request: &Parts) -> (bool, bool) {
+    let Some(auth) = &state.auth else { return (true, true) };
+    let principal = match Credentials::of(request) {
+        Some(credentials) => auth.authenticate(Some(credentials)).await.ok(),
+        None => None,
+    };
+    (principal.is_some(), principal.is_some_and(|principal| principal.has(Role::Admin)))
 }

@@ -137,6 +137,42 @@ async fn admins_reads_leave_a_trace() {
     world.stop().await;
 }
 
+/// Goal: who may know what of the server's health: anyone whether it works, callers who authenticate where the log ends, admins how many
+/// sessions there are; nobody is refused for their credentials. Method: each kind of caller, with good and bad credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_strangers_nothing_of_the_log() {
+    let world = World::start().await;
+    world.add_admin(PASSWORD_HASH).await;
+    let cookie = world.log_in_as_admin(PASSWORD).await.cookie();
+    let user = world.login("+919876543210").await;
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let (own, service, admin) = (user["token"].as_str().unwrap(), world.service(), world.admin());
+    for (who, headers, knows_log, knows_sessions) in [
+        ("nobody", None, false, false),
+        ("a bad token", Some(bearer("abc")), false, false),
+        ("a bad cookie", Some(("cookie", "sambad_session=x".to_owned())), false, false),
+        ("a user", Some(bearer(own)), true, false),
+        ("a service", Some(bearer(&service)), true, false),
+        ("an admin", Some(bearer(&admin)), true, true),
+        ("an admin's cookie", Some(("cookie", cookie.clone())), true, true),
+    ] {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = world.send("GET", "/api/health", &headers, None).await;
+        let health = answer.json();
+        assert_eq!(
+            (answer.status, &health["status"], &health["database"]),
+            (200, &json!("healthy"), &json!("connected")),
+            "{who}"
+        );
+        assert!(health["version"].is_string() && health["writable"] == true, "{who}: {health}");
+        for known in [health.get("head").is_some(), health.get("first").is_some(), answer.headers.contains_key("sambad-cursor")] {
+            assert_eq!(known, knows_log, "{who}: {answer:?}");
+        }
+        assert_eq!(health.get("sessions").is_some(), knows_sessions, "{who}: {health}");
+    }
+    world.stop().await;
+}
+
 /// Goal: whoever changes an entry, takes one out, or adds one of their own is found out. Method: the database of a server that
 /// has ended, tampered with in each way past the triggers, and the real `check`; untouched, it finds nothing.
 #[tokio::test(flavor = "multi_thread")]
