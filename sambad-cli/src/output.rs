@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use sambad_client::Error;
 use serde_json::value::RawValue;
 
+use crate::text::harmless;
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Color {
@@ -182,7 +184,7 @@ impl Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for cause in self.0.chain() {
-            write!(f, "{separator}{cause}")?;
+            write!(f, "{separator}{}", harmless(&cause.to_string()))?;
             separator = ": ";
             if cause.is::<Error>() {
                 // The client's errors end with their root cause; the layers between only say that there is one.

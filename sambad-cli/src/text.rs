@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use sambad_client::Timestamp;
+use sambad_client::{Timestamp, is_deceptive};
 
 /// Characters of a message or of unknown data shown on one line.
 const EXCERPT_CHARS: usize = 100;
@@ -13,9 +13,7 @@ const EXCERPT_CHARS: usize = 100;
 pub(crate) fn harmless(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
-        // Bidirectional overrides can make text read as another.
-        let hides = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || hides {
+        if is_deceptive(c) {
             let _ = write!(clean, "{}", c.escape_default());
         } else {
             clean.push(c);
@@ -65,6 +63,8 @@ mod tests {
             ("\u{1b}[31mred\u{7}", "\\u{1b}[31mred\\u{7}"),
             ("a\nb\tc", "a\\nb\\tc"),
             ("abc\u{202e}fed", "abc\\u{202e}fed"),
+            ("\u{9b}31m\u{feff}\u{61c}\u{200b}", "\\u{9b}31m\\u{feff}\\u{61c}\\u{200b}"),
+            ("क्\u{200d}ष", "क्\u{200d}ष"),
             ("नमस्ते 👋 \"ok\"", "नमस्ते 👋 \"ok\""),
         ] {
             assert_eq!(harmless(text), shown);

@@ -28,6 +28,7 @@ pub mod testing {
     pub use crate::stream::parsers;
 }
 
+pub use sambad_core::text::is_deceptive;
 pub use sambad_core::{
     After, ContactId, Cursor, Epoch, EventKind, Filter, KindSet, MessageId, Phone, Seq, Timestamp, UserId, model,
 };

@@ -7,6 +7,7 @@ pub mod kind;
 pub mod limits;
 pub mod model;
 pub mod phone;
+pub mod text;
 pub mod time;
 
 #[cfg(feature = "store")]

@@ -1,5 +1,6 @@
 //! What surrounds every request: its id, the body of a refusal, its figures, and its line in the log.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use percent_encoding::percent_decode_str;
 use sambad_core::{Phone, Receipt, Seq};
 use uuid::Uuid;
 
@@ -27,6 +29,10 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const REQUEST_ID_CHARS_MAX: usize = 128;
 /// Characters of a path that are logged.
 const PATH_CHARS_MAX: usize = 200;
+/// Digits without a letter between them that may be a phone.
+const PHONE_DIGITS_MIN: usize = 5;
+/// Times that a path may be percent-encoded: proxies and clients do so once each.
+const ENCODINGS_MAX: usize = 8;
 /// Characters of a method that are logged: clients may invent methods as long as a head.
 const METHOD_CHARS_MAX: usize = 20;
 /// The target of the lines about requests, by which a filter chooses them.
@@ -199,22 +205,44 @@ fn method(method: &Method) -> &str {
     method.as_str().get(..METHOD_CHARS_MAX).unwrap_or(method.as_str())
 }
 
-/// A path as it is logged: segments that look like a phone are masked, unless they are to be shown, and a long path is cut.
+/// A path as it is logged: segments that may hold a phone are masked, unless they are to be shown, and a long path is cut.
 fn path(path: &str) -> String {
-    let brief: String = path.chars().take(PATH_CHARS_MAX).collect();
     if Phone::is_shown_in_logs() {
-        return brief;
+        return path.chars().take(PATH_CHARS_MAX).collect();
     }
-    brief.split('/').map(|segment| if is_phone(segment) { "***" } else { segment }).collect::<Vec<_>>().join("/")
+    // Masked before it is cut: a part of a phone does not look like one.
+    let masked = path.split('/').map(|segment| if may_hold_phone(segment) { "***" } else { segment });
+    masked.flat_map(|segment| ['/'].into_iter().chain(segment.chars())).skip(1).take(PATH_CHARS_MAX).collect()
 }
 
-/// Whether a segment may be a phone: digits, and what people put between them, percent-encoded or not.
-fn is_phone(segment: &str) -> bool {
-    const DIGITS_MIN: usize = 5;
-    let plain = ["%2B", "%2b", "%20", "%28", "%29"].iter().fold(segment.to_owned(), |text, escaped| text.replace(escaped, ""));
-    let digits = plain.bytes().filter(u8::is_ascii_digit).count();
-    let others = plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'(' | b')' | b'.'));
-    digits >= DIGITS_MIN && others
+/// Whether a segment may hold a phone, however often it is percent-encoded and in whatever digits: some digits with nothing but what
+/// people put between them. Ids are none.
+fn may_hold_phone(segment: &str) -> bool {
+    // An encoded digit has a digit in it, so that most segments are done with here.
+    if segment.is_ascii() && segment.bytes().filter(u8::is_ascii_digit).count() < PHONE_DIGITS_MIN {
+        return false;
+    }
+    let mut text = Cow::Borrowed(segment);
+    for _ in 0..ENCODINGS_MAX {
+        let decoded = match percent_decode_str(&text).decode_utf8_lossy() {
+            Cow::Owned(decoded) => decoded,
+            Cow::Borrowed(_) => break,
+        };
+        text = Cow::Owned(decoded);
+    }
+    if text.parse::<Uuid>().is_ok() {
+        return false;
+    }
+    let mut digits = 0;
+    text.chars().any(|c| {
+        digits = match c {
+            _ if c.is_numeric() => digits + 1,
+            _ if c.is_alphabetic() => 0,
+            // Whatever else may stand in between: blanks, hyphens, brackets, what cannot be seen.
+            _ => digits,
+        };
+        digits >= PHONE_DIGITS_MIN
+    })
 }
 
 /// How many lines may still be written this second.
@@ -302,6 +330,20 @@ mod tests {
             ("/api/users/%2B919876543210", "/api/users/***"),
             ("/api/users/98765%2043210", "/api/users/***"),
             ("/api/users/%2b1(555)123-4567", "/api/users/***"),
+            ("/api/users/%39%38%37%36%35%34%33%32%31%30", "/api/users/***"),
+            ("/api/users/%252B919876543210", "/api/users/***"),
+            ("/api/users/%25252B91%2525209876543210", "/api/users/***"),
+            ("/api/users/9876543210", "/api/users/***"),
+            ("/api/users/98765.43210", "/api/users/***"),
+            ("/api/users/98765%C2%A043210", "/api/users/***"),
+            ("/api/users/98765%E2%80%9143210", "/api/users/***"),
+            ("/api/users/%EF%BC%99%EF%BC%98%EF%BC%97%EF%BC%96%EF%BC%95%EF%BC%94", "/api/users/***"),
+            ("/api/users/９８７６５４３２１０", "/api/users/***"),
+            ("/api/users/%E0%A5%AF%E0%A5%AE%E0%A5%AD%E0%A5%AC%E0%A5%AB", "/api/users/***"),
+            ("/api/users/tel:+919876543210", "/api/users/***"),
+            ("/api/users/phone=919876543210;x", "/api/users/***"),
+            ("/api/users/98%00765%FF43210", "/api/users/***"),
+            ("/api/users/98765%2F43210", "/api/users/***"),
             ("/api/contacts", "/api/contacts"),
             ("/", "/"),
             ("/v1/2024", "/v1/2024"),
@@ -310,6 +352,8 @@ mod tests {
         }
         assert_eq!(path(&format!("/api/users/{id}")), format!("/api/users/{id}"));
         assert_eq!(path(&"/x".repeat(9_000)).len(), PATH_CHARS_MAX);
+        let cut = path(&format!("/{}/+919876543210", "x".repeat(PATH_CHARS_MAX - 6)));
+        assert!(cut.ends_with("x/***"), "{cut}");
     }
 
     /// Goal: a flood of failures is a hundred lines a second, and what was left out is told once. Method: three seconds, of

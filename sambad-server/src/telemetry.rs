@@ -75,7 +75,9 @@ pub fn install(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber
 
 /// Writes a line to stderr, behind those of the log and as patiently: it does not wait, and may be lost.
 pub fn say(line: &str) {
-    log().take(format!("{line}\n").as_bytes());
+    // Nothing has escaped it yet; it may have several lines.
+    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_unicode().to_string() } else { c.to_string() };
+    log().take(format!("{}\n", line.chars().map(escape).collect::<String>()).as_bytes());
 }
 
 /// Waits until the log is written, for a second at most: what cannot be written by then is lost with the process.

@@ -6,13 +6,16 @@
 //! Not `tracing-appender`: it bounds lines and not bytes, it counts no failed write, and the guard that writes what is left at
 //! exit prints to stdout when it cannot, which panics or blocks where stdout is as dead as stderr.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sambad_core::stats::Count;
+use sambad_core::text::is_deceptive;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -73,7 +76,7 @@ impl LogWriter {
 
     /// Takes a line, or loses it.
     pub(super) fn take(&self, line: &[u8]) {
-        let line = cut(line);
+        let line = cut(&visible(line));
         let mut waiting = locked(&self.0.waiting);
         if waiting.bytes + line.len() + LINE_BYTES > WAITING_BYTES_MAX {
             self.0.lost.add(1);
@@ -90,6 +93,26 @@ impl LogWriter {
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
         let _ = self.0.emptied.wait_timeout_while(locked(&self.0.waiting), within, busy);
     }
+}
+
+/// A line in which nobody's text hides, turns around or controls a terminal: such characters are `\\u009b`, which in JSON means the
+/// same. Those of ASCII the logger escapes, or writes itself, as colours and the line's end.
+fn visible(line: &[u8]) -> Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(line);
+    if !text.chars().any(|c| !c.is_ascii() && is_deceptive(c)) {
+        return Cow::Borrowed(line);
+    }
+    let mut visible = String::with_capacity(line.len() + 16);
+    for c in text.chars() {
+        if !c.is_ascii() && is_deceptive(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(visible, "\\u{unit:04x}");
+            }
+        } else {
+            visible.push(c);
+        }
+    }
+    Cow::Owned(visible.into_bytes())
 }
 
 /// Cuts a line that is too long, between two characters.
@@ -125,7 +148,7 @@ pub(super) struct LineWriter<'a> {
 impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.reports {
-            *locked(&self.log.0.report) = cut(line);
+            *locked(&self.log.0.report) = cut(&visible(line));
         } else {
             self.log.take(line);
         }
@@ -309,6 +332,27 @@ mod tests {
         assert_eq!(world.write(Ok(usize::MAX)), "third\n");
         world.log.finish(PATIENCE);
         assert_eq!(world.log.0.lost.get(), 2);
+    }
+
+    /// Goal: no character of a line hides, turns text around or controls a terminal, and people's scripts stay. Method: a table; JSON
+    /// that means the same.
+    #[test]
+    fn deceptive_characters_are_escaped() {
+        for (line, shown) in [
+            ("plain\n", "plain\n"),
+            ("\u{1b}[31mcolour\u{1b}[0m\n", "\u{1b}[31mcolour\u{1b}[0m\n"),
+            ("a\u{9b}31mb\u{85}\n", "a\\u009b31mb\\u0085\n"),
+            ("abc\u{202e}fed\u{2066}\u{200f}", "abc\\u202efed\\u2066\\u200f"),
+            ("a\u{2028}b\u{feff}\u{200b}", "a\\u2028b\\ufeff\\u200b"),
+            ("\u{e0041}", "\\udb40\\udc41"),
+            ("नमस्ते क्\u{200d}ष 👩\u{200d}💻 é", "नमस्ते क्\u{200d}ष 👩\u{200d}💻 é"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&visible(line.as_bytes())), shown);
+        }
+        let (text, mut line) = ("a\u{9b}\u{202e}\u{e0041}\\", String::new());
+        write!(line, "{}", serde_json::json!({ "path": text })).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&visible(line.as_bytes())).unwrap();
+        assert_eq!(read["path"], text);
     }
 
     /// Goal: no line is longer than its bound, and it stays text. Method: long lines of characters of one to three bytes.
