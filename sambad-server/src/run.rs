@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -26,8 +27,8 @@ const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Serving ends with SIGTERM or SIGINT: other programs start the very same server with it. It installs the process's logger and panic
 /// hook, and prints to stdout where the database is and, once it accepts connections, a line that ends in
 /// ` listening on http://ADDRESS:PORT`, or `https://` with a certificate, followed by the line that scripts of the first backend wait
-/// for, which ends in ` listening on port PORT`. It raises the process's limit of descriptors as far as that
-/// is allowed. When it returns, the log is written as far as stderr takes it within a second.
+/// for, which ends in ` listening on port PORT`. It raises the process's limit of descriptors as far as that is allowed, and forbids
+/// core dumps unless they are allowed. When it returns, the log is written as far as stderr takes it within a second.
 ///
 /// A server that had to end ([`ServeError::is_fatal_end`]) returns that error within a few seconds; should it fail to, the process is
 /// aborted.
@@ -43,6 +44,9 @@ const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn run(cli: &Cli) -> anyhow::Result<()> {
     // A program that starts a server of its own parses flags only: a file in its folder is none of its business.
     ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
+    if !cli.allow_core_dumps {
+        forbid_core_dumps();
+    }
     match &cli.command {
         Some(command) => {
             for warning in cli.settings.warnings() {
@@ -79,6 +83,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     for warning in cli.settings.warnings() {
         tracing::warn!("{warning}");
     }
+    warn_of_shared_key(&cli.tls);
     raise_descriptor_limit();
     // Before anything is opened: a signal from here on is a request to stop, not the end of the process.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -148,6 +153,25 @@ fn watch_hangup(tls: Option<Tls>) -> io::Result<impl Future<Output = Infallible>
         }
         std::future::pending().await
     })
+}
+
+/// Kubernetes and Debian's `ssl-cert` let others read a key on purpose, and so this is no reason not to serve.
+fn warn_of_shared_key(args: &TlsArgs) {
+    const OTHERS: u32 = 0o077;
+    let Some(key) = &args.tls_key else { return };
+    let mode = std::fs::metadata(key).map_or(0, |found| found.permissions().mode() & 0o777);
+    if mode & OTHERS != 0 {
+        tracing::warn!(key = %key.display(), mode = %format_args!("{mode:03o}"), "others than its owner may use the key of the certificate");
+    }
+}
+
+/// A core dump holds keys, passwords and messages. Where the system knows no such wish, the limit of its size is 0, which programs
+/// that collect dumps may ignore.
+fn forbid_core_dumps() {
+    let limit = getrlimit(Resource::Core);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit });
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Each session and each connection is a descriptor; the soft limit is low for programs that use `select`, which this is not.

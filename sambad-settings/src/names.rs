@@ -11,7 +11,7 @@ const LIKENESS_MIN: f64 = 0.6;
 pub const CLIENTS: [&str; 3] = ["SAMBAD_CA_FILE", "SAMBAD_SERVER", "SAMBAD_TOKEN"];
 
 /// Variables of `sambad-server`: one for each of its flags that are settings, which a test of it compares.
-pub const SERVER: [&str; 56] = [
+pub const SERVER: [&str; 57] = [
     "SAMBAD_ADDRESS_ADMIN_LOGINS_PER_MIN",
     "SAMBAD_ADDRESS_BOOK_BYTES_MAX",
     "SAMBAD_ADDRESS_CONNECTIONS_MAX",
@@ -22,6 +22,7 @@ pub const SERVER: [&str; 56] = [
     "SAMBAD_ADDRESS_SESSIONS_MAX",
     "SAMBAD_ADMIN_SESSION_TTL",
     "SAMBAD_ALLOWED_ORIGIN",
+    "SAMBAD_ALLOW_CORE_DUMPS",
     "SAMBAD_AUTH",
     "SAMBAD_AUTH_AUDIENCE",
     "SAMBAD_AUTH_ISSUER",

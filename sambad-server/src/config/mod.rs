@@ -93,6 +93,9 @@ pub struct Cli {
     /// At shutdown, how long /readyz fails while everything is still served, so that a load balancer notices
     #[arg(long, env = "SAMBAD_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
     pub drain_delay: Duration,
+    /// Let a crash write a core dump, and debuggers of the same user attach: both hold keys and messages
+    #[arg(long, env = "SAMBAD_ALLOW_CORE_DUMPS")]
+    pub allow_core_dumps: bool,
     /// Who may come in.
     #[command(flatten)]
     pub access: AuthArgs,

@@ -14,6 +14,7 @@ mod contacts;
 mod documents;
 mod events;
 mod fan_out;
+mod file_modes;
 mod h2;
 mod http_rules;
 mod idempotency;

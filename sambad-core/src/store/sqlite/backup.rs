@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::file::PARTIAL;
-use super::{DatabaseFile, failed, identity, lock, rows, with_suffix};
+use super::{DatabaseFile, failed, identity, lock, private, rows, with_suffix};
 use crate::cursor::LogBounds;
 use crate::error::Error;
 
@@ -70,12 +70,16 @@ fn refuse_existing(path: &Path) -> Result<(), Error> {
 
 /// Copies into a file beside `to`; one that a copy left which did not end is replaced.
 async fn copy(connection: &mut SqliteConnection, to: &Path) -> Result<PathBuf, Error> {
-    let partial = with_suffix(to, PARTIAL);
+    // Absolute: SQLite takes a path that begins with `file:` for a URL.
+    let to = std::path::absolute(to).map_err(|error| cannot_write(to, error))?;
+    let partial = with_suffix(&to, PARTIAL);
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_write(&partial, error)),
         _ => {}
     }
     let name = partial.to_str().ok_or_else(|| Error::field("file", "expected a path in UTF-8"))?;
+    // SQLite fills an empty file as it would a new one.
+    private::create_new(&partial).map_err(|error| cannot_write(&partial, error))?;
     let copied = sqlx::query(COPY).bind(name).execute(connection).await;
     copied.map_err(|error| {
         let _ = std::fs::remove_file(&partial);

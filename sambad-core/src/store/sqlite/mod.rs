@@ -9,6 +9,7 @@ mod copy;
 mod file;
 mod identity;
 mod name;
+mod private;
 mod read;
 mod recovery;
 mod rows;
@@ -100,6 +101,7 @@ fn writing(file: &DatabaseFile) -> SqliteConnectOptions {
 
 /// Opens the file, creating it if there is none, and brings its schema up to date.
 async fn connect_migrated(options: &SqliteConnectOptions, file: &DatabaseFile) -> Result<SqliteConnection, Error> {
+    private::prepare(file).map_err(|error| cannot_open(file, sqlx::Error::Io(error)))?;
     let mut connection = options.connect().await.map_err(|error| cannot_open(file, error))?;
     MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(|error| cannot_migrate(file, error))?;
     Ok(connection)
@@ -115,7 +117,11 @@ fn lock(database: &DatabaseFile) -> Result<File, Error> {
         what: format!("cannot create {}", path.display()),
         source: Some(source.into()),
     };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
+    let file = match private::create_new(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => File::options().write(true).open(&path),
+        made => made,
+    };
+    let file = file.map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Internal {

@@ -102,6 +102,16 @@ impl Process {
         Self::spawn(command, Stdio::null()).await.unwrap_or_else(|printed| panic!("the server ended; it printed {printed:?}"))
     }
 
+    /// Starts the binary, with a file that takes its log, after a line of a shell, which sets what a process inherits.
+    pub(crate) async fn start_after(line: &str, directory: &Path, args: &[&str], log: &Path) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().stdin(Stdio::null()).kill_on_drop(true).current_dir(directory);
+        command.args(["-c", &format!("{line}; exec \"$0\" \"$@\""), BINARY]);
+        command.args(["--listen", "127.0.0.1:0", "--database", &database(directory)]).args(args);
+        let log = std::fs::File::create(log).expect("the log can be written");
+        Self::spawn(command, log.into()).await.expect("the server listens")
+    }
+
     /// Starts the binary with a limit of descriptors.
     pub(crate) async fn start_limited(descriptors: usize, directory: &Path) -> Self {
         let mut command = Command::new("/bin/sh");
