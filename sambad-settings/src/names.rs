@@ -11,7 +11,7 @@ const LIKENESS_MIN: f64 = 0.6;
 pub const CLIENTS: [&str; 3] = ["SAMBAD_CA_FILE", "SAMBAD_SERVER", "SAMBAD_TOKEN"];
 
 /// Variables of `sambad-server`: one for each of its flags that are settings, which a test of it compares.
-pub const SERVER: [&str; 57] = [
+pub const SERVER: &[&str] = &[
     "SAMBAD_ADDRESS_ADMIN_LOGINS_PER_MIN",
     "SAMBAD_ADDRESS_BOOK_BYTES_MAX",
     "SAMBAD_ADDRESS_CONNECTIONS_MAX",
@@ -52,6 +52,7 @@ pub const SERVER: [&str; 57] = [
     "SAMBAD_LOG_PII",
     "SAMBAD_LOG_REQUESTS",
     "SAMBAD_METRICS_LISTEN",
+    "SAMBAD_NEW_PHONES_PER_DAY",
     "SAMBAD_POLL_INTERVAL",
     "SAMBAD_PRINCIPAL_LOGINS_PER_MIN",
     "SAMBAD_PRINCIPAL_REQUESTS_PER_S",
@@ -92,7 +93,7 @@ fn warning(name: &OsStr, value: &OsStr, own: &[String]) -> Option<String> {
     let shown = name.to_string_lossy();
     let upper = shown.to_ascii_uppercase();
     let rest = upper.strip_prefix(PREFIX)?;
-    let known = || own.iter().map(String::as_str).chain(SERVER).chain(CLIENTS);
+    let known = || own.iter().map(String::as_str).chain(SERVER.iter().copied()).chain(CLIENTS);
     let is_other = OTHERS.iter().any(|other| rest.starts_with(other)) || is_service_link(rest, &value.to_string_lossy());
     if is_other || known().any(|known| known == shown) {
         return None;

@@ -180,5 +180,5 @@ async fn help_needs_no_setting() {
 fn every_variable_is_known_to_all() {
     let command = Cli::command();
     let own: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
-    assert_eq!(own, sambad_settings::SERVER.into_iter().collect(), "sambad_settings::SERVER lists them");
+    assert_eq!(own, sambad_settings::SERVER.iter().copied().collect(), "sambad_settings::SERVER lists them");
 }
