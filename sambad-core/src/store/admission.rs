@@ -120,7 +120,7 @@ pub(super) trait AccessRows: AskedRows {
     /// Adds a token of the family, with when it expires and when the last access token of the family does.
     async fn add_refresh(&mut self, digest: &str, of: &Family<'_>, until: [Timestamp; 2]) -> Result<(), sqlx::Error>;
     /// The families of a user, of those that a service began or of the others, beyond as many as there may be: those that end first.
-    async fn families_beyond_max(&mut self, user: UserId, by_service: bool) -> Result<Vec<String>, sqlx::Error>;
+    async fn families_beyond_max(&mut self, began: &Family<'_>) -> Result<Vec<String>, sqlx::Error>;
     /// Says that an access token of the family may live until then.
     async fn extend_access(&mut self, digest: &str, access_until: Timestamp) -> Result<(), sqlx::Error>;
     /// One that has not ended.
@@ -248,7 +248,7 @@ async fn revoke_all(rows: &mut impl AccessRows, id: &str, expires_at: Timestamp)
 async fn evict(rows: &mut impl AccessRows, began: &Family<'_>, now: Timestamp) -> Result<Decided, sqlx::Error> {
     let user = began.user;
     let mut noted = vec![Noted::of_user(AuditAction::UserLoggedIn, user.to_string(), user)];
-    for family in rows.families_beyond_max(user, began.by_service).await? {
+    for family in rows.families_beyond_max(began).await? {
         // Nothing of it is accepted after that anyway.
         if let Some(until) = rows.end_family(&family).await?.filter(|until| *until > now) {
             rows.revoke(&family, until).await?;

@@ -345,7 +345,7 @@ async fn a_repetition_is_revoked_with_its_family(database: TestDatabase) {
 
 /// Goal: a login beyond the bound ends the one that would end first, access token and all, with an entry; a service's logins and a
 /// user's own do not end each other. Method: as many of both as may be, none of which is revoked; one more of either, which ends the
-/// first of its kind alone, whoever refreshed it.
+/// first of its kind alone, whoever refreshed it; one that would itself end first.
 async fn a_login_too_many_revokes_the_first_of_its_kind(database: TestDatabase) {
     let core = Core::start(database, Limits::default()).await;
     let user = user_id(&core.sambad.execute(login(1), None).await.unwrap());
@@ -381,5 +381,12 @@ async fn a_login_too_many_revokes_the_first_of_its_kind(database: TestDatabase) 
     let entries = core.sambad.audit(i64::MAX, 100).await.unwrap().value;
     let evictions: Vec<_> = entries.iter().filter(|entry| entry.action == "login_evicted").map(|entry| &entry.subject).collect();
     assert_eq!(evictions, [&format!("{user} service 1")], "the second within the hour is counted");
+    // Of a server whose logins are shorter, the newest would end first.
+    let (family, digest) = ("short".to_owned(), "of short".to_owned());
+    let expires_at = begun.plus(Duration::from_millis(1));
+    let short = AccessChange::StartFamily { user, family, digest, expires_at, revoked_until: begun, by_service: false };
+    assert_eq!(core.sambad.change_access(short, actor()).await.unwrap(), AccessOutcome::Evicted);
+    let revoked = core.sambad.revocations(0, 10).await.unwrap();
+    assert_eq!(revoked.last().map(|revocation| revocation.id.as_str()), Some("own 1"));
     core.stop().await;
 }

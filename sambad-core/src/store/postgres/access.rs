@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::{ANSWER_TIMEOUT, bounded, failed, identity};
 use crate::access::{AccessChange, AccessOutcome, Actor, Admin, AuditEntry, FAILURE_TTL, FAMILIES_MAX, Revocation, USED_UP_TTL};
 use crate::error::Error;
-use crate::id::UserId;
 use crate::store::admission::{self, AccessRows, Family, Instants, LastEntry, RefreshToken, RepeatKey, Repeats};
 use crate::time::Timestamp;
 
@@ -39,9 +38,9 @@ const FORGIVE: &str = "delete from login_failures where email = $1 and network =
 const FORGIVE_ALL: &str = "delete from login_failures where email = $1";
 const ADD_SESSION: &str = "insert into admin_sessions (digest, email, expires_at) values ($1, $2, $3)";
 const END_SESSION: &str = "delete from admin_sessions where digest = $1 returning email, expires_at";
-/// Those of a user that end first, beyond a number.
-const FAMILIES_BEYOND: &str = "select family from refresh_tokens where user_id = $1 and by_service = $2
-    group by family order by max(expires_at) desc, family offset $3";
+/// Those of a user that end first, beyond a number; the newest stays, even if it would end before the others.
+const FAMILIES_BEYOND: &str = "select family from refresh_tokens where user_id = $1 and by_service = $2 and family <> $3
+    group by family order by max(expires_at) desc, family offset $4";
 const ADD_REFRESH: &str = "insert into refresh_tokens (digest, family, user_id, expires_at, access_until, by_service)
     values ($1, $2, $3, $4, $5, $6)";
 /// Where an older version wrote the row, no access token of the family outlives its refresh token, as far as is known.
@@ -191,9 +190,9 @@ impl AccessRows for PgConnection {
         add.bind(i64::from(of.by_service)).execute(self).await.map(drop)
     }
 
-    async fn families_beyond_max(&mut self, user: UserId, by_service: bool) -> Result<Vec<String>, sqlx::Error> {
-        let families = sqlx::query_scalar(FAMILIES_BEYOND).bind(user).bind(i64::from(by_service)).bind(i64::from(FAMILIES_MAX));
-        families.fetch_all(self).await
+    async fn families_beyond_max(&mut self, began: &Family<'_>) -> Result<Vec<String>, sqlx::Error> {
+        let others = sqlx::query_scalar(FAMILIES_BEYOND).bind(began.user).bind(i64::from(began.by_service));
+        others.bind(began.id).bind(i64::from(FAMILIES_MAX) - 1).fetch_all(self).await
     }
 
     async fn extend_access(&mut self, digest: &str, access_until: Timestamp) -> Result<(), sqlx::Error> {
