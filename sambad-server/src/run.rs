@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Cli, TlsArgs};
+use crate::serve::serve_announced;
 use crate::tls::{Tls, TlsError};
-use crate::{ServeError, commands, serve, telemetry};
+use crate::{ServeError, commands, telemetry};
 
 /// How long a server may take to end after a fatal end of its core; then the process is aborted.
 const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,7 +98,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     drop(tokio::task::spawn_blocking(move || phone::prepare(&code)));
     let sambad = Sambad::open(cli.core()?).await.context("cannot start")?;
     end_in_any_case(sambad.stopped()).context("cannot start a thread")?;
-    announce(cli, address)?;
+    let announce = announcement(cli, address)?;
     let stop = CancellationToken::new();
     let signals = async {
         for again in [false, true] {
@@ -113,7 +114,9 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
     tokio::select! {
         // In this order: a server that has ended did so well, whatever signals came meanwhile.
         biased;
-        served = serve(listener, sambad, config, stop.clone().cancelled_owned()) => served.context("cannot serve"),
+        served = serve_announced(listener, sambad, config, announce, stop.clone().cancelled_owned()) => {
+            served.context("cannot serve")
+        }
         never = hangup => match never {},
         () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
     }
@@ -193,10 +196,10 @@ fn end_in_any_case(stopped: impl Future<Output = Fatal> + Send + 'static) -> io:
     thread::Builder::new().name("last resort".to_owned()).spawn(watch).map(drop)
 }
 
-/// Says where the database is, then the line that scripts wait for, and the one of the first backend.
+/// Prints where the database is, then the line that scripts wait for, and the one of the first backend.
 ///
 /// In a thread of its own: a stdout that takes nothing, or that is closed, is no reason not to serve.
-fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
+fn announcement(cli: &Cli, address: SocketAddr) -> anyhow::Result<impl FnOnce()> {
     let database = match cli.database_file()? {
         Some(path) => std::path::absolute(path)?.display().to_string(),
         None => cli.database.to_string(),
@@ -213,5 +216,9 @@ fn announce(cli: &Cli, address: SocketAddr) -> anyhow::Result<()> {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to stdout");
         }
     };
-    thread::Builder::new().name("stdout".to_owned()).spawn(print).map(drop).context("cannot start a thread")
+    Ok(move || {
+        if let Err(error) = thread::Builder::new().name("stdout".to_owned()).spawn(print) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot print where the server listens");
+        }
+    })
 }

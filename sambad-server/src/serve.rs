@@ -91,6 +91,17 @@ pub async fn serve(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_announced(listener, sambad, config, || {}, shutdown).await
+}
+
+/// As [`serve`]; calls `announce` once nothing can refuse the start any more, before the first connection is accepted.
+pub(crate) async fn serve_announced(
+    listener: TcpListener,
+    sambad: Sambad,
+    config: ServerConfig,
+    announce: impl FnOnce(),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     let stop_upkeep = CancellationToken::new();
     let _stop_upkeep = stop_upkeep.clone().drop_guard();
@@ -133,6 +144,7 @@ pub async fn serve(
     if let Some(listener) = state.config.metrics_listener.clone() {
         entrance.tasks.spawn(serve_metrics(listener, state.clone(), entrance.closing.clone()));
     }
+    announce();
     tokio::select! {
         // In this order: a server that can no longer serve does not drain.
         biased;

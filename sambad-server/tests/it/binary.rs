@@ -48,6 +48,9 @@ async fn bad_settings_are_refused_at_start() {
     let memory = ["--listen", "127.0.0.1:0", "--database", "sqlite::memory:"];
     let foreign = ["--listen", "127.0.0.1:0", "--database", "mysql://localhost/x"];
     let nowhere = ["--listen", "127.0.0.1:0", "--database", "sqlite:/nonexistent/sambad.db"];
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let database = format!("sqlite:{}", directory.path().join("sambad.db").display());
+    let no_keys = ["--listen", "127.0.0.1:0", "--database", &database, "--auth", "token", "--auth-key", "/nonexistent/keys.json"];
     for (args, code, told) in [
         (&["--nonsense"][..], 2, "--nonsense"),
         (&["--listen", "nowhere"], 2, "--listen"),
@@ -59,11 +62,14 @@ async fn bad_settings_are_refused_at_start() {
         (&memory, 1, "database"),
         (&foreign, 1, "database"),
         (&nowhere, 1, "/nonexistent/sambad.db"),
+        (&no_keys, 1, "/nonexistent/keys.json"),
     ] {
         let output = run(args, &[]).await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stderr.contains("error: ") && stderr.contains(told), "{args:?}: {stderr}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(!stdout.contains("listening"), "{args:?}: {stdout}");
     }
 }
 
