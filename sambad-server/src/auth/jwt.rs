@@ -87,7 +87,7 @@ impl Lifetime {
         self.iat.is_some()
     }
 
-    /// Refuses a token that has ended at the instant `now`, has not begun, or would live for more than a year from then; the issuer's
+    /// Refuses a token that has ended at the instant `now`, has not begun, was issued later, or would live for more than a year from then; the issuer's
     /// clock may differ by `leeway`.
     ///
     /// # Errors
@@ -99,7 +99,8 @@ impl Lifetime {
         if self.nbf.is_some_and(|nbf| nbf.timestamp() > now.plus(leeway)) {
             return Err(ErrorKind::ImmatureSignature.into());
         }
-        if self.end() > now.plus(TTL_MAX).plus(CLOCKS_DIFFER) {
+        let issued_later = self.iat.is_some_and(|iat| iat.timestamp() > now.plus(CLOCKS_DIFFER));
+        if issued_later || self.end() > now.plus(TTL_MAX).plus(CLOCKS_DIFFER) {
             return Err(ErrorKind::InvalidToken.into());
         }
         Ok(())

@@ -84,8 +84,13 @@ async fn admit(state: &AppState, who: Who, request: &Parts) -> Result<Option<Pri
     let credentials = Credentials::of(request);
     // A browser sends a cookie along by itself, and so it does with what a proxy authenticates by. It is looked at before
     // anything else: a foreign page learns nothing, not even whether somebody is logged in.
-    let by_token = matches!(credentials, Some(Credentials::Token(_)));
-    if headers.contains_key(UPGRADE) || !request.method.is_safe() && !by_token {
+    let acts = match credentials {
+        Some(Credentials::Token(_)) => false,
+        // A page of a neighbour's site cannot read what comes back, but its reading would be the admin's in the audit log.
+        Some(Credentials::Cookie(_)) => !request.method.is_safe() || who != Who::Anyone,
+        None => !request.method.is_safe(),
+    };
+    if headers.contains_key(UPGRADE) || acts {
         state.origins.check(headers, &request.uri, Scheme::of_request(&request.extensions))?;
     }
     let Some(auth) = state.auth.as_ref().filter(|_| who != Who::Anyone) else { return Ok(None) };

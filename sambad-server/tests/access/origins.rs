@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::{PASSWORD, PASSWORD_HASH, World};
 
-/// Goal: a foreign page can neither open a socket nor write in the name of whoever looks at it, and our own and named ones
+/// Goal: a foreign page can neither open a socket nor read or write in the name of whoever looks at it, and our own and named ones
 /// can. Method: a valid cookie with every kind of `Origin` and `Sec-Fetch-Site`, as browsers send them.
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_pages_cannot_use_the_cookie() {
@@ -27,9 +27,17 @@ async fn foreign_pages_cannot_use_the_cookie() {
         let path = "/api/admin/sessions/01920000-0000-7000-8000-000000000000";
         let closed = world.send("DELETE", path, &headers, None).await;
         assert_eq!(closed.status, if allowed { 404 } else { 403 }, "write from {origin:?}");
+        for path in ["/api/users", "/api/admin/audit", "/api/events"] {
+            let read = world.send("GET", path, &headers, None).await;
+            assert_eq!(read.status, if allowed { 200 } else { 403 }, "{path} from {origin:?}");
+        }
     }
-    let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", "cross-site")];
-    assert_eq!(world.send("POST", "/api/admin/logout", &headers, None).await.status, 403);
+    for site in ["cross-site", "same-site"] {
+        let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", site)];
+        assert_eq!(world.send("POST", "/api/admin/logout", &headers, None).await.status, 403, "{site}");
+        assert_eq!(world.send("GET", "/api/messages", &headers, None).await.status, 403, "{site}");
+        assert_eq!(world.send("GET", "/livez", &headers, None).await.status, 200, "a link to what is for anyone, {site}");
+    }
     let login = json!({ "email": "root@example.com", "password": PASSWORD });
     let foreign = world.send("POST", "/api/admin/login", &[("origin", "https://evil.example")], Some(&login)).await;
     assert_eq!(foreign.status, 403, "nor log somebody in");

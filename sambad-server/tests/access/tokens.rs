@@ -268,6 +268,8 @@ async fn instants_of_tokens_are_numbers() {
         // Neither lives for a year at most.
         r#""iat":1e300,"exp":1e300"#.to_owned(),
         format!(r#""iat":{0},"exp":{0}.5"#, end + 370 * 86_400),
+        // Issued an hour from now.
+        format!(r#""iat":{},"exp":{}"#, now() + 3600, now() + 7200),
     ] {
         assert_eq!(world.get("/api/users", &token(&instants)).await.status, 401, "{instants}");
     }
