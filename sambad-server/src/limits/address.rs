@@ -56,11 +56,17 @@ pub(crate) struct Proxies {
 
 impl Proxies {
     pub(crate) fn new(trusted: Vec<IpNet>) -> Self {
-        Self { trusted: trusted.into_iter().map(canonical).collect(), told: AtomicBool::new(false) }
+        Self { trusted, told: AtomicBool::new(false) }
     }
 
     pub(crate) fn trusts(&self, client: Remote) -> bool {
-        self.trusted.iter().any(|network| network.contains(&client.ip()))
+        let ip = client.ip();
+        // A network of IPv6 may have addresses of IPv4 in it.
+        let mapped = match ip {
+            IpAddr::V4(address) => IpAddr::V6(address.to_ipv6_mapped()),
+            IpAddr::V6(_) => ip,
+        };
+        self.trusted.iter().any(|network| network.contains(&ip) || network.contains(&mapped))
     }
 
     /// The client behind `peer`: the last address of `X-Forwarded-For` that is no trusted proxy, if `peer` is one; its port is
@@ -97,15 +103,6 @@ impl Proxies {
             tracing::warn!(%peer, "X-Forwarded-For of a proxy that is not named by --trusted-proxy: its clients are not told apart");
         }
     }
-}
-
-/// A network of IPv4 as IPv4, however it is written: as the addresses that are looked up in it.
-fn canonical(network: IpNet) -> IpNet {
-    const MAPPED_BITS: u8 = 96;
-    let address = network.addr().to_canonical();
-    let is_mapped = network.addr().is_ipv6() && address.is_ipv4();
-    let bits = network.prefix_len().checked_sub(MAPPED_BITS).filter(|_| is_mapped);
-    bits.and_then(|bits| IpNet::new(address, bits).ok()).unwrap_or(network)
 }
 
 /// Reads an address as proxies write it: alone, with a port, in brackets or quotes, with a scope.
@@ -172,6 +169,15 @@ mod tests {
             }
             let peer = Remote::new(peer.parse().unwrap());
             assert_eq!(proxies.client(peer, &headers).to_string(), client, "{peer} {fields:?}");
+        }
+    }
+
+    /// Goal: a network of IPv6 that has mapped addresses in it has those of IPv4 in it. Method: all of IPv6, and half of it.
+    #[test]
+    fn wide_networks_have_ipv4_in_them() {
+        for (network, trusted) in [("::/0", true), ("::ffff:0:0/90", true), ("8000::/1", false), ("0.0.0.0/0", true)] {
+            let proxies = Proxies::new(vec![network.parse().unwrap()]);
+            assert_eq!(proxies.trusts(Remote::new("192.0.2.1:5".parse().unwrap())), trusted, "{network}");
         }
     }
 
