@@ -117,10 +117,8 @@ impl Entrance {
     async fn http2(&self, stream: StallGuard, peer: Remote, requests: Arc<Requests>, patience: Patience) -> hyper::Result<()> {
         let header_bytes_max = u32::try_from(self.state.config.clients.header_bytes_max).unwrap_or(u32::MAX);
         let outbox = Arc::new(Outbox::default());
-        // Java 17 takes no answer but 100 to a request that waits to be asked for its body, and hangs until the connection ends.
-        let unasked = CancellationToken::new();
         let answer = service_fn(|request: Request<Incoming>| {
-            let (outbox, unasked) = (Arc::clone(&outbox), unasked.clone());
+            let outbox = Arc::clone(&outbox);
             let answer = if request.headers().len() <= H2_HEADER_FIELDS_MAX {
                 Ok(self.answer(request, peer, &requests))
             } else {
@@ -131,9 +129,6 @@ impl Entrance {
                     Ok(answer) => answer.await?,
                     Err(refusal) => refusal,
                 };
-                if response.status() == StatusCode::EXPECTATION_FAILED {
-                    unasked.cancel();
-                }
                 Ok::<_, Infallible>(response.map(|body| Watched::new(body, outbox)))
             }
         });
@@ -161,7 +156,6 @@ impl Entrance {
                 };
             }
             () = idle(&requests, patience.idle) => connection.as_mut().graceful_shutdown(),
-            () = unasked.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         // Whoever has nothing to ask and does not go either is left behind.
         timeout(patience.head, connection).await.unwrap_or(Ok(()))

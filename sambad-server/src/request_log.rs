@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode_str;
@@ -74,8 +74,9 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     let begun = Instant::now();
     let in_flight = state.metrics.requests.begin();
     let hsts = state.config.hsts && takes_hsts(&request);
-    let mut response = match well_formed::check(&request) {
-        Ok(()) => next.run(request).await,
+    let is_http2 = request.version() == Version::HTTP_2;
+    let mut response = match well_formed::check(request).await {
+        Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
     drop(in_flight);
@@ -88,8 +89,12 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
         head.headers.extend(body.headers().clone());
         response = Response::from_parts(head, body.into_body());
     }
+    if is_http2 && matches!(refusal.as_deref(), Some(ApiError::ExpectationFailed)) {
+        response = well_formed::end_by_reset(response);
+    }
     let headers = response.headers_mut();
-    if let Some(ApiError::MethodNotAllowed) = refusal.as_deref() {
+    // The router knows GET and HEAD alone, whatever answers OPTIONS.
+    if matches!(refusal.as_deref(), Some(ApiError::MethodNotAllowed)) || headers.contains_key(header::ALLOW) {
         let methods = methods(asked.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str), state.origins.others_may());
         headers.insert(header::ALLOW, HeaderValue::try_from(methods).expect("methods are ASCII"));
     }

@@ -63,8 +63,8 @@ pub(crate) async fn serve_metrics(listener: Arc<TcpListener>, state: AppState, c
 
 /// What of [`identify`](crate::request_log::identify) holds here as well.
 async fn surround(request: Request, next: Next) -> Response {
-    let mut response = match well_formed::check(&request) {
-        Ok(()) => next.run(request).await,
+    let mut response = match well_formed::check(request).await {
+        Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
     reply::guard(response.headers_mut());

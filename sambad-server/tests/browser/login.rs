@@ -226,7 +226,8 @@ async fn an_admin_reads_the_audit_log() {
     page.js("document.getElementById('audit-more').click()").await;
     page.until("document.getElementById('audit-more').hidden").await;
     // Sixty-one users, the account, the login, and what the page has read until now.
-    let numbers: Vec<u64> = serde_json::from_value(page.js(&format!("[...{rows}].map((row) => Number(row.dataset.n))")).await).unwrap();
+    let numbers: Vec<u64> =
+        serde_json::from_value(page.js(&format!("[...{rows}].map((row) => Number(row.dataset.n))")).await).unwrap();
     assert!(numbers.len() > 63, "{numbers:?}");
     assert!(numbers.iter().rev().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
     page.browser.client.back().await.unwrap();

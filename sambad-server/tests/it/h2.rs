@@ -125,12 +125,13 @@ async fn resets_without_end_are_too_much() {
     world.finish().await;
 }
 
-/// Goal: a client that waits to be asked for its body is answered at once, though the server cannot ask by HTTP/2. Method: a body
-/// that never comes behind `Expect: 100-continue` and behind an unknown expectation; no body, for which no client waits.
+/// Goal: a client that waits to be asked for its body is answered soon, though the server cannot ask by HTTP/2, and no other request
+/// of its connection notices. Method: an event stream on the same connection; a body that never comes behind `Expect: 100-continue` and behind an unknown expectation; no body, for which no client waits.
 #[tokio::test]
 async fn nobody_waits_to_be_asked_for_a_body() {
     type Pending = Either<StreamBody<stream::Pending<Result<Frame<Bytes>, Infallible>>>, Empty<Bytes>>;
     let (world, certificate) = secure(ServerConfig::default()).await;
+    let mut phone = 919_876_543_210_u64;
     for (expect, has_body, status) in [
         ("100-continue", true, 417),
         ("100-Continue", true, 417),
@@ -141,16 +142,52 @@ async fn nobody_waits_to_be_asked_for_a_body() {
         let stream = certificate.connect(world.server.address(), "h2").await.expect("a handshake");
         let connected = handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (mut client, connection) = connected.expect("the server speaks HTTP/2");
-        let connection = tokio::spawn(connection);
+        tokio::spawn(connection);
+        let stream = Request::get(format!("{}/api/events/stream", world.server.url())).body(Either::Right(Empty::new()));
+        let stream = soon("stream", client.send_request(stream.expect("a request"))).await.expect("a stream");
+        let mut stream = stream.into_body();
         let request = Request::post(format!("{}/api/users/login", world.server.url())).header("expect", expect);
         let request = request.header("content-type", "application/json");
         let body: Pending = if has_body { Either::Left(StreamBody::new(stream::pending())) } else { Either::Right(Empty::new()) };
         let response = soon("answer", client.send_request(request.body(body).expect("a request"))).await;
-        assert_eq!(response.expect("the server answers").status(), status, "{expect} {has_body}");
-        if status == 417 {
-            let _ = soon("end of the connection", connection).await;
-        }
+        let response = response.expect("the server answers");
+        assert_eq!(response.status(), status, "{expect} {has_body}");
+        let body = soon("end of the answer", response.into_body().collect()).await;
+        assert_eq!(body.is_err(), status == 417, "{expect} {has_body}: a refused request ends by a reset");
+        phone += 1;
+        world.api.user(&format!("+{phone}")).await;
+        let event = async {
+            while let Some(frame) = stream.frame().await {
+                let frame = frame.expect("the other stream goes on").into_data().unwrap_or_default();
+                if String::from_utf8_lossy(&frame).contains(&phone.to_string()) {
+                    return;
+                }
+            }
+            panic!("the other stream has ended");
+        };
+        soon("event", event).await;
     }
+    world.finish().await;
+}
+
+/// Goal: a client that sends its body unasked after a while is served. Method: curl, which waits for a second.
+#[tokio::test]
+async fn curl_is_served() {
+    let (world, _certificate) = secure(ServerConfig::default()).await;
+    let mut curl = tokio::process::Command::new("curl");
+    let curl = curl.args([
+        "--silent",
+        "--insecure",
+        "--http2",
+        "--header",
+        "Expect: 100-continue",
+        "--write-out",
+        "\n%{http_version} %{http_code}",
+    ]);
+    let curl = curl.args(["--header", "content-type: application/json", "--data", r#"{"phone":"+919876543210"}"#]);
+    let output = soon("curl", curl.arg(format!("{}/api/users/login", world.server.url())).kill_on_drop(true).output()).await;
+    let told = String::from_utf8(output.expect("tests need curl").stdout).expect("text");
+    assert!(told.ends_with("\n2 200"), "{told}");
     world.finish().await;
 }
 
