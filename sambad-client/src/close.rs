@@ -19,15 +19,14 @@ pub enum Verdict {
     },
 }
 
-/// Looks a close code and its reason up in the contract's table; codes that it does not list are read as RFC 6455, section
-/// 7.4 means them.
+/// Looks up a close code and its reason in the contract's table. The server begins no close with a code below 4000: such a
+/// code comes from something on the way, and says nothing about another attempt.
 #[must_use]
 pub fn judge(code: u16, reason: &str) -> Verdict {
     match code {
-        // Without this reason it is not the server's, but of something on the way, which ends connections as it likes.
+        // Reserved for the server, together with this reason.
         1000 if reason == "done" => Verdict::Done,
-        // Protocol error, unacceptable or inconsistent data, policy, too big, missing extension: about what we sent.
-        1002 | 1003 | 1007..=1010 | 4500..=4999 => Verdict::Final,
+        4500..=4999 => Verdict::Final,
         _ => Verdict::Reconnect { after: asked_delay(reason) },
     }
 }
@@ -51,10 +50,18 @@ mod tests {
             (1000, "", back(None)),
             (1000, "bye", back(None)),
             (1001, "", back(None)),
+            (1002, "", back(None)),
+            (1003, "", back(None)),
             (1006, "", back(None)),
-            (1008, "", Verdict::Final),
+            (1007, "", back(None)),
+            (1008, "", back(None)),
+            (1008, "policy", back(None)),
+            (1009, "", back(None)),
+            (1010, "", back(None)),
             (1011, "", back(None)),
             (1012, "", back(None)),
+            (3000, "", back(None)),
+            (3999, "done", back(None)),
             (4000, "drain reconnect_after_ms=250", back(Some(250))),
             (4000, "drain reconnect_after_ms=99999999", back(Some(60_000))),
             (4000, "drain reconnect_after_ms=soon", back(None)),

@@ -312,17 +312,18 @@ const late = (ms) => verdict("silent", new SambadError("timeout", `no answer wit
 const draining = (ms) =>
   verdict("retry", new SambadError("drain", "the server is going away"), Math.min(ms, ASKED_DELAY_MAX_MS), true);
 
-/** Reads a close code as the contract has it, and others as RFC 6455, 7.4 means them. */
-function judgeClose({ code, reason, wasClean }, greeted) {
+/**
+ * Reads a close code as the contract has it. The server begins no close with a code below 4000: such a code comes from
+ * something on the way, and says nothing about another attempt.
+ */
+function judgeClose({ code, reason }, greeted) {
   const [key] = reason.split(" ");
   const error = new SambadError(key || "connection_lost", `the connection was closed with ${code}${reason && `: ${reason}`}`);
-  const refused = code >= 4500 || (wasClean && [1002, 1003, 1007, 1008, 1009, 1010].includes(code));
   if (code === 4501) return verdict("unauthorized", error);
   if (code === 4503) return verdict("forbidden", error);
-  if (refused) return verdict("refused", error);
+  if (code >= 4500) return verdict("refused", error);
   const asked = code >= 4000 ? /(?:^| )reconnect_after_ms=([0-9]+)(?: |$)/.exec(reason)?.[1] : undefined;
   if (asked !== undefined) return verdict("retry", error, Math.min(Number(asked), ASKED_DELAY_MAX_MS), true);
-  // Any other 1000 is not the server's, but of something on the way, which ends connections as it likes.
   if (code === 1000 && key === "done" && greeted) return verdict("done", error);
   return verdict(code >= 4000 || greeted ? "retry" : "silent", error);
 }
@@ -635,7 +636,7 @@ class SseLink extends Link {
     const cursor = parseCursor(id);
     const frame = data === null ? null : parseFrame(data);
     // In place of a close frame, which an event stream has not.
-    if (frame?.type === "closed") this.end(judgeClose({ ...frame, wasClean: true }, this.greeted));
+    if (frame?.type === "closed") this.end(judgeClose(frame, this.greeted));
     else if (frame) this.take(frame);
     else if (cursor && this.greeted) this.take({ type: "passed", cursor });
   }

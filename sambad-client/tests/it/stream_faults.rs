@@ -47,6 +47,9 @@ async fn close_codes_decide() {
     for (code, reason, consequence) in [
         (1001, "", "reconnecting: closed by the server: 1001"),
         (1000, "", "reconnecting: closed by the server: 1000"),
+        (1002, "", "reconnecting: closed by the server: 1002"),
+        (1008, "policy", "reconnecting: closed by the server: 1008 policy"),
+        (1009, "", "reconnecting: closed by the server: 1009"),
         (4008, "idle", "reconnecting: closed by the server: 4008 idle"),
         (4009, "stalled", "reconnecting: closed by the server: 4009 stalled"),
         (4500, "bad_frames", "error: closed by the server: 4500 bad_frames"),

@@ -42,24 +42,37 @@ for (const [code, reason, expected] of [
   [1000, "bye", "reconnecting bye"],
   [1000, "done", "closed done"],
   [1001, "", "reconnecting connection_lost"],
-  [1008, "policy", "closed refused"],
+  [1002, "", "reconnecting connection_lost"],
+  [1003, "", "reconnecting connection_lost"],
+  [1007, "", "reconnecting connection_lost"],
+  [1008, "policy", "reconnecting policy"],
+  [1009, "", "reconnecting connection_lost"],
+  [1010, "", "reconnecting connection_lost"],
   [1011, "", "reconnecting connection_lost"],
+  [3000, "", "reconnecting connection_lost"],
+  [3999, "done", "reconnecting done"],
   [4008, "idle", "reconnecting idle"],
   [4029, "rate_limited", "reconnecting rate_limited"],
   [4499, "", "reconnecting connection_lost"],
   [4500, "bad_frames", "closed refused"],
   [4999, "", "closed refused"],
 ]) {
-  // Goal: a close code has the meaning that the contract gives it. Method: the ends of each range.
+  // Goal: a close code has the meaning that the contract gives it, and a stream that goes on does so from its cursor.
+  // Method: the ends of each range, and the codes by which something on the way may refuse; after an event.
   test(`close code ${code}`, withWebSocket, async (t) => {
-    const hostile = await startHostile(t, (session, number) => {
-      session.send(connected(0));
-      if (number === 0) session.end(code, reason);
+    const hostile = await startHostile(t, (session, number, after) => {
+      session.send(connected(seqOf(after)));
+      if (number > 0) return session.send(live(1));
+      session.send(event(1));
+      session.end(code, reason);
     });
     const watcher = watch(t, { url: hostile.url, after: 0 });
     await watcher.until(({ names }) => names.includes("reconnecting") || names.includes("closed"));
     const state = watcher.states.find(({ name }) => name === "reconnecting" || name === "closed");
     assert.equal(`${state.name} ${state.reason ?? state.error.code}`, expected);
+    if (state.name === "reconnecting") await watcher.live();
+    const asked = hostile.asked.map(({ after }) => after);
+    assert.deepEqual(asked, state.name === "closed" ? ["0"] : ["0", `${EPOCH}-1`]);
     if (state.reason === "refused") assert.equal(state.error.code, reason || "connection_lost");
   });
 }
