@@ -147,9 +147,10 @@ export interface EventInfo {
  * - `epoch_changed`: it is another log: the database was made anew or restored.
  * - `cursor_ahead`: the log ends before the position.
  * - `loss`: a seq is missing and stayed so after a reconnect, which no server that keeps its contract causes.
+ * - `unknown`: something between this client and the server has removed the reason from the response.
  */
 export interface Resync {
-  reason: "cursor_expired" | "epoch_changed" | "cursor_ahead" | "loss" | (string & {});
+  reason: "cursor_expired" | "epoch_changed" | "cursor_ahead" | "loss" | "unknown" | (string & {});
   cursor: string;
 }
 

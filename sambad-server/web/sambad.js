@@ -416,14 +416,16 @@ async function askPage(url, signal, timeoutMs, token) {
     }
     if (response.status !== 410) return { end: await judgeAnswer(response) };
     const gone = await judgeAnswer(response);
-    if (gone.error.code !== "cursor_gone") return { end: gone };
-    const cursor = parseCursor(response.headers.get("sambad-cursor")) ?? parseCursor(gone.body.cursor);
-    if (cursor) return { resync: { type: "resync", cursor, reason: String(gone.body.reason) } };
-    // Something on the way dropped the header of a server that does not put it into the body: it says where its log ends.
+    // Without a code, something on the way has replaced the body.
+    if (!["cursor_gone", "http"].includes(gone.error.code)) return { end: gone };
+    const reason = String(gone.body?.reason ?? "unknown");
+    const cursor = parseCursor(response.headers.get("sambad-cursor")) ?? parseCursor(gone.body?.cursor);
+    if (cursor) return { resync: { type: "resync", cursor, reason } };
+    // Nothing is left of where the log ends: the server is asked, once.
+    if (url === headOf(url)) return { end: broken(gone.error) };
     const head = await askPage(headOf(url), signal, timeoutMs, token);
     if (!head.page) return head;
-    const at = { epoch: head.page.cursor.epoch, seq: head.page.head };
-    return { resync: { type: "resync", cursor: at, reason: String(gone.body.reason) } };
+    return { resync: { type: "resync", cursor: { epoch: head.page.cursor.epoch, seq: head.page.head }, reason } };
   } catch (error) {
     if (error instanceof SambadError) return { end: broken(error) };
     // What says 200 and is no page is not the server: a portal that wants a login.

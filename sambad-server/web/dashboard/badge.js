@@ -11,6 +11,7 @@ const RESYNC_REASONS = {
   epoch_changed: "the database was replaced",
   cursor_ahead: "the database is older than this page",
   loss: "events were missing",
+  unknown: "the reason was lost on the way",
 };
 
 const badge = byId("badge");
