@@ -12,7 +12,7 @@ export function connect(options: ConnectOptions): EventStream;
 export interface ConnectOptions extends Filter {
   /**
    * Base address of the server, `http(s)` or `ws(s)`, with a path prefix if there is one; relative to the page.
-   * Default: where this module came from. An empty one, port 0, and a user or password in it are refused: no browser connects so.
+   * Default: where this module came from. An empty one, port 0, and a user or password in it throw.
    */
   url?: string | URL;
   /**

@@ -90,7 +90,7 @@ export function connect(options = {}) {
 
 // ---------------------------------------------------------------------------------------------------- what the user asks for
 
-/** Reads the server's address. What no browser connects to is refused here, once, instead of being tried without end. */
+/** Reads the server's address. Throws for mistakes that are certain here, which would be retried without end otherwise. */
 function readBase(url) {
   const refuse = (message) => new SambadError("invalid_url", message);
   const page = globalThis.location?.href;
