@@ -41,7 +41,7 @@ pub struct Given {
 /// All settings, and where each came from.
 #[derive(Debug)]
 pub struct Loaded {
-    /// For [`FromArgMatches`].
+    /// For `clap::FromArgMatches`.
     pub matches: ArgMatches,
     /// What is wrong and does not count, a sentence each.
     pub warnings: Vec<String>,

@@ -249,7 +249,7 @@ class Proxy {
       if (chunk[0] === TEXT_FRAME) this.onText();
       const rule = this.#rule(chunk.toString("latin1"));
       if (rule === "refuse") client.end(REFUSAL);
-      else upstream.write(chunk);
+      else upstream.write(rule === "trickle" ? withoutEncodings(chunk) : chunk);
       pair.held ||= rule === "hold";
       pair.trickles = rule === "trickle";
     });
@@ -283,6 +283,11 @@ class Proxy {
     });
     return this.rules[kind];
   }
+}
+
+/** A request that takes no compressed answer: what is slow has to be long. */
+function withoutEncodings(chunk) {
+  return Buffer.from(chunk.toString("latin1").replace(/^accept-encoding:.*\r\n/im, ""), "latin1");
 }
 
 /** Passes a chunk on in pieces, and takes no other meanwhile: a network of some 12 kB/s. */
