@@ -63,6 +63,32 @@ async fn no_spelling_opens_a_new_database() {
     assert_eq!(names(folder), before, "nothing was made");
 }
 
+/// Goal: a database that an older version made under a name with a line end is never replaced by a new, empty one. Method: such a file,
+/// with rows; the variable that led to it, to commands and to a server; the advice followed.
+#[tokio::test]
+async fn a_line_end_in_a_files_name_opens_no_new_database() {
+    for end in ["\n", "\r\n"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let folder = directory.path();
+        let (older, name) = (format!("x.db{end}"), format!("sqlite:x.db{end}"));
+        assert_eq!(told(folder, &["migrate", "--database", "sqlite:x.db"], &[]).await.0, Some(0));
+        let (_, epoch, _) = told(folder, &["epoch", "--database", "sqlite:x.db"], &[]).await;
+        fs::rename(folder.join("x.db"), folder.join(&older)).expect("it can be renamed");
+        fs::remove_file(folder.join("x.db.lock")).expect("there is a lock");
+        let before = names(folder);
+        for args in [&["migrate"][..], &["check"], &["epoch"], &["admin", "list"], &[]] {
+            let (code, _, said) = told(folder, args, &[("SAMBAD_DATABASE", &name), ("SAMBAD_LISTEN", "127.0.0.1:0")]).await;
+            assert!(
+                matches!(code, Some(1 | 2)) && said.contains("stop what runs on it and rename it (mv -- $'x.db"),
+                "{args:?}: {said}"
+            );
+            assert_eq!(names(folder), before, "{args:?}");
+        }
+        fs::rename(folder.join(&older), folder.join("x.db")).expect("it can be renamed");
+        assert_eq!(told(folder, &["epoch"], &[("SAMBAD_DATABASE", &name)]).await.1, epoch);
+    }
+}
+
 /// Goal: what an older version opened under a name is not passed over for a new file. Method: a database under the name as it is
 /// written; the error says how to go on, and so it works.
 #[tokio::test]
