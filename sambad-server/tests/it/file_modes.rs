@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::process::{Process, database, run};
+use crate::harness::process::{Process, database, run, run_with_stdin};
 use crate::harness::soon;
 use crate::harness::tls::Certificate;
 
@@ -82,6 +82,65 @@ async fn older_files_are_changed_at_start() {
         let log = fs::read_to_string(&log).expect("the log can be read");
         assert_eq!(log.contains("others could read a file of the database"), said, "{log}");
     }
+}
+
+/// Goal: commands change the files of an older version as a start does, and leave none beside them that others can read; a backup that
+/// is read, and a database of another program, stay as they are. Method: a database open to all, after a crash, for each command.
+#[tokio::test]
+async fn commands_change_older_files() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let crashed = directory.path().join("crashed");
+    fs::create_dir(&crashed).expect("the folder can be made");
+    let mut server = Process::start_after("true", &crashed, &[], &directory.path().join("log")).await;
+    server.api.user("+919876543210").await;
+    server.signal("KILL").await;
+    soon("end of the process", server.ends()).await;
+    let backup = directory.path().join("backup.db").display().to_string();
+    let target = format!("sqlite:{}", directory.path().join("y.db").display());
+    for (number, args) in [
+        &["admin", "add", "a@example.com"][..],
+        &["admin", "list"],
+        &["backup", &backup],
+        &["check"],
+        &["check", "--repair"],
+        &["epoch"],
+        &["epoch", "--renew"],
+        &["token", "revoke", "0123456789abcdef0123456789abcdef"],
+        &["migrate"],
+        &["copy", "--from", "", "--to", "postgres://127.0.0.1:1/x"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = directory.path().join(number.to_string());
+        fs::create_dir(&folder).expect("the folder can be made");
+        for (name, _) in modes(&crashed) {
+            fs::copy(crashed.join(&name), folder.join(&name)).expect("it can be copied");
+            fs::set_permissions(folder.join(&name), Permissions::from_mode(0o644)).expect("the mode can be changed");
+        }
+        let name = database(&folder);
+        let args = match args {
+            ["copy", from, _, rest @ ..] => [&["copy", *from, &name][..], rest].concat(),
+            args => [args, &["--database", &name]].concat(),
+        };
+        let output = run_with_stdin(&args, "a long enough password\n").await;
+        // Nothing listens where the copy is to go, which is found out when the source is open.
+        assert_eq!(output.status.success(), args[0] != "copy", "{args:?}: {output:?}");
+        let left = modes(&folder);
+        assert!(left.contains_key("sambad.db") && left.values().all(|mode| *mode == 0o600), "{args:?}: {left:?}");
+    }
+    fs::set_permissions(&backup, Permissions::from_mode(0o640)).expect("the mode can be changed");
+    assert!(run(&["restore", &backup, "--database", &target], &[]).await.status.success());
+    assert_eq!(fs::metadata(&backup).expect("it is there").permissions().mode() & 0o777, 0o640, "a backup may be handed on");
+    let foreign = directory.path().join("foreign.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.expect("it opens");
+    sqlx::query("create table t (a)").execute(&mut connection).await.expect("it can be written");
+    sqlx::Connection::close(connection).await.expect("it closes");
+    fs::set_permissions(&foreign, Permissions::from_mode(0o644)).expect("the mode can be changed");
+    let name = format!("sqlite:{}", foreign.display());
+    assert!(!run(&["epoch", "--renew", "--database", &name], &[]).await.status.success());
+    assert_eq!(fs::metadata(&foreign).expect("it is there").permissions().mode() & 0o777, 0o644, "it is not ours");
 }
 
 /// Goal: a backup whose name looks like a URL of SQLite is a file of that name. Method: one, in the folder where it is made.

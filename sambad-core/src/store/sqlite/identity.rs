@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::DatabaseFile;
+use super::{DatabaseFile, private};
 use crate::error::Error;
 
 /// Tables, those among them by which a database of ours is known, and the one that is there first: where a crash came between
@@ -13,6 +13,7 @@ const TABLES: &str = "select count(*) filter (where name <> '_sqlx_migrations'),
     from sqlite_master where type = 'table'";
 const OUR_TABLES: i64 = 4;
 const HAS_LOG: &str = "select exists (select 1 from log)";
+const JOURNAL_MODE: &str = "pragma journal_mode";
 
 /// Refuses a file that another program keeps its data in. A file that is not there, or is empty, is nobody's.
 pub(super) async fn require_ours_or_new(file: &DatabaseFile) -> Result<(), Error> {
@@ -36,6 +37,9 @@ pub(super) async fn require_ours_or_new(file: &DatabaseFile) -> Result<(), Error
 async fn look(file: &DatabaseFile, read_only: bool) -> Result<Option<bool>, sqlx::Error> {
     let mut connection = connect(file, read_only).await?;
     let ours = is_ours(&mut connection).await?;
+    if ours == Some(true) && keeps_wal(&mut connection).await {
+        private::restrict_all(file);
+    }
     let _ = connection.close().await;
     Ok(ours)
 }
@@ -61,6 +65,10 @@ async fn open(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, 
     };
     match opened.await.map_err(|error| cannot_open(file, error))? {
         (Some(true), mut connection) => {
+            // Before anything is written. A backup that is read has nothing beside it, and may have been handed to others.
+            if !read_only || keeps_wal(&mut connection).await {
+                private::restrict_all(file);
+            }
             require_whole(&mut connection, file).await?;
             Ok(connection)
         }
@@ -78,6 +86,10 @@ pub(super) async fn require_whole(connection: &mut SqliteConnection, file: &Data
         }
         _ => Ok(()),
     }
+}
+
+async fn keeps_wal(connection: &mut SqliteConnection) -> bool {
+    sqlx::query_scalar::<_, String>(JOURNAL_MODE).fetch_one(connection).await.is_ok_and(|mode| mode == "wal")
 }
 
 pub(super) async fn connect(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {

@@ -25,8 +25,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes the file of a database if there is none, and takes from others what they may do with one that is there, and with what
-/// lies beside it. What cannot be changed is logged and stays.
+/// Makes the file of a database if there is none; one that is there is restricted as by [`restrict_all`].
 ///
 /// No connection of this process may have the file open: a descriptor that is closed takes SQLite's locks with it.
 pub(super) fn prepare(file: &DatabaseFile) -> io::Result<()> {
@@ -34,9 +33,14 @@ pub(super) fn prepare(file: &DatabaseFile) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(drop),
     }
+    restrict_all(file);
+    Ok(())
+}
+
+/// Takes from others what they may do with a database, and with what lies beside it. What cannot be changed is logged and stays.
+pub(super) fn restrict_all(file: &DatabaseFile) {
     restrict(file.path());
     BESIDE.iter().for_each(|suffix| restrict(&with_suffix(file.path(), suffix)));
-    Ok(())
 }
 
 fn restrict(path: &Path) {
