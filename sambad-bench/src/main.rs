@@ -27,12 +27,16 @@ mod writer;
 
 use args::{Cli, Command};
 use exit::Exit;
+use sambad_settings::Exceptions;
+
+/// What the server of a run is started with, it judges itself.
+const EXCEPTIONS: Exceptions = Exceptions { unread: &[host::HOSTED], as_typed: &["server_args"] };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), &[host::HOSTED]);
+    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), EXCEPTIONS);
     let (Cli { command, run }, warnings) = settings.unwrap_or_else(|error| error.exit());
     for warning in warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");

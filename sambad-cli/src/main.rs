@@ -18,9 +18,16 @@ use cli::Cli;
 use commands::{COMPLETIONS, Command};
 use exit::Exit;
 use output::{Output, Role};
+use sambad_settings::Exceptions;
+
+/// Values as typed: people, what they are called and say, and how events are chosen and shown.
+const EXCEPTIONS: Exceptions = Exceptions {
+    unread: &[COMPLETIONS],
+    as_typed: &["user", "contact", "first", "from", "to", "with", "phone", "name", "query", "content", "expect", "format"],
+};
 
 fn main() -> ExitCode {
-    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), &[COMPLETIONS]);
+    let settings = sambad_settings::load(std::env::args_os(), std::env::vars_os(), EXCEPTIONS);
     let (Cli { global, command }, warnings) = settings.unwrap_or_else(|error| error.exit());
     let mut output = Output::new(global.color, global.json);
     for warning in warnings {

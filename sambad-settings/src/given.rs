@@ -8,10 +8,22 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, Error, Id, Parser};
 
+use crate::typed::clean_args;
 use crate::{clean, names};
 
 /// Stands for a value that nobody is to read.
 const REDACTED: &str = "(redacted)";
+/// Bytes of a secret that is found wherever a message has it; a shorter one is part of words.
+const SECRET_MIN: usize = 4;
+
+/// What is particular to a program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Exceptions {
+    /// The subcommands for which no variable is looked at.
+    pub unread: &'static [&'static str],
+    /// The arguments whose values are taken as typed: what people say and are called, and what is another program's.
+    pub as_typed: &'static [&'static str],
+}
 
 /// What one place, a variable or a line of a file, says of one setting.
 #[derive(Debug, Clone)]
@@ -48,16 +60,16 @@ pub struct Loaded {
     sources: HashMap<Id, String>,
 }
 
-/// Reads the settings of a program that has no file, and the warnings. Of the subcommands `unread` no variable is looked at.
+/// Reads the settings of a program that has no file, and the warnings.
 ///
 /// # Errors
 /// As [`Given::read`] and [`Given::finish`].
 pub fn load<P: Parser>(
     args: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-    unread: &[&str],
+    exceptions: Exceptions,
 ) -> Result<(P, Vec<String>), Error> {
-    let given = Given::read(P::command(), args, variables, unread)?;
+    let given = Given::read(P::command(), args, variables, exceptions)?;
     let loaded = given.finish()?;
     let parsed = P::from_arg_matches(&loaded.matches).map_err(|error| error.format(&mut P::command()))?;
     Ok((parsed, loaded.warnings))
@@ -72,11 +84,11 @@ impl Given {
         command: Command,
         args: impl IntoIterator<Item = OsString>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-        unread: &[&str],
+        exceptions: Exceptions,
     ) -> Result<Self, Error> {
         let bare = without_variables(command.clone());
         let args: Vec<OsString> = args.into_iter().collect();
-        let args = clean_flags(&command, args)?;
+        let args = clean_args(&command, exceptions.as_typed, args)?;
         let flags = match bare.clone().try_get_matches_from(&args) {
             // What a flag needs beside it, a variable or the file may say.
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
@@ -85,7 +97,7 @@ impl Given {
             read => read.map_err(|error| with_help_of(&command, &args, error))?,
         };
         let mut given = Self { command, bare, args, flags, entries: Vec::new(), warnings: Vec::new() };
-        if !given.flags.subcommand_name().is_some_and(|name| unread.contains(&name)) {
+        if !given.flags.subcommand_name().is_some_and(|name| exceptions.unread.contains(&name)) {
             let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
             given.warnings = names::warnings(&variables, &own_names(&given.command));
             let variables: HashMap<OsString, OsString> = variables.into_iter().collect();
@@ -205,12 +217,11 @@ impl Given {
             Err(error)
                 if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::InvalidUtf8) =>
             {
+                let value = args.first().and_then(|arg| Some(arg.to_str()?.split_once('=')?.1)).unwrap_or_default();
                 let told = error.to_string();
                 let told = told.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-                let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-                let value = args.first().and_then(|arg| Some(arg.to_str()?.split_once('=')?.1)).unwrap_or_default();
-                let is_secret = arg.is_hide_env_values_set() && !value.is_empty();
-                Err(if is_secret { told.replace(value, REDACTED) } else { told })
+                let told = if arg.is_hide_env_values_set() { without(told, value) } else { told.into() };
+                Err(told.split_whitespace().collect::<Vec<_>>().join(" "))
             }
             _ => Ok(args),
         }
@@ -245,6 +256,12 @@ pub fn notes<'a>(told: &str, sources: impl Iterator<Item = (&'a str, &'a String)
     let mut notes: Vec<String> = named.map(|(long, source)| format!("--{long} comes from {source}")).collect();
     notes.sort();
     notes
+}
+
+/// A message without a secret.
+fn without(told: &str, secret: &str) -> String {
+    let told = told.replace(&format!("'{secret}'"), &format!("'{REDACTED}'"));
+    if secret.len() < SECRET_MIN { told } else { told.replace(secret, REDACTED) }
 }
 
 fn refused(told: &str) -> Error {
@@ -282,45 +299,6 @@ fn args_of(arg: &Arg, value: &str) -> Result<Vec<OsString>, String> {
         (false, "false") => Ok(Vec::new()),
         (false, value) => Err(format!("invalid value '{value}'; expected true or false")),
     }
-}
-
-/// Applies the rule for values to the flags that are settings.
-fn clean_flags(command: &Command, mut args: Vec<OsString>) -> Result<Vec<OsString>, Error> {
-    let commands = std::iter::once(command).chain(command.get_subcommands());
-    let longs: Vec<&str> = commands
-        .flat_map(Command::get_arguments)
-        .filter(|arg| arg.get_env().is_some() && arg.get_action().takes_values())
-        .filter_map(Arg::get_long)
-        .collect();
-    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let mut at = 1;
-    while at < end {
-        let found = args[at].to_str().and_then(|arg| {
-            let (long, value) =
-                arg.strip_prefix("--")?.split_once('=').map_or((&arg[2..], None), |(long, value)| (long, Some(value)));
-            longs.contains(&long).then(|| (long.to_owned(), value.map(ToOwned::to_owned)))
-        });
-        at += 1;
-        let (long, value) = match found {
-            Some((long, Some(value))) => (long, Some(value)),
-            // The value is the next argument; one that is no text is clap's to judge.
-            Some((long, None)) if at < end => {
-                at += 1;
-                (long, args[at - 1].to_str().map(ToOwned::to_owned))
-            }
-            _ => continue,
-        };
-        let Some(value) = value else { continue };
-        match clean(value.as_ref()) {
-            Ok("") => return Err(refused(&format!("--{long} is empty: leave it out for what counts without it"))),
-            Ok(cleaned) => {
-                let inline = args[at - 1].to_str().is_some_and(|arg| arg.len() > value.len());
-                args[at - 1] = if inline { format!("--{long}={cleaned}").into() } else { cleaned.into() };
-            }
-            Err(why) => return Err(refused(&format!("--{long} {why}"))),
-        }
-    }
-    Ok(args)
 }
 
 #[cfg(test)]

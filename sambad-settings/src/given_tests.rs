@@ -25,7 +25,23 @@ struct Cli {
 enum Verb {
     Check,
     Quiet,
+    Say {
+        file: Option<String>,
+        words: Option<String>,
+        more: Vec<String>,
+        #[arg(long, short)]
+        place: Option<String>,
+        #[arg(long, num_args = 1..)]
+        several: Vec<String>,
+        #[arg(long, num_args = 0..=1, default_missing_value = "-")]
+        maybe: Option<String>,
+        #[arg(long)]
+        text: Option<String>,
+    },
 }
+
+const EXCEPTIONS: Exceptions =
+    Exceptions { unread: &["quiet"], as_typed: &["words", "text"] };
 
 fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -33,7 +49,7 @@ fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 
 fn read(args: &[&str], environment: &[(&str, &str)]) -> Result<(Cli, Vec<String>), String> {
     let args = ["program"].iter().chain(args).map(OsString::from);
-    load(args, variables(environment), &["quiet"]).map_err(|error| error.to_string())
+    load(args, variables(environment), EXCEPTIONS).map_err(|error| error.to_string())
 }
 
 /// Goal: a flag wins over a variable, which wins over the default; an empty variable is none. Method: a table of both, with line
@@ -88,13 +104,66 @@ fn what_is_wrong_is_named() {
     assert!(unused.starts_with("SAMBAD_NUMBER: invalid value 'many'") && unused.ends_with("not used, flag --number counts"));
 }
 
+/// Goal: every value follows the rule, but for what people say; what is no value stays. Method: a table of arguments that no variable
+/// has: flags long, short and repeated, positional arguments, before and behind `--`, beside subcommands and flags without a value.
+#[test]
+fn every_value_follows_the_rule() {
+    let cleaned = |args: &[&str]| {
+        let args = ["program"].iter().chain(args).map(OsString::from).collect();
+        let cleaned = crate::typed::clean_args(&<Cli as clap::CommandFactory>::command(), EXCEPTIONS.as_typed, args);
+        cleaned.map(|args| args[1..].iter().map(|arg| arg.to_str().unwrap().to_owned()).collect::<Vec<_>>()).map_err(|error| {
+            let told = error.to_string();
+            told.trim_start_matches("error: ").trim_end().to_owned()
+        })
+    };
+    for (args, expected) in [
+        (&["say", "f\n"][..], &["say", "f"][..]),
+        (&["say", "f\r\n", "w\n", "m\n", "m\n"], &["say", "f", "w\n", "m", "m"]),
+        (&["say", "--", "f\n", "w\t", "--m\n"], &["say", "--", "f", "w\t", "--m"]),
+        (&["say", "--place", "p\n", "f\n"], &["say", "--place", "p", "f"]),
+        (&["say", "--place=p\n"], &["say", "--place=p"]),
+        (&["say", "-p", "p\n"], &["say", "-p", "p"]),
+        (&["say", "-pp\n"], &["say", "-pp"]),
+        (&["say", "-", "w\n"], &["say", "-", "w\n"]),
+        (&["say", "--several", "a\n", "b\n", "--text", "t\n"], &["say", "--several", "a", "b", "--text", "t\n"]),
+        (&["say", "--maybe", "--text="], &["say", "--maybe", "--text="]),
+        (&["--switch", "say", "f\n", "", ""][..4], &["--switch", "say", "f", ""]),
+        (&["--list", "1\n", "say", "--number", "3\n", "f\n"], &["--list", "1", "say", "--number", "3", "f"]),
+        (&["say", "--unknown", "f\n"], &["say", "--unknown", "f"]),
+    ] {
+        assert_eq!(cleaned(args).as_deref(), Ok(&*expected.iter().map(ToString::to_string).collect::<Vec<_>>()), "{args:?}");
+    }
+    for (args, expected) in [
+        (&["say", ""][..], "<FILE> is empty: leave it out for what counts without it"),
+        (&["say", "f", "w", "m\t"], "<MORE> holds the control character U+0009"),
+        (&["say", "--place", "\n"], "--place is empty: leave it out for what counts without it"),
+        (&["say", "-p\u{1}"], "--place holds the control character U+0001"),
+        (&["say", "--several", "a", "b\t"], "--several holds the control character U+0009"),
+        (&["say", "--maybe="], "--maybe is empty: leave it out for what counts without it"),
+    ] {
+        assert_eq!(cleaned(args), Err(expected.to_owned()), "{args:?}");
+    }
+}
+
+/// Goal: a secret is left out of messages, and their words are not. Method: secrets that words hold, and that hold blanks.
+#[test]
+fn messages_keep_their_words() {
+    for (told, secret, shown) in [
+        ("invalid value 'x' for '--server': expected", "x", "invalid value '(redacted)' for '--server': expected"),
+        ("invalid value 'hunter2': hunter2 is none", "hunter2", "invalid value '(redacted)': (redacted) is none"),
+        ("invalid value 'a  secret'", "a  secret", "invalid value '(redacted)'"),
+    ] {
+        assert_eq!(without(told, secret), shown);
+    }
+}
+
 /// Goal: help, the version, and commands that need no setting work in any environment. Method: variables that are all wrong.
 #[test]
 fn help_reads_no_variable() {
     let environment = [("SAMBAD_NUMBER", "many"), ("SAMBAD_SWITCH", "\u{1}"), ("SAMBAD_NUMBR", "1")];
     for args in [&["--help"][..], &["--version"], &["help"], &["check", "--help"], &["help", "check"]] {
         let args = ["program"].iter().chain(args).map(OsString::from);
-        let error = load::<Cli>(args.clone(), variables(&environment), &[]).expect_err("it is no command");
+        let error = load::<Cli>(args.clone(), variables(&environment), Exceptions::default()).expect_err("it is no command");
         assert!(!error.use_stderr(), "{error}");
         assert!(error.kind() == ErrorKind::DisplayVersion || error.to_string().contains("SAMBAD_NUMBER"), "{error}");
     }
@@ -112,7 +181,9 @@ fn a_lower_place_is_added() {
     };
     let finish = |entries: Vec<Entry>| {
         let environment = variables(&[("SAMBAD_NUMBER", "2")]);
-        let mut given = Given::read(<Cli as clap::CommandFactory>::command(), ["program".into()], environment, &[]).unwrap();
+        let mut given =
+            Given::read(<Cli as clap::CommandFactory>::command(), ["program".into()], environment, Exceptions::default())
+                .unwrap();
         assert_eq!(given.text("number").unwrap(), Some(("2".into(), "environment SAMBAD_NUMBER".into())));
         given.add(entries);
         given.finish().map_err(|error| error.to_string())
@@ -157,7 +228,9 @@ enum Task {
 fn subcommands_may_have_their_own() {
     let read = |args: &[&str]| {
         let args = ["program"].iter().chain(args).map(OsString::from);
-        load::<Bench>(args, variables(&[("SAMBAD_TOKEN", "kept\n")]), &[]).unwrap_or_else(|error| panic!("{error}")).0
+        load::<Bench>(args, variables(&[("SAMBAD_TOKEN", "kept\n")]), Exceptions::default())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .0
     };
     assert_eq!(read(&["--more", "--x"]).run.token.as_deref(), Some("kept"));
     for (args, token) in [(&["run"][..], "kept"), (&["run", "--more", "--token"], "kept"), (&["run", "--token", "t\n"], "t")] {

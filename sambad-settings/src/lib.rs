@@ -2,8 +2,9 @@
 
 mod given;
 mod names;
+mod typed;
 mod value;
 
-pub use given::{Entry, Given, Loaded, load, notes};
+pub use given::{Entry, Exceptions, Given, Loaded, load, notes};
 pub use names::{CLIENTS, SERVER, nearest};
 pub use value::{Refused, clean};

@@ -142,7 +142,7 @@ async fn wrong_reports_are_refused() {
     }
 }
 
-/// Goal: variables are read by the rule of all binaries. Method: a token with a line end, one that is none, one of the server's, and
+/// Goal: variables and flags are read by the rule of all binaries. Method: a token with a line end, one that is none, one of the server's, and
 /// a name that is none; help with all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_follow_the_rule() {
@@ -161,5 +161,12 @@ async fn variables_follow_the_rule() {
     assert!(code == Some(2) && said.contains("error: SAMBAD_TOKEN: holds the control character U+0007"), "{said}");
     let (code, said) = run(&[&nowhere[..], &["--token", "abc"]].concat(), "ab\u{7}c").await;
     assert!(code == Some(2) && said.contains("is a server running there?") && said.contains("flag --token counts"), "{said}");
+    let target = ["run", "--target", "http://127.0.0.1:1\n", "--duration", "1s\n", "--json", "r.json\n"];
+    let (code, said) = run(&target, "").await;
+    assert!(code == Some(2) && said.contains("is a server running there?"), "{said}");
+    let (code, said) = run(&["run", "--target", "http://127.0.0.1:1\u{1}"], "").await;
+    assert!(code == Some(2) && said.contains("--target holds the control character U+0001"), "{said}");
+    let (code, said) = run(&["report", ""], "").await;
+    assert!(code == Some(2) && said.contains("<FILE.json> is empty"), "{said}");
     assert_eq!(run(&["--help"], "\u{7}").await, (Some(0), String::new()));
 }

@@ -94,3 +94,29 @@ async fn variables_follow_the_rule() {
     assert!(ran.code == 0 && ran.stderr.contains("SAMBAD_SERVR is no setting; did you mean SAMBAD_SERVER?"), "{ran:?}");
     server.stop().await;
 }
+
+/// Goal: values of commands follow the rule, and what people say is sent as typed. Method: a message with a line end and a tab; limits
+/// and kinds with a line end, an empty one, and one with a control character.
+#[tokio::test]
+async fn values_follow_the_rule_and_words_do_not() {
+    let server = TestServer::start().await;
+    let url = server.url();
+    for phone in [ASHA, "+919876543211"] {
+        run(url, &["user", "create", phone]).await.ok();
+    }
+    run(url, &["message", "send", ASHA, "+919876543211", "one\ttwo\n"]).await.ok();
+    let listed = run(url, &["message", "list", "--limit", "1\n", "--json"]).await.ok();
+    assert!(listed.contains(r#""one\ttwo\n""#), "{listed}");
+    for (args, said) in [
+        (&["message", "list", "--limit", ""][..], "--limit is empty"),
+        (&["activity", "-n", "1\t"], "--limit holds the control character U+0009"),
+        (&["watch", "--type=contact_added\n\n"], "--type holds the control character U+000A"),
+        (&["watch", "--resume", "\n"], "--resume is empty"),
+    ] {
+        run(url, args).await.failed(2, said);
+    }
+    let mut command = command("x", &["stats"]);
+    command.env_remove("SAMBAD_TOKEN");
+    finish(command).await.failed(2, "error: SAMBAD_SERVER: invalid value '(redacted)' for '--server <URL>': ");
+    server.stop().await;
+}

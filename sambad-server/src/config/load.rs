@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Error, FromArgMatches as _};
-use sambad_settings::Given;
+use sambad_settings::{Exceptions, Given};
 
 use super::{Cli, Settings, file};
 
@@ -22,7 +22,7 @@ impl Cli {
     /// When what counts is wrong in a flag, the environment or the file; also when help is asked for, as clap has it.
     pub fn load(args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let mut command = Self::command();
-        let mut given = Given::read(command.clone(), args, std::env::vars_os(), &[])?;
+        let mut given = Given::read(command.clone(), args, std::env::vars_os(), Exceptions::default())?;
         let named = given.text("config")?.map(|(path, place)| (PathBuf::from(path), Some(place)));
         let found = || Some(PathBuf::from(FILE)).filter(|path: &PathBuf| Path::exists(path)).map(|path| (path, None));
         let file = named.or_else(found);

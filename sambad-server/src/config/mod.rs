@@ -178,10 +178,10 @@ pub enum Command {
     /// goes on when it is run again.
     Copy {
         /// The database to be read
-        #[arg(long, value_name = "URL", value_parser = SecretUrl::of_flag)]
+        #[arg(long, value_name = "URL")]
         from: SecretUrl,
         /// The database to be written: an empty one, or what an earlier try left
-        #[arg(long, value_name = "URL", value_parser = SecretUrl::of_flag)]
+        #[arg(long, value_name = "URL")]
         to: SecretUrl,
     },
     /// Tell which life of the log this is; --renew begins another

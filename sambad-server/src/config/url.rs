@@ -21,13 +21,6 @@ impl FromStr for SecretUrl {
     }
 }
 
-impl SecretUrl {
-    /// Takes the value of a flag that is no setting by the rule for settings.
-    pub(super) fn of_flag(text: &str) -> Result<Self, String> {
-        sambad_settings::clean(text.as_ref()).map(|text| Self(text.to_owned())).map_err(|refused| refused.to_string())
-    }
-}
-
 impl Deref for SecretUrl {
     type Target = str;
 

@@ -89,6 +89,40 @@ async fn a_line_end_in_a_files_name_opens_no_new_database() {
     }
 }
 
+/// Goal: values of commands follow the rule, too, and none makes a file whose name nobody meant. Method: a line end, nothing, and other
+/// control characters in arguments that no variable has.
+#[tokio::test]
+async fn values_of_commands_follow_the_rule() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let folder = directory.path();
+    let at = ["--database", "sqlite:x.db"];
+    assert_eq!(told(folder, &[&["migrate"][..], &at].concat(), &[]).await.0, Some(0));
+    for args in
+        [&["backup", "b.db\n"][..], &["key", "generate", "k.json\r\n"], &["restore", "b.db\n", "--database", "sqlite:y.db\n"]]
+    {
+        let args = if args[0] == "backup" { [args, &at].concat() } else { args.to_vec() };
+        let (code, _, said) = told(folder, &args, &[]).await;
+        assert_eq!(code, Some(0), "{args:?}: {said}");
+    }
+    let made = names(folder);
+    assert!(["b.db", "k.json", "y.db"].iter().all(|name| made.contains(*name)), "{made:?}");
+    for (args, expected) in [
+        (&["copy", "--from", "", "--to", "sqlite:z.db"][..], "--from is empty"),
+        (&["copy", "--from=", "--to", "sqlite:z.db"], "--from is empty"),
+        (&["copy", "--from", "sqlite:x.db\n\n", "--to", "sqlite:z.db"], "--from holds the control character U+000A"),
+        (&["backup", ""], "is empty"),
+        (&["backup", "b\t.db"], "holds the control character U+0009"),
+        (&["backup", "--", "b\t.db"], "holds the control character U+0009"),
+        (&["key", "generate", "\n"], "is empty"),
+    ] {
+        let (code, _, said) = told(folder, args, &[]).await;
+        assert!(code == Some(2) && said.contains(expected), "{args:?}: {code:?} {said}");
+    }
+    assert_eq!(names(folder), made);
+    let (code, _, said) = told(folder, &["health", "http://127.0.0.1:1\n"], &[]).await;
+    assert!(code == Some(1) && !said.contains("control"), "{code:?} {said}");
+}
+
 /// Goal: what an older version opened under a name is not passed over for a new file. Method: a database under the name as it is
 /// written; the error says how to go on, and so it works.
 #[tokio::test]
