@@ -30,7 +30,7 @@ use exit::Exit;
 use sambad_settings::Exceptions;
 
 /// What the server of a run is started with, it judges itself.
-const EXCEPTIONS: Exceptions = Exceptions { unread: &[host::HOSTED], as_typed: &["server_args"] };
+const EXCEPTIONS: Exceptions = Exceptions { unread: &[host::HOSTED], as_typed: &["server_args"], above: &[] };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -24,6 +24,7 @@ use sambad_settings::Exceptions;
 const EXCEPTIONS: Exceptions = Exceptions {
     unread: &[COMPLETIONS],
     as_typed: &["user", "contact", "first", "from", "to", "with", "phone", "name", "query", "content", "expect", "format"],
+    above: &[("token", "token_file")],
 };
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, Error, Id, Parser};
 
-use crate::typed::clean_args;
+use crate::typed::{clean_args, name};
 use crate::{clean, names};
 
 /// Stands for a value that nobody is to read.
@@ -23,6 +23,8 @@ pub struct Exceptions {
     pub unread: &'static [&'static str],
     /// The arguments whose values are taken as typed: what people say and are called, and what is another program's.
     pub as_typed: &'static [&'static str],
+    /// Settings, each with an argument that goes before it: what is wrong with the setting does not count where that is given.
+    pub above: &'static [(&'static str, &'static str)],
 }
 
 /// What one place, a variable or a line of a file, says of one setting.
@@ -48,6 +50,8 @@ pub struct Given {
     /// What lies below the flags, the higher place first.
     entries: Vec<Entry>,
     warnings: Vec<String>,
+    /// The settings that another argument goes before, with what messages call it.
+    above: HashMap<Id, String>,
 }
 
 /// All settings, and where each came from.
@@ -96,7 +100,10 @@ impl Given {
             }
             read => read.map_err(|error| with_help_of(&command, &args, error))?,
         };
-        let mut given = Self { command, bare, args, flags, entries: Vec::new(), warnings: Vec::new() };
+        let mut given = Self { command, bare, args, flags, entries: Vec::new(), warnings: Vec::new(), above: HashMap::new() };
+        let above = exceptions.above.iter();
+        given.above =
+            above.filter_map(|(id, above)| Some(((*id).into(), argument(&given.command, &given.flags, above)?))).collect();
         if !given.flags.subcommand_name().is_some_and(|name| exceptions.unread.contains(&name)) {
             let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
             given.warnings = names::warnings(&variables, &own_names(&given.command));
@@ -143,7 +150,8 @@ impl Given {
         let (mut sources, mut added, mut complaints) = (HashMap::new(), Vec::new(), Vec::new());
         for Entry { id, source, said } in std::mem::take(&mut self.entries) {
             let above = id.as_ref().and_then(|id| self.flag(id.as_str()).or_else(|| sources.get(id).cloned()));
-            match (above, said) {
+            let other = id.as_ref().and_then(|id| self.above.get(id).cloned());
+            match (if said.is_ok() { above } else { above.or(other) }, said) {
                 (Some(_), Ok(_)) => {}
                 (Some(above), Err(complaint)) => self.warnings.push(format!("{complaint}; not used, {above} counts")),
                 (None, said) => {
@@ -262,6 +270,17 @@ pub fn notes<'a>(told: &str, sources: impl Iterator<Item = (&'a str, &'a String)
 fn without(told: &str, secret: &str) -> String {
     let told = told.replace(&format!("'{secret}'"), &format!("'{REDACTED}'"));
     if secret.len() < SECRET_MIN { told } else { told.replace(secret, REDACTED) }
+}
+
+/// What messages call an argument, if the command line gives it, before or behind the subcommand.
+fn argument(command: &Command, matches: &ArgMatches, id: &str) -> Option<String> {
+    let known = matches.try_contains_id(id).is_ok();
+    if known && matches.value_source(id) == Some(ValueSource::CommandLine) {
+        let arg = command.get_arguments().find(|arg| arg.get_id() == id)?;
+        return Some(arg.get_long().map_or_else(|| name(arg), |long| format!("flag --{long}")));
+    }
+    let (subcommand, matches) = matches.subcommand()?;
+    argument(command.find_subcommand(subcommand)?, matches, id)
 }
 
 fn refused(told: &str) -> Error {

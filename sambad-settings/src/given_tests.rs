@@ -41,7 +41,7 @@ enum Verb {
 }
 
 const EXCEPTIONS: Exceptions =
-    Exceptions { unread: &["quiet"], as_typed: &["words", "text"] };
+    Exceptions { unread: &["quiet"], as_typed: &["words", "text"], above: &[("secret", "place"), ("number", "file")] };
 
 fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -143,6 +143,23 @@ fn every_value_follows_the_rule() {
     ] {
         assert_eq!(cleaned(args), Err(expected.to_owned()), "{args:?}");
     }
+}
+
+/// Goal: a wrong variable below another argument that goes before it is a warning, and a right one counts as ever. Method: a flag and
+/// a positional argument of a subcommand.
+#[test]
+fn another_argument_may_stand_above() {
+    for (args, environment, warning) in [
+        (&["say", "--place", "p"][..], ("SAMBAD_SECRET", "hunter2"), "not used, flag --place counts"),
+        (&["say", "--place", "p"], ("SAMBAD_SECRET", "1\u{1}"), "U+0001; not used, flag --place counts"),
+        (&["say", "f"], ("SAMBAD_NUMBER", "many"), "not used, <FILE> counts"),
+    ] {
+        let (_, warnings) = read(args, &[environment]).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+        assert!(warnings.len() == 1 && warnings[0].ends_with(warning), "{args:?}: {warnings:?}");
+        read(&["say"], &[environment]).expect_err("it counts");
+    }
+    let (cli, warnings) = read(&["say", "f"], &[("SAMBAD_NUMBER", "2")]).unwrap();
+    assert!(cli.number == 2 && warnings.is_empty());
 }
 
 /// Goal: a secret is left out of messages, and their words are not. Method: secrets that words hold, and that hold blanks.

@@ -113,7 +113,7 @@ impl<'a> Line<'a> {
 }
 
 /// How messages call an argument.
-fn name(arg: &Arg) -> String {
+pub(crate) fn name(arg: &Arg) -> String {
     match (arg.get_long(), arg.get_value_names().and_then(<[_]>::first)) {
         (Some(long), _) => format!("--{long}"),
         (None, Some(name)) => format!("<{name}>"),

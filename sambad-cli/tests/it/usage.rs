@@ -95,6 +95,28 @@ async fn variables_follow_the_rule() {
     server.stop().await;
 }
 
+/// Goal: a token's file goes before a variable that is wrong, too. Method: both, with a file and without; the flag before and behind
+/// the subcommand.
+#[tokio::test]
+async fn a_token_file_goes_before_a_wrong_variable() {
+    let server = TestServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "abc\n").unwrap();
+    let file = format!("{}\n", file.display());
+    for args in [&["stats", "--token-file", &file][..], &["--token-file", &file, "stats"]] {
+        let mut command = command(server.url(), args);
+        command.env("SAMBAD_TOKEN", "hunter2\u{1}");
+        let ran = finish(command).await;
+        let told = "warning: SAMBAD_TOKEN: holds the control character U+0001; not used, flag --token-file counts";
+        assert!(ran.code == 0 && ran.stderr.contains(told) && !ran.stderr.contains("hunter2"), "{args:?}: {ran:?}");
+    }
+    let mut command = command(server.url(), &["stats"]);
+    command.env("SAMBAD_TOKEN", "hunter2\u{1}");
+    finish(command).await.failed(2, "error: SAMBAD_TOKEN: holds the control character U+0001");
+    server.stop().await;
+}
+
 /// Goal: values of commands follow the rule, and what people say is sent as typed. Method: a message with a line end and a tab; limits
 /// and kinds with a line end, an empty one, and one with a control character.
 #[tokio::test]

@@ -10,6 +10,8 @@ use super::{Cli, Settings, file};
 
 /// The file that is read where none is named, if it is there.
 const FILE: &str = "sambad.toml";
+/// What commands are told instead of a setting: `health URL`, and `copy --from`, which has `--to` beside it.
+const EXCEPTIONS: Exceptions = Exceptions { unread: &[], as_typed: &[], above: &[("listen", "url"), ("database", "from")] };
 
 impl Cli {
     /// Reads a command line, program name first, with the environment and the file of settings that belong to it.
@@ -22,7 +24,7 @@ impl Cli {
     /// When what counts is wrong in a flag, the environment or the file; also when help is asked for, as clap has it.
     pub fn load(args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let mut command = Self::command();
-        let mut given = Given::read(command.clone(), args, std::env::vars_os(), Exceptions::default())?;
+        let mut given = Given::read(command.clone(), args, std::env::vars_os(), EXCEPTIONS)?;
         let named = given.text("config")?.map(|(path, place)| (PathBuf::from(path), Some(place)));
         let found = || Some(PathBuf::from(FILE)).filter(|path: &PathBuf| Path::exists(path)).map(|path| (path, None));
         let file = named.or_else(found);

@@ -123,6 +123,21 @@ async fn values_of_commands_follow_the_rule() {
     assert!(code == Some(1) && !said.contains("control"), "{code:?} {said}");
 }
 
+/// Goal: what a command is told instead of a setting goes before a setting that is wrong. Method: a URL of `health`, and the source of
+/// a copy.
+#[tokio::test]
+async fn what_a_command_is_told_goes_before_a_wrong_setting() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (args, name, counts) in [
+        (&["health", "http://127.0.0.1:1"][..], "SAMBAD_LISTEN", "<URL>"),
+        (&["copy", "--from", "sqlite:x.db", "--to", "postgres://127.0.0.1:1/x"], "SAMBAD_DATABASE", "flag --from"),
+    ] {
+        let (code, _, said) = told(directory.path(), args, &[(name, "x\u{1}")]).await;
+        let warning = format!("warning: {name}: holds the control character U+0001; not used, {counts} counts");
+        assert!(code == Some(1) && said.contains(&warning), "{args:?}: {code:?} {said}");
+    }
+}
+
 /// Goal: what an older version opened under a name is not passed over for a new file. Method: a database under the name as it is
 /// written; the error says how to go on, and so it works.
 #[tokio::test]
