@@ -11,8 +11,8 @@ use crate::output::Color;
 
 /// Talks to a Sambad server: users, contacts, messages, and every event as it happens.
 ///
-/// People are named by id or by phone; a phone without + gets the country code +91. Data goes to stdout, everything else
-/// to stderr.
+/// People are named by id or by phone; a phone without + is one of the server's country, or of the sender's in
+/// `message send`. Data goes to stdout, everything else to stderr.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Cli {

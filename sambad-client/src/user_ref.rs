@@ -24,13 +24,15 @@ pub struct InvalidUserRef;
 impl FromStr for UserRef {
     type Err = InvalidUserRef;
 
-    /// Reads a UUID, or takes what has digits and no letters for a phone, as it is.
+    /// Reads a UUID, or takes what has digits and no letters for a phone, as it is; `tel:` may stand before it.
     fn from_str(text: &str) -> Result<Self, InvalidUserRef> {
         let text = text.trim();
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        let is_number = text.chars().any(char::is_numeric) && !text.chars().any(char::is_alphabetic);
+        let number =
+            text.split_at_checked(4).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("tel:")).map_or(text, |(_, number)| number);
+        let is_number = number.chars().any(char::is_numeric) && !number.chars().any(char::is_alphabetic);
         if is_number { Ok(Self::Phone(text.to_owned())) } else { Err(InvalidUserRef) }
     }
 }
@@ -73,6 +75,8 @@ mod tests {
             ("+919876543210", "+919876543210"),
             // The server knows its country.
             ("9876543210", "9876543210"),
+            ("tel:+91-98765-43210", "tel:+91-98765-43210"),
+            ("TEL:9876543210", "TEL:9876543210"),
             (" +1 (415) 555-0100 ", "+1 (415) 555-0100"),
             ("0198F0C4-7B1E-7000-8000-00000000000A", "0198f0c4-7b1e-7000-8000-00000000000a"),
         ] {

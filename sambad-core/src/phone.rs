@@ -1,6 +1,7 @@
 //! Phone numbers: E.164, the identity by which people know each other.
 
 mod invalid;
+mod marks;
 #[cfg(feature = "store")]
 mod numbering;
 #[cfg(feature = "store")]
@@ -48,8 +49,13 @@ impl Default for CountryCode {
 impl FromStr for CountryCode {
     type Err = InvalidPhone;
 
+    /// Reads a code with what phones may have in them: separators, marks that cannot be seen, digits of full width. Digits of other
+    /// scripts are read where the phone library is, which is with the feature `store`.
     fn from_str(text: &str) -> Result<Self, InvalidPhone> {
-        let text = without_separators(text.trim());
+        let shown = text.chars().filter_map(marks::shown).filter(|c| !matches!(c, ' ' | '-'));
+        #[cfg(feature = "store")]
+        let shown = shown.map(written::ascii_digit);
+        let text: String = shown.collect();
         // It is dialled as 00 91 or written as +91.
         let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text);
         let valid = (1..=4).contains(&digits.len()) && all_digits(digits) && !digits.starts_with('0');
@@ -238,10 +244,23 @@ mod tests {
     /// Goal: country codes are read as people write them. Method: a table, and what is none.
     #[test]
     fn reads_country_codes() {
-        for (text, code) in [("+91", "+91"), ("91", "+91"), ("00 91", "+91"), (" (+1) ", "+1"), ("+1 246", "+1246")] {
+        for (text, code) in [
+            ("+91", "+91"),
+            ("91", "+91"),
+            ("00 91", "+91"),
+            (" (+1) ", "+1"),
+            ("+1 246", "+1246"),
+            ("＋91", "+91"),
+            ("+９１", "+91"),
+            ("+\u{200e}91", "+91"),
+            ("\u{a0}+91\u{a0}", "+91"),
+            ("[+91]", "+91"),
+        ] {
             assert_eq!(text.parse::<CountryCode>().unwrap().as_str(), code, "{text}");
         }
-        for bad in ["", "+", "+0", "91a", "+12345", "IN", "India"] {
+        #[cfg(feature = "store")]
+        assert_eq!("+९१".parse::<CountryCode>().unwrap().as_str(), "+91");
+        for bad in ["", "+", "+0", "91a", "+9½", "९a", "+91,", "+12345", "IN", "India"] {
             assert_eq!(bad.parse::<CountryCode>(), Err(InvalidPhone::NotACountryCode), "{bad}");
         }
     }

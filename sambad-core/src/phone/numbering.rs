@@ -13,6 +13,9 @@ const CALLING_CODES: usize = 1000;
 /// What a national number is tried with behind each first digit: the library judges some by their other digits.
 const FILLERS: [&str; 2] = ["22222222222222222", "98765432109876543"];
 
+/// What follows the first digit of longer prefixes: of Luxembourg's carriers (15555), Brazil's (90), and of Australia's 1831.
+const REST_OF_PREFIXES: [&str; 3] = ["55555555555555555", "00000000000000000", "83122222222222222"];
+
 /// The numbers of a calling code.
 #[derive(Debug)]
 pub(super) struct Numbering {
@@ -32,16 +35,19 @@ impl Numbering {
         NUMBERINGS.get(code)?.get_or_init(|| Self::ask(code)).as_ref()
     }
 
-    /// Whether the library reads `+`, the calling code and these national digits as what they are.
-    pub(super) fn is_canonical(&self, national: &[u8]) -> bool {
-        let Some(first) = national.first() else { return false };
-        self.lengths.contains(national.len()) && self.rewritten & (1 << (first - b'0')) == 0
+    /// Whether `+`, the calling code and these national digits are certainly read as what they are: the library changes nothing, and they
+    /// are not the calling code once more before a number.
+    pub(super) fn is_canonical(&self, code: &str, national: &str) -> bool {
+        let Some(first) = national.bytes().next() else { return false };
+        let repeats_code =
+            || national.strip_prefix(code).is_some_and(|rest| self.lengths.iter().any(|length| length <= rest.len()));
+        self.lengths.contains(national.len()) && self.rewritten & (1 << (first - b'0')) == 0 && !repeats_code()
     }
 
     /// Whether the library reads these digits, as they are dialled in the country of `code`, as the national number that they are.
-    pub(super) fn is_national(&self, code: usize, digits: &str) -> bool {
+    pub(super) fn is_national(&self, code: &str, digits: &str) -> bool {
         let first = |bits: u16| digits.bytes().next().is_some_and(|first| bits & (1 << (first - b'0')) != 0);
-        self.is_canonical(digits.as_bytes()) && !first(*self.international.get_or_init(|| international(code)))
+        self.is_canonical(code, digits) && !first(*self.international.get_or_init(|| international(code)))
     }
 
     /// Digits of its longest national numbers.
@@ -69,23 +75,24 @@ impl Numbering {
 }
 
 /// Whether the library reads a number of `code` with this first national digit as another. Longer numbers than there are show
-/// each prefix: the library keeps the digits of one only where a number of the country begins so.
+/// each prefix: the library keeps the digits of one only where a number of the country begins so. A 0 is dialled before numbers of most.
 fn rewrites(code: usize, first: u8, lengths: Lengths) -> bool {
-    let longer = lengths.iter().next_back().map(|longest| longest + 1);
-    lengths.iter().chain(longer).any(|length| {
-        FILLERS.iter().any(|filler| {
-            let written = format!("+{code}{first}{}", &filler[..(length - 1).min(filler.len())]);
-            let read = PHONE_NUMBER_UTIL.parse(&written, None);
-            read.is_ok_and(|number| PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164) != written)
-        })
-    })
+    let is_rewritten = |length: usize, filler: &str| {
+        let written = format!("+{code}{first}{}", &filler[..(length - 1).min(filler.len())]);
+        let read = PHONE_NUMBER_UTIL.parse(&written, None);
+        read.is_ok_and(|number| PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164) != written)
+    };
+    let longer = lengths.iter().next_back().map_or(1, |longest| longest + 1);
+    first == 0
+        || lengths.iter().chain([longer]).any(|length| FILLERS.iter().any(|filler| is_rewritten(length, filler)))
+        || REST_OF_PREFIXES.iter().any(|filler| is_rewritten(longer, filler))
 }
 
 /// The first digits with which numbers of other countries are dialled in the country of `code`: each beginning of three digits is
 /// tried before such a number. Longer prefixes than that begin with 0, or with what no number begins with.
-fn international(code: usize) -> u16 {
-    let region = i32::try_from(code).ok().and_then(|code| PHONE_NUMBER_UTIL.get_region_for_country_code(code));
-    let (elsewhere, number) = if code == 1 { (91, "919876543210") } else { (1, "14155550100") };
+fn international(code: &str) -> u16 {
+    let region = code.parse().ok().and_then(|code| PHONE_NUMBER_UTIL.get_region_for_country_code(code));
+    let (elsewhere, number) = if code == "1" { (91, "919876543210") } else { (1, "14155550100") };
     let dials = |beginning: &u16| {
         let read = PHONE_NUMBER_UTIL.parse(format!("{beginning}{number}"), region);
         read.is_ok_and(|number| number.country_code == elsewhere)

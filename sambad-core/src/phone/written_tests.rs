@@ -41,6 +41,30 @@ fn one_number_has_many_spellings() {
         "tel:+91-98765-43210",
         "TEL:9876543210",
         "[98765] 43210",
+        "+91009876543210",
+        "+910919876543210",
+        "0919876543210",
+        "00919109876543210",
+        "+91919876543210",
+        "+91 91 0 98765 43210",
+        "+00 91 98765 43210",
+        "\u{200e}tel:\u{200e}+91 98765 43210",
+        "{98765}·43210",
+        "【98765】•43210",
+        "❨98765❩ 43210",
+        "98765\u{3002}43210",
+        "98765\u{ff61}43210",
+        "98765\u{2044}43210",
+        "98765\u{2215}43210",
+        "98765\u{fe63}43\u{fe58}210",
+        "98765\u{2043}43\u{58a}210",
+        "98765\u{5be}43\u{301c}210",
+        "\u{61c}98765\u{180e}43210\u{206f}",
+        "98765\u{fe0f}43\u{34f}210\u{fffc}",
+        "9\u{fe0f}\u{20e3}876543210",
+        "9876543210.0",
+        "+919876543210.00",
+        "919876543210.0",
     ] {
         assert_eq!(meant_by(text, "+91"), "+919876543210", "{text:?}");
     }
@@ -76,6 +100,37 @@ fn countries_have_their_own_ways() {
         ("+870 773 111 632", "+91", "+870773111632"),
         ("+882 34 56 789 0", "+91", "+88234567890"),
         ("+979 123 456 789", "+1", "+979123456789"),
+        // 00 where international calls begin otherwise, and where they begin with more than that.
+        ("0061412345678", "+61", "+61412345678"),
+        ("00 61 0412 345 678", "+61", "+61412345678"),
+        ("0011 91 98765 43210", "+61", "+919876543210"),
+        ("0011 65 9223 4567", "+61", "+6592234567"),
+        ("001 91 98765 43210", "+82", "+919876543210"),
+        ("005511961234567", "+55", "+5511961234567"),
+        ("00573211234567", "+57", "+573211234567"),
+        ("00 91 98765 43210", "+61", "+919876543210"),
+        ("00 91 98765 43210", "+65", "+919876543210"),
+        ("00 91 98765 43210", "+66", "+919876543210"),
+        ("00 91 98765 43210", "+82", "+919876543210"),
+        ("00 91 98765 43210", "+57", "+919876543210"),
+        ("00 91 98765 43210", "+62", "+919876543210"),
+        ("00 91 98765 43210", "+852", "+919876543210"),
+        ("00 91 98765 43210", "+7", "+919876543210"),
+        ("00 91 98765 43210", "+870", "+919876543210"),
+        ("+00 91 98765 43210", "+61", "+919876543210"),
+        ("0049 151 23456789", "+65", "+4915123456789"),
+        ("0085591234567", "+855", "+85591234567"),
+        // The country code without its +, where national numbers can be as long.
+        ("4915123456789", "+49", "+4915123456789"),
+        ("49 151 23456789", "+49", "+4915123456789"),
+        ("4917612345678", "+49", "+4917612345678"),
+        ("+494915123456789", "+91", "+4915123456789"),
+        ("62812345678", "+62", "+62812345678"),
+        ("38343201234", "+383", "+38343201234"),
+        ("491 92870", "+49", "+4949192870"),
+        ("9112345678", "+91", "+919112345678"),
+        ("+91 91123 45678", "+1", "+919112345678"),
+        ("55 99612 3456", "+55", "+5555996123456"),
         // Of no country that is known.
         ("+999 123 456 789", "+1", "+999123456789"),
     ] {
@@ -128,6 +183,9 @@ fn the_older_reading_is_looked_for_first() {
         ("+999123456789", "+91", &["+999123456789"]),
         ("98765.43210", "+91", &["+919876543210"]),
         ("2345678", "+1246", &["+12462345678"]),
+        ("+91919876543210", "+91", &["+91919876543210", "+919876543210"]),
+        ("4915123456789", "+49", &["+494915123456789", "+4915123456789"]),
+        ("9876543210.0", "+91", &["+919876543210"]),
     ] {
         let written = WrittenPhone::read(text, &code(country)).unwrap();
         let read: Vec<&str> = written.readings().map(Phone::as_str).collect();
@@ -146,9 +204,10 @@ fn the_fast_path_reads_as_the_library() {
     let mut fast = 0;
     for calling_code in PHONE_NUMBER_UTIL.get_supported_calling_codes() {
         let code = code(&calling_code.to_string());
-        for beginning in 0..100_u64 {
+        let own = [format!("{calling_code}"), format!("{calling_code}{calling_code}"), format!("{calling_code}0")];
+        for beginning in (0..100_u64).map(|beginning| format!("{beginning:02}")).chain(own) {
             for (length, rest) in (3..=13_usize).zip([7_391_820_465_173_u64, 1_555_555_555_555].into_iter().cycle()) {
-                let national = format!("{beginning:02}{rest}");
+                let national = format!("{beginning}{rest}");
                 let written = format!("+{calling_code}{}", &national[..length]);
                 if let Some(phone) = canonical(&written) {
                     assert_eq!(meant(&written, &CountryCode::default()).as_ref(), Ok(&phone), "{written}");
@@ -164,6 +223,51 @@ fn the_fast_path_reads_as_the_library() {
     assert!(fast > 100_000, "{fast}");
 }
 
+/// Goal: what a new user gets is never listed as a spelling of another number, and numbers of ranges that nobody has stay what they
+/// are. Method: numbers of every calling code with prefixes and codes before them, each read once more; some of no range.
+#[test]
+fn what_is_read_is_no_spelling() {
+    let mut read = 0;
+    for calling_code in PHONE_NUMBER_UTIL.get_supported_calling_codes() {
+        let example = PHONE_NUMBER_UTIL
+            .get_region_for_country_code(calling_code)
+            .and_then(|region| PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, PhoneNumberType::Mobile).ok());
+        let example = example.map(|number| get_national_significant_number_owned(&number));
+        for national in example.iter().map(String::as_str).chain(["91234567", "1562812345", "000000000"]) {
+            for before in ["", "0", "00", "8", "1", "1831"] {
+                for text in [
+                    format!("{before}{national}"),
+                    format!("+{calling_code}{before}{national}"),
+                    format!("{before}{calling_code}{national}"),
+                    format!("+{calling_code}{before}{calling_code}{national}"),
+                    format!("+{calling_code}{calling_code}{before}{national}"),
+                ] {
+                    let code = code(&calling_code.to_string());
+                    let Ok(phone) = meant(&text, &code) else { continue };
+                    assert_eq!(respelled(&phone), None, "{text} {code}: {phone}");
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 5_000, "{read}");
+    for unassigned in
+        ["+911234567890", "+9155555555555", "+19995550100", "+4900", "+999919876543210", "+6599999999", "+447000000000"]
+    {
+        if let Ok(phone) = meant(unassigned, &CountryCode::default()) {
+            assert_eq!(phone.as_str(), unassigned);
+        }
+    }
+    for (stored, number) in [
+        ("+91009876543210", "+919876543210"),
+        ("+91919876543210", "+919876543210"),
+        ("+910919876543210", "+919876543210"),
+        ("+494915123456789", "+4915123456789"),
+    ] {
+        assert_eq!(respelled(&stored.parse().unwrap()).unwrap().as_str(), number, "{stored}");
+    }
+}
+
 /// Goal: the beginning of a number is read as the number would be. Method: a table.
 #[test]
 fn beginnings_are_read_as_numbers_are() {
@@ -172,6 +276,9 @@ fn beginnings_are_read_as_numbers_are() {
         ("098765", "+91", Some("+9198765")),
         ("0091 987", "+91", Some("+91987")),
         ("+44 79", "+91", Some("+4479")),
+        ("+91919876543210", "+91", Some("+919876543210")),
+        ("00 91 98765 43210", "+65", Some("+919876543210")),
+        ("9876543210.0", "+91", Some("+919876543210")),
         ("", "+91", None),
         ("Asha", "+91", None),
         ("3M", "+91", None),

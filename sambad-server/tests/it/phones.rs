@@ -32,10 +32,14 @@ async fn a_number_is_one_user_at_every_route() {
         (json!("+91\u{2011}98765\u{2011}43210"), "%2B91%E2%80%9198765%E2%80%9143210"),
         (json!("९८७६५४३२१०"), "%E0%A5%AF%E0%A5%AE%E0%A5%AD%E0%A5%AC%E0%A5%AB%E0%A5%AA%E0%A5%A9%E0%A5%A8%E0%A5%A7%E0%A5%A6"),
         (json!("tel:+91-98765-43210"), "tel:+91-98765-43210"),
+        (json!("+91009876543210"), "%2B91009876543210"),
+        (json!("0919876543210"), "0919876543210"),
+        (json!("+91919876543210"), "%2B91919876543210"),
+        (json!("{98765}\u{3002}43210\u{61c}"), "%7B98765%7D%E3%80%8243210%D8%9C"),
         (json!(9_876_543_210_u64), "9876543210"),
         (json!(919_876_543_210_u64), "919876543210"),
     ] {
-        for body in [json!({ "phone": written }), json!({ "mobileNumber": written, "countryCode": "+91" })] {
+        for body in [json!({ "phone": written }), json!({ "mobileNumber": written, "countryCode": "+\u{200e}९१" })] {
             let answer = world.api.post(LOGIN, &body).await;
             assert_eq!((answer.status, answer.text_at("id"), answer.seq()), (200, asha.clone(), None), "{body}");
         }
@@ -185,10 +189,15 @@ async fn national_numbers_are_the_servers() {
         json!({ "mobileNumber": 4_155_550_100_u64 }),
         json!({ "phone": "415.555.0100" }),
         json!({ "mobileNumber": "5550100", "countryCode": "+1415" }),
+        json!({ "mobileNumber": "4155550100.0", "countryCode": "＋1" }),
     ] {
         assert_eq!(world.api.post(LOGIN, &body).await.text_at("id"), emma, "{body}");
     }
-    for body in [json!({ "mobileNumber": "098765 43210", "countryCode": "+91" }), json!({ "phone": "011 91 98765 43210" })] {
+    for body in [
+        json!({ "mobileNumber": "098765 43210", "countryCode": "+91" }),
+        json!({ "phone": "011 91 98765 43210" }),
+        json!({ "mobileNumber": "00 91 98765 43210", "countryCode": "+61" }),
+    ] {
         assert_eq!(world.api.post(LOGIN, &body).await.text_at("id"), asha, "{body}");
     }
     let ravi = world.api.user("+919876543211").await;
