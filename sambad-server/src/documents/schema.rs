@@ -57,6 +57,12 @@ pub(crate) fn country_code() -> Schema {
     digits(r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$", 9999)
 }
 
+/// A text, which some programs send as a number.
+pub(crate) fn any_digits() -> Schema {
+    let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
+    ObjectBuilder::new().schema_type(types).minimum(Some(0)).into()
+}
+
 fn digits(pattern: &str, max: i64) -> Schema {
     let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
     ObjectBuilder::new().schema_type(types).pattern(Some(pattern)).minimum(Some(1)).maximum(Some(max)).into()

@@ -23,9 +23,9 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddressBook {
-    /// For whom a service asks; of anybody else's it is not looked at.
+    /// For whom a service asks: a UUID or a phone. The value that any other caller sends is ignored.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(value_type = Option<schema::UserName>)]
+    #[schema(schema_with = schema::any_digits)]
     user_id: Option<String>,
     #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
     contacts: Option<Entries>,
