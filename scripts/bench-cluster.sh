@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What several servers over one PostgreSQL cost, as tables for docs/performance.md and numbers for sambad-bench simulate.
+# What several servers over one PostgreSQL cost, as tables for docs/explanation/performance.md and numbers for sambad-bench simulate.
 #
 #   scripts/bench-cluster.sh [FOLDER]        default sambad-bench/runs/DATE-cluster
 #

@@ -2,7 +2,7 @@
  * The events of a Sambad server, in a page or in Node: every event once and in order, across whatever happens to the connection.
  *
  * One module, no dependencies. What each function takes and promises is declared in `sambad.d.ts`; the guide is
- * `docs/sambad-js.md`, and what travels is `docs/protocol.md`.
+ * `docs/reference/sambad-js.md`, and what travels is `docs/protocol.md`.
  *
  * `EventStream` decides and knows no socket; a `Link` is one connection, by WebSocket, event stream or long poll, and decides
  * nothing: it hands over frames and, once, a verdict on its end. The rules are those of the Rust client.

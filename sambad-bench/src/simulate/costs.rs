@@ -11,7 +11,7 @@ use serde::Serialize;
 #[command(next_help_heading = "Costs")]
 pub(crate) struct Costs {
     /// CPU of a write outside its batch: request and answer (µs)
-    // Source: fitted to the 44 µs a write of docs/performance.md, "Writes".
+    // Source: fitted to the 44 µs a write of docs/explanation/performance.md, "Writes".
     #[arg(long, value_name = "US", default_value_t = 9.0)]
     pub(crate) http_us: f64,
     /// CPU of a write in its batch, with SQLite (µs)
@@ -19,15 +19,15 @@ pub(crate) struct Costs {
     #[arg(long, value_name = "US", default_value_t = 18.0)]
     pub(crate) write_us: f64,
     /// CPU of a batch a millisecond after the last one, with SQLite (µs)
-    // Source: fitted to 370 µs a write at 1,000/s, docs/performance.md, "Sessions that should cost nothing".
+    // Source: fitted to 370 µs a write at 1,000/s, docs/explanation/performance.md, "Sessions that should cost nothing".
     #[arg(long, value_name = "US", default_value_t = 334.0)]
     pub(crate) batch_us: f64,
     /// More for each factor of ten between two batches, as caches go cold (µs)
-    // Source: fitted to "0.6 to 1 ms" for a write alone in its batch, docs/performance.md, "Delivery".
+    // Source: fitted to "0.6 to 1 ms" for a write alone in its batch, docs/explanation/performance.md, "Delivery".
     #[arg(long, value_name = "US", default_value_t = 200.0)]
     pub(crate) batch_cold_us: f64,
     /// Time until a commit is on disk, in which the CPU is free (µs)
-    // Source: "fdatasync: 0.3 ms as a rule", docs/performance.md, "How".
+    // Source: "fdatasync: 0.3 ms as a rule", docs/explanation/performance.md, "How".
     #[arg(long, value_name = "US", default_value_t = 300.0)]
     pub(crate) fsync_us: f64,
     /// CPU to begin handing events to the sessions of a core (µs)
@@ -35,7 +35,7 @@ pub(crate) struct Costs {
     #[arg(long, value_name = "US", default_value_t = 40.0)]
     pub(crate) wake_us: f64,
     /// CPU of a write to a session's socket, a millisecond after the last one (µs)
-    // Source: fitted to the table of docs/performance.md, "Delivery", and to sambad-bench/runs.
+    // Source: fitted to the table of docs/explanation/performance.md, "Delivery", and to sambad-bench/runs.
     #[arg(long, value_name = "US", default_value_t = 4.0)]
     pub(crate) flush_us: f64,
     /// More for each factor of ten between two writes to a socket (µs)
@@ -43,15 +43,15 @@ pub(crate) struct Costs {
     #[arg(long, value_name = "US", default_value_t = 1.35)]
     pub(crate) flush_cold_us: f64,
     /// CPU of each event that goes out in such a write (µs)
-    // Source: fitted to 1,000 dashboards × 1,000/s, docs/performance.md, "Delivery".
+    // Source: fitted to 1,000 dashboards × 1,000/s, docs/explanation/performance.md, "Delivery".
     #[arg(long, value_name = "US", default_value_t = 0.1)]
     pub(crate) event_us: f64,
     /// CPU of an open session for each second in which nothing happens (µs)
-    // Source: docs/performance.md, "Sessions".
+    // Source: docs/explanation/performance.md, "Sessions".
     #[arg(long, value_name = "US", default_value_t = 0.44)]
     pub(crate) session_us: f64,
     /// Memory of an open session (bytes)
-    // Source: docs/performance.md, "Sessions".
+    // Source: docs/explanation/performance.md, "Sessions".
     #[arg(long, value_name = "BYTES", default_value_t = 4200.0)]
     pub(crate) session_bytes: f64,
     /// An event as a session gets it (bytes)
@@ -71,19 +71,19 @@ pub(crate) struct Costs {
 #[command(next_help_heading = "Costs of PostgreSQL and Redis")]
 pub(crate) struct SharedCosts {
     /// CPU of the server for a batch on PostgreSQL (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: a write alone.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: a write alone.
     #[arg(long, value_name = "US", default_value_t = 340.0)]
     pub(crate) pg_batch_us: f64,
     /// CPU of the server for a write of it (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: the default mix, less HTTP and its part of a batch.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: the default mix, less HTTP and its part of a batch.
     #[arg(long, value_name = "US", default_value_t = 18.0)]
     pub(crate) pg_write_us: f64,
     /// CPU of PostgreSQL for a batch (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: a write alone.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: a write alone.
     #[arg(long, value_name = "US", default_value_t = 660.0)]
     pub(crate) db_batch_us: f64,
     /// CPU of PostgreSQL for a write of it (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: the default mix, less its part of a batch.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: the default mix, less its part of a batch.
     #[arg(long, value_name = "US", default_value_t = 31.0)]
     pub(crate) db_write_us: f64,
     /// Time for which a batch holds the row with the head: its update, COMMIT and the disk (µs)
@@ -95,7 +95,7 @@ pub(crate) struct SharedCosts {
     #[arg(long, value_name = "US", default_value_t = 10.0)]
     pub(crate) head_event_us: f64,
     /// Bytes that PostgreSQL writes to its disk for a write, WAL and tables (bytes)
-    // Source: docs/performance.md, More than one server: 1,250 of WAL and 790 of tables, with the default mix.
+    // Source: docs/explanation/performance.md, More than one server: 1,250 of WAL and 790 of tables, with the default mix.
     #[arg(long, value_name = "BYTES", default_value_t = 2050.0)]
     pub(crate) db_bytes: f64,
     /// CPU of a server to publish a batch (µs)
@@ -111,19 +111,19 @@ pub(crate) struct SharedCosts {
     #[arg(long, value_name = "US", default_value_t = 1.0)]
     pub(crate) receive_event_us: f64,
     /// CPU of the broker, Redis or PostgreSQL, for a message (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: Redis' CPU of a batch with three servers is both together.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: Redis' CPU of a batch with three servers is both together.
     #[arg(long, value_name = "US", default_value_t = 20.0)]
     pub(crate) broker_us: f64,
     /// CPU of the broker for each server that a message goes to (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server, likewise.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server, likewise.
     #[arg(long, value_name = "US", default_value_t = 8.0)]
     pub(crate) broker_server_us: f64,
     /// Time that a message is on its way, beyond what it waits for (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: half of what Redis adds on loopback; a network adds its own.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: half of what Redis adds on loopback; a network adds its own.
     #[arg(long, value_name = "US", default_value_t = 40.0)]
     pub(crate) hop_us: f64,
     /// CPU of PostgreSQL for a server's read of new events, where messages carry the head alone (µs)
-    // Source: scripts/bench-cluster.sh, docs/performance.md, More than one server: what PostgreSQL does more with NOTIFY than with Redis, by two servers that read.
+    // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: what PostgreSQL does more with NOTIFY than with Redis, by two servers that read.
     #[arg(long, value_name = "US", default_value_t = 160.0)]
     pub(crate) read_us: f64,
 }

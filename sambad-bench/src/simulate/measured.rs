@@ -6,7 +6,7 @@ use super::cluster::play;
 use super::costs::Costs;
 use super::{Scene, us};
 
-/// How far the simulation may be from a measured CPU time: single runs differ by as much (docs/performance.md, "How").
+/// How far the simulation may be from a measured CPU time: single runs differ by as much (docs/explanation/performance.md, "How").
 pub(crate) const CPU_TOLERANCE: f64 = 0.15;
 /// ... from a measured median of a latency, which hangs on the disk and on how threads are woken, too.
 pub(crate) const MEDIAN_TOLERANCE: f64 = 0.30;
@@ -58,42 +58,42 @@ const MEASURED: [Measured; 9] = [
         load: "1,000 dashboards × 20/s",
         dashboards: 1000,
         rate: 20.0,
-        source: "docs/performance.md, Delivery",
+        source: "docs/explanation/performance.md, Delivery",
         figures: &[cpu_a_delivery(7.57)],
     },
     Measured {
         load: "1,000 dashboards × 150/s",
         dashboards: 1000,
         rate: 150.0,
-        source: "docs/performance.md, Delivery",
+        source: "docs/explanation/performance.md, Delivery",
         figures: &[cpu_a_delivery(5.74)],
     },
     Measured {
         load: "8,000 dashboards × 5/s",
         dashboards: 8000,
         rate: 5.0,
-        source: "docs/performance.md, Delivery",
+        source: "docs/explanation/performance.md, Delivery",
         figures: &[cpu_a_delivery(8.11)],
     },
     Measured {
         load: "1,000 dashboards × 1,000/s",
         dashboards: 1000,
         rate: 1000.0,
-        source: "docs/performance.md, Delivery",
+        source: "docs/explanation/performance.md, Delivery",
         figures: &[cpu_a_delivery(0.98), figure(What::DeliveryMedian, 10_600.0), figure(What::DeliveryTail, 22_600.0)],
     },
     Measured {
         load: "no dashboards, 1,000/s",
         dashboards: 0,
         rate: 1000.0,
-        source: "docs/performance.md, Sessions that should cost nothing",
+        source: "docs/explanation/performance.md, Sessions that should cost nothing",
         figures: &[cpu_a_write(370.0)],
     },
     Measured {
         load: "no dashboards, 20,000/s",
         dashboards: 0,
         rate: 20_000.0,
-        source: "docs/performance.md, Writes",
+        source: "docs/explanation/performance.md, Writes",
         figures: &[cpu_a_write(44.0), figure(What::ResponseMedian, 1500.0)],
     },
     Measured {

@@ -53,11 +53,11 @@ async fn bad_input_is_explained() {
     }
 }
 
-/// Goal: what the documentation shows is what comes out. Method: each command of docs/scaling.md, run, and its output there.
+/// Goal: what the documentation shows is what comes out. Method: each command of docs/explanation/scaling.md, run, and its output there.
 /// `SAMBAD_UPDATE_SNAPSHOTS=1` writes it anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documentation_is_true() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/scaling.md");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/explanation/scaling.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let mut parts = text.split("```console\n$ sambad-bench ");
     let mut now = parts.next().unwrap().to_owned();
@@ -75,5 +75,5 @@ async fn the_documentation_is_true() {
     if std::env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {
         std::fs::write(&path, &now).unwrap();
     }
-    assert!(now == std::fs::read_to_string(&path).unwrap(), "docs/scaling.md does not say what the commands print");
+    assert!(now == std::fs::read_to_string(&path).unwrap(), "docs/explanation/scaling.md does not say what the commands print");
 }

@@ -317,7 +317,7 @@ async fn copies_of_postgres_are_made_by_its_own_tools() {
     let url = "postgres://localhost/sambad";
     for refused in [maintenance::backup(url, &file).await, maintenance::restore(&file, url).await] {
         let told = refused.unwrap_err().to_string();
-        assert!(["pg_dump", "pg_basebackup", "docs/operations.md"].iter().all(|part| told.contains(part)), "{told}");
+        assert!(["pg_dump", "pg_basebackup", "docs/guides/production.md"].iter().all(|part| told.contains(part)), "{told}");
     }
     assert!(!file.exists());
 }

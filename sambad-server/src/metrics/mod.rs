@@ -1,5 +1,5 @@
 //! What the server tells a monitoring system: counters that are added to as things happen, and gauges that are set when
-//! somebody asks. Every name is in `docs/metrics.md`, which a test holds against what is printed.
+//! somebody asks. Every name is in `docs/reference/metrics.md`, which a test holds against what is printed.
 //!
 //! **Invariant:** a label has few values, all known beforehand: route patterns and not paths, names from tables and not texts
 //! from clients.

@@ -27,7 +27,7 @@ const READING_TIMEOUT: Duration = Duration::from_secs(5);
     get,
     path = "/metrics",
     operation_id = "metrics",
-    summary = "Figures for Prometheus; docs/operations.md says what each is.",
+    summary = "Figures for Prometheus; docs/guides/production.md says what each is.",
     description = "",
     responses((status = 200, description = "In the text format, or as OpenMetrics where that is accepted.", content(
         (String = "text/plain"),

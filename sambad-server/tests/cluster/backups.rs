@@ -33,7 +33,7 @@ async fn a_dump_is_sound_and_another_life() {
     server.api.user("+442071838750").await;
     let cursor = server.api.cursor().await;
 
-    // What docs/scale-out.md has an operator run before servers start on a copy.
+    // What docs/guides/scale-out.md has an operator run before servers start on a copy.
     let renewed = run(&["epoch", "--renew", "--database", copy.url()], &[]).await;
     assert!(renewed.status.success(), "{renewed:?}");
     let restored = start(&copy).await;

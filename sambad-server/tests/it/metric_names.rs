@@ -119,7 +119,7 @@ fn field(rule: &[&str], key: &str) -> Option<String> {
 /// server prints; every runbook against the headings of the documentation.
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_name_what_there_is() {
-    let (scrape, yaml, operations) = (seen_everything().await, text("deploy/alerts.yaml"), text("docs/operations.md"));
+    let (scrape, yaml, operations) = (seen_everything().await, text("deploy/alerts.yaml"), text("docs/guides/production.md"));
     let rules = rules(&yaml);
     assert!(rules.len() > 10);
     let mut complaints = Vec::new();
@@ -131,7 +131,7 @@ async fn alerts_name_what_there_is() {
         let severe = matches!(severity.as_str(), "{ severity: critical }" | "{ severity: warning }");
         let told = field(rule, "summary").is_some_and(|summary| summary.contains("{{ $labels.instance }}"));
         let waits = field(rule, "for").is_some_and(|time| time.ends_with(['s', 'm']));
-        let runbook = field(rule, "runbook") == Some(format!("docs/operations.md#{}", name.to_lowercase()));
+        let runbook = field(rule, "runbook") == Some(format!("docs/guides/production.md#{}", name.to_lowercase()));
         let explained = operations.contains(&format!("\n### {name}\n"));
         complaints.extend((!(severe && told && waits && runbook && explained)).then(|| {
             format!("{name}: severity {severe}, summary {told}, for {waits}, runbook {runbook}, explained {explained}")
@@ -178,7 +178,7 @@ async fn the_dashboard_names_what_there_is() {
 /// against a server's, both ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_documented() {
-    let (scrape, documentation) = (seen_everything().await, text("docs/metrics.md"));
+    let (scrape, documentation) = (seen_everything().await, text("docs/reference/metrics.md"));
     let mut documented = BTreeSet::new();
     for row in documentation.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();

@@ -133,7 +133,7 @@ fn health(answer: &Answer<Health>, took: Duration) -> Finding {
         let advice = "its disk is full or fails: run `sambad-server check` on its machine; reading goes on meanwhile";
         Finding::fault(SERVER, Trouble::new(format!("{detail}, and its last write did not reach the disk"), advice))
     } else if let Some(ahead) = log_ahead_s.filter(|ahead| *ahead > LOG_AHEAD_MAX_S) {
-        let advice = "its clock is wrong, or was: run `sambad-server check` on its machine, and see docs/operations.md";
+        let advice = "its clock is wrong, or was: run `sambad-server check` on its machine, and see docs/guides/production.md";
         let detail = format!("{detail}, and its last event lies {} ahead of its clock", span(Duration::from_secs(ahead)));
         Finding::fault(SERVER, Trouble::new(format!("{detail}: all events get the same timestamp"), advice))
     } else {

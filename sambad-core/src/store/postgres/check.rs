@@ -14,7 +14,7 @@ use crate::store::admission::check_audit;
 use crate::store::examine::{self, Backwards, DayCounters, Extent};
 
 const RESTORE: &str = "Stop all servers, keep a copy of the database, and restore the last backup.";
-const CONFIGURE: &str = "Look at these in postgresql.conf: see docs/scale-out.md.";
+const CONFIGURE: &str = "Look at these in postgresql.conf: see docs/guides/scale-out.md.";
 
 /// However long it takes.
 const BEGIN: &str = "begin isolation level repeatable read read only; set local statement_timeout = 0";

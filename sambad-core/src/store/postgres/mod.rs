@@ -57,7 +57,7 @@ pub(super) fn is_url(url: &str) -> bool {
 
 /// Says what is used in place of our own copies of a file.
 pub(super) fn has_its_own_backups() -> Error {
-    let what = "a PostgreSQL database is saved and restored by its own tools, pg_dump or pg_basebackup: see docs/operations.md";
+    let what = "a PostgreSQL database is saved and restored by its own tools, pg_dump or pg_basebackup: see docs/guides/production.md";
     Error::Internal { what: what.into(), source: None }
 }
 
