@@ -1,4 +1,4 @@
-//! The dashboard, the alert rules and the documentation name metrics: all of them are there, and none is left out.
+//! The dashboard, the alert rules and the documentation name metrics: each exists, and the documentation has all of them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What a server prints that has seen something of everything.
+/// Returns the metrics of a server that has served each kind of request and session.
 async fn seen_everything() -> Scrape {
     let world = World::start_with(ServerConfig { sessions_max: 1, ..ServerConfig::default() }, Limits::default()).await;
     world.api.users(2).await;
@@ -38,7 +38,7 @@ async fn seen_everything() -> Scrape {
     scrape
 }
 
-/// The words of an expression, each with what follows it.
+/// Returns the words of an expression, each with the text that follows it.
 fn words(expression: &str) -> Vec<(&str, &str)> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (mut found, mut rest) = (Vec::new(), expression);
@@ -55,12 +55,12 @@ fn is_metric(word: &str) -> bool {
     word.starts_with("sambad_") || word.starts_with("process_")
 }
 
-/// What is between the bracket that `text` begins with and the one that closes it.
+/// Returns the text between the bracket that begins `text` and its closing bracket.
 fn bracketed(text: &str, open: char, close: char) -> Option<&str> {
     text.trim_start().strip_prefix(open)?.split_once(close).map(|(inside, _)| inside)
 }
 
-/// Complains of every metric and label in `expression` that the exporter does not print.
+/// Returns a complaint for each metric and label in `expression` that the exporter does not print.
 fn check_expression(scrape: &Scrape, place: &str, expression: &str) -> Vec<String> {
     let (mut complaints, mut known) = (Vec::new(), BTreeSet::from(ADDED));
     let words = words(expression);
@@ -90,7 +90,7 @@ fn check_expression(scrape: &Scrape, place: &str, expression: &str) -> Vec<Strin
     complaints
 }
 
-/// Rules of the alerts file, each as its own lines.
+/// Returns the rules of the alerts file, each as its lines.
 fn rules(yaml: &str) -> Vec<Vec<&str>> {
     let mut rules: Vec<Vec<&str>> = Vec::new();
     for line in yaml.lines() {
@@ -103,7 +103,7 @@ fn rules(yaml: &str) -> Vec<Vec<&str>> {
     rules
 }
 
-/// The value of `key` in a rule, folded lines put together.
+/// Returns the value of `key` in a rule, with folded lines joined.
 fn field(rule: &[&str], key: &str) -> Option<String> {
     let at = rule.iter().position(|line| line.starts_with(&format!("{key}:")))?;
     let value = rule[at][key.len() + 1..].trim();
@@ -115,11 +115,11 @@ fn field(rule: &[&str], key: &str) -> Option<String> {
     Some(rule[at + 1..].iter().take_while(|line| !is_key(line)).copied().collect::<Vec<_>>().join(" "))
 }
 
-/// Goal: no alert waits for a metric that never comes, and each says what to do. Method: every expression against what a
-/// server prints; every runbook against the headings of the documentation.
+/// Goal: no alert waits for a metric that does not exist, and each has a section with the steps. Method: compare every
+/// expression with a server's metrics, and every runbook with the headings of the guide.
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_name_what_there_is() {
-    let (scrape, yaml, operations) = (seen_everything().await, text("deploy/alerts.yaml"), text("docs/guides/production.md"));
+    let (scrape, yaml, guide) = (seen_everything().await, text("deploy/alerts.yaml"), text("docs/guides/troubleshooting.md"));
     let rules = rules(&yaml);
     assert!(rules.len() > 10);
     let mut complaints = Vec::new();
@@ -129,23 +129,22 @@ async fn alerts_name_what_there_is() {
         complaints.extend(check_expression(&scrape, &name, &expression));
         let severity = field(rule, "labels").unwrap_or_default();
         let severe = matches!(severity.as_str(), "{ severity: critical }" | "{ severity: warning }");
-        let told = field(rule, "summary").is_some_and(|summary| summary.contains("{{ $labels.instance }}"));
+        let summarised = field(rule, "summary").is_some_and(|summary| summary.contains("{{ $labels.instance }}"));
         let waits = field(rule, "for").is_some_and(|time| time.ends_with(['s', 'm']));
-        let runbook = field(rule, "runbook") == Some(format!("docs/guides/production.md#{}", name.to_lowercase()));
-        let explained = operations.contains(&format!("\n### {name}\n"));
-        complaints.extend((!(severe && told && waits && runbook && explained)).then(|| {
-            format!("{name}: severity {severe}, summary {told}, for {waits}, runbook {runbook}, explained {explained}")
+        let runbook = field(rule, "runbook") == Some(format!("docs/guides/troubleshooting.md#{}", name.to_lowercase()));
+        let explained = guide.contains(&format!("\n### {name}\n"));
+        complaints.extend((!(severe && summarised && waits && runbook && explained)).then(|| {
+            format!("{name}: severity {severe}, summary {summarised}, for {waits}, runbook {runbook}, explained {explained}")
         }));
     }
-    for heading in operations.lines().filter_map(|line| line.strip_prefix("### Sambad")) {
+    for heading in guide.lines().filter_map(|line| line.strip_prefix("### Sambad")) {
         let name = Some(format!("Sambad{heading}"));
         complaints.extend((!rules.iter().any(|rule| field(rule, "alert") == name)).then(|| format!("{name:?} is no alert")));
     }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Goal: no panel stays empty for ever. Method: every expression, legend and variable of the dashboard against what a server
-/// prints.
+/// Goal: no panel stays empty. Method: compare every expression, legend and variable of the dashboard with a server's metrics.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_names_what_there_is() {
     let scrape = seen_everything().await;
@@ -174,8 +173,8 @@ async fn the_dashboard_names_what_there_is() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Goal: what is printed is documented, and what is documented is printed. Method: names, types and labels of the tables
-/// against a server's, both ways.
+/// Goal: every metric is documented, and every documented metric exists. Method: compare names, types and labels of the
+/// tables with a server's, in both directions.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_documented() {
     let (scrape, documentation) = (seen_everything().await, text("docs/reference/metrics.md"));
