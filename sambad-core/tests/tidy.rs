@@ -10,6 +10,18 @@ use sambad_core::EventKind;
 const SOURCE_LINES_MAX: usize = 600;
 /// Lines of a file of tests, at most.
 const TEST_LINES_MAX: usize = 400;
+/// Words of a paragraph of the contract, at most.
+const PARAGRAPH_WORDS_MAX: usize = 80;
+/// The pages of the contract, beside its index.
+const CONTRACT: [&str; 7] = [
+    "reference/http.md",
+    "reference/websocket.md",
+    "reference/server-sent-events.md",
+    "reference/long-poll.md",
+    "reference/errors.md",
+    "reference/settings.md",
+    "reference/security-policy.md",
+];
 /// Words that stand for a concept that has another name here; "token" is not among them, as the contract has page tokens,
 /// nor "audit", which is what the load generator does to deliveries.
 const NOT_WORDS: &str = "history journal offset generation checkpoint job worker flush room listener broadcast bus \
@@ -156,8 +168,27 @@ fn migrations_are_equal_sets() {
 /// Goal: clients can look up every kind of event. Method: the contract's text.
 #[test]
 fn every_kind_of_event_is_documented() {
-    let contract = fs::read_to_string(root().join("docs/protocol.md")).expect("the contract is part of the project");
+    let contract = fs::read_to_string(root().join("docs/reference/websocket.md")).expect("the contract is part of the project");
     no_complaints(EventKind::ALL.into_iter().filter(|kind| !contract.contains(kind.as_str())).map(|kind| kind.to_string()));
+}
+
+/// Goal: a reader on a phone finds the end of every paragraph of the contract. Method: words counted of each paragraph, list item and
+/// cell of a table; blocks of code apart.
+#[test]
+fn paragraphs_of_the_contract_are_short() {
+    let mut complaints = Vec::new();
+    let is_contract = |path: &str| path == "docs/protocol.md" || CONTRACT.iter().any(|page| path.ends_with(page));
+    for file in files(&["md"]).iter().filter(|file| is_contract(&file.path)) {
+        let prose: String = file.text.split("```").step_by(2).collect();
+        let lines = prose.lines().map(|line| if line.starts_with(['-', '|', '#']) { format!("\n\n{line}") } else { line.into() });
+        let blocks = lines.collect::<Vec<String>>().join("\n");
+        for part in blocks.split("\n\n").flat_map(|block| block.split(" | ")) {
+            let words = part.split_whitespace().count();
+            let begin: String = part.trim().chars().take(60).collect();
+            complaints.extend((words > PARAGRAPH_WORDS_MAX).then(|| format!("{}: {words} words: {begin}", file.path)));
+        }
+    }
+    no_complaints(complaints);
 }
 
 /// Goal: nothing is compiled by nobody. Method: every file is declared by the module above it.

@@ -316,23 +316,33 @@ mod tests {
         }
     }
 
-    /// Goal: an ending that is added is in the document, and so is whether to come back. Method: the codes that the contract
-    /// for people names, but for those that it puts off.
+    /// Goal: an ending that is added is in the document and in the reference, and so is whether to come back. Method: the table of
+    /// close codes against the document.
     #[test]
     fn close_codes_are_the_contract() {
-        let contract = include_str!("../../../docs/protocol.md");
-        let told = contract.lines().find_map(|line| line.strip_prefix("Close codes:")).unwrap();
-        let words: Vec<&str> = told.split_whitespace().map(|word| word.trim_end_matches([',', '.', ';'])).collect();
-        let agreed: Vec<(u64, &str)> = words
-            .windows(3)
-            .filter(|words| words[2] != "*(not")
-            .filter_map(|words| Some((words[0].parse().ok()?, words[1].strip_prefix('`')?.strip_suffix('`')?)))
-            .collect();
+        let rows = crate::documents::documented("Close codes");
+        let agreed: Vec<(u64, &str, bool)> =
+            rows.iter().map(|row| (row[0].parse().unwrap(), row[1].as_str(), row.last().unwrap().starts_with("yes"))).collect();
+        assert!(rows.iter().all(|row| ["yes", "no"].iter().any(|word| row.last().unwrap().starts_with(word))), "{rows:?}");
         let document = document();
         let codes = document["channels"]["ws"]["x-close-codes"].as_array().unwrap();
-        let said: Vec<(u64, &str)> =
-            codes.iter().map(|code| (code["code"].as_u64().unwrap(), code["reason"].as_str().unwrap())).collect();
+        let said: Vec<(u64, &str, bool)> = codes
+            .iter()
+            .map(|code| (code["code"].as_u64().unwrap(), code["reason"].as_str().unwrap(), code["reconnect"].as_bool().unwrap()))
+            .collect();
         assert_eq!(said, agreed);
         assert!(codes.iter().all(|code| code["reconnect"] == (code["code"].as_u64() < Some(4500))));
+    }
+
+    /// Goal: the reference has every code of an `error` frame and every reason for a resync. Method: its tables against the code.
+    #[test]
+    fn codes_of_frames_are_in_the_reference() {
+        let listed = |heading| -> Vec<String> {
+            crate::documents::documented(heading).into_iter().map(|row| row.into_iter().next().unwrap()).collect()
+        };
+        assert_eq!(listed("Error frames"), BAD_FRAME_CODES);
+        let reasons = &from_server().into_iter().find(|(name, _)| name == "resync").unwrap().1;
+        let reasons = reasons["payload"]["properties"]["data"]["properties"]["reason"]["enum"].as_array().unwrap().clone();
+        assert_eq!(listed("Resync reasons"), reasons);
     }
 }

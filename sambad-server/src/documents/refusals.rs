@@ -108,4 +108,15 @@ mod tests {
         let made: BTreeSet<(u16, &str)> = failures().iter().map(|error| (error.status().as_u16(), error.code())).collect();
         assert_eq!(documented, made);
     }
+
+    /// Goal: the page of error codes has every code with its status and no other. Method: its table against the one here.
+    #[test]
+    fn every_code_is_in_the_reference() {
+        let rows = crate::documents::documented("Error codes");
+        let rows: Vec<(u16, &str)> = rows.iter().map(|row| (row[0].parse().unwrap(), row[1].as_str())).collect();
+        let known: BTreeSet<(u16, &str)> =
+            REFUSALS.iter().flat_map(|(status, codes, _)| codes.iter().map(|code| (*status, *code))).collect();
+        assert_eq!(rows.iter().copied().collect::<BTreeSet<_>>(), known);
+        assert!(rows.is_sorted_by_key(|(status, _)| *status) && rows.len() == known.len(), "{rows:?}");
+    }
 }

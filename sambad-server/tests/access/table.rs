@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::harness::{PASSWORD, PASSWORD_HASH, World, soon};
 use crate::tokens::forged;
 
-const DOCUMENT: &str = include_str!("../../../docs/explanation/security.md");
+const DOCUMENT: &str = include_str!("../../../docs/reference/security-policy.md");
 
 /// The table of the documentation: method and path, and who may.
 fn documented() -> BTreeSet<(String, String)> {
