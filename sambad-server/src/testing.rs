@@ -22,6 +22,7 @@ use crate::serve::{ServeError, serve};
 
 mod balancer;
 mod daemon;
+mod generated;
 mod keys;
 #[doc(hidden)]
 pub mod parsers;
@@ -32,6 +33,7 @@ mod redis;
 
 pub use balancer::Balancer;
 pub use daemon::free_port;
+pub use generated::{commands, is_generated};
 pub use keys::TestKeys;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, Postgres};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sambad_server::testing;
+
 use crate::harness::run_words;
 
 /// Goal: help changes only on purpose. Method: compare each command's `--help` with a file.
@@ -9,6 +11,7 @@ use crate::harness::run_words;
 async fn help_is_as_recorded() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let update = std::env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1");
+    let mut helps = Vec::new();
     for command in ["", "run", "find-max", "connect", "report", "compare", "simulate"] {
         let words: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = run_words(&words).await;
@@ -20,5 +23,8 @@ async fn help_is_as_recorded() {
         }
         let recorded = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(help.stdout, recorded, "help of {command:?} differs from {}", path.display());
+        helps.push((format!("sambad-bench {command}").trim_end().to_owned(), recorded));
     }
+    let page = testing::commands(helps.iter().map(|(command, help)| (command.as_str(), help.as_str())));
+    testing::is_generated("docs/reference/cli.md", "sambad-bench", &page);
 }

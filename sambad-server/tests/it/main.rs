@@ -33,6 +33,7 @@ mod negotiation;
 mod patience;
 mod phones;
 mod promises;
+mod reference;
 mod response_headers;
 mod retention;
 mod returning;
