@@ -5,6 +5,7 @@ mod acceptor;
 mod auth;
 mod broken_promises;
 mod fallback;
+mod guide;
 mod meddler;
 mod parsers;
 mod proxy;
