@@ -118,6 +118,7 @@ step 'binaries' binaries
 step 'client for web pages, in Node' client_for_pages
 step 'event streams, by clients of others' scripts/third-party.sh "$target/debug/sambad-server"
 step 'OpenAPI, by schemathesis' scripts/schemathesis.sh "$target/debug/sambad-server"
+step 'OpenAPI and AsyncAPI, by linters' scripts/openapi.sh "$target/debug/sambad-server"
 step 'server starts' start_server
 step 'flow by curl' scripts/flow.sh "$url"
 step 'flow by curl, on a server that was used' scripts/flow.sh "$url"

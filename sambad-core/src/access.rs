@@ -272,21 +272,21 @@ impl AuditAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
-    /// 1, 2, 3, … without holes.
+    /// The number of the entry: 1, 2, 3, … without holes.
     pub n: i64,
-    /// When.
+    /// The time.
     pub time: Timestamp,
-    /// Who.
+    /// The actor: an admin's address, a user's id, a service's name, `operator` or `anonymous`.
     pub actor: String,
-    /// What.
+    /// The action.
     pub action: String,
-    /// To what or whom.
+    /// The object of the action.
     pub subject: String,
-    /// From where; empty at the command line.
+    /// The client's address, empty at the command line.
     pub remote: String,
-    /// How often. More than 1 only where repetitions were counted: those that followed the entry of the first within an hour.
+    /// The number of repetitions. More than 1 only where repetitions within an hour were counted.
     pub count: i64,
-    /// SHA-256 over the hash before and these fields, in hex.
+    /// SHA-256 of the hash before and these fields, in hex.
     pub hash: String,
 }
 

@@ -129,7 +129,7 @@ fn push_text_header(out: &mut Vec<u8>, len: usize) {
     }
 }
 
-/// `data` of `user_created`.
+/// The `data` of `user_created`.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub(crate) struct UserData<'a> {
@@ -139,7 +139,7 @@ pub(crate) struct UserData<'a> {
     created_at: Timestamp,
 }
 
-/// `data` of `contact_added` and `contact_removed`: the contract's fields and no others.
+/// The `data` of `contact_added` and `contact_removed`.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub(crate) struct ContactData<'a> {

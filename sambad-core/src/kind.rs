@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::UserId;
 
-/// What happened.
+/// The type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A user logged in for the first time.
     UserCreated,
-    /// A user added another.
+    /// A user added a contact.
     ContactAdded,
     /// A contact was removed.
     ContactRemoved,

@@ -7,62 +7,62 @@ use crate::id::{ContactId, MessageId, UserId};
 use crate::phone::Phone;
 use crate::time::{Day, Timestamp};
 
-/// Whether a user may take part; every user may, so far.
+/// The status of a user. All users are active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UserStatus {
-    /// Takes part.
+    /// The user is active.
     #[default]
     Active,
 }
 
-/// A person, known by phone.
+/// A user, identified by phone number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct User {
-    /// Identity, made at the first login.
+    /// The id, generated at the first login.
     pub id: UserId,
-    /// The phone number again: the name by which events speak of the user.
+    /// The phone number again, as events name the user.
     pub username: Phone,
-    /// The national number at `sambad.local`.
+    /// The national phone number at `sambad.local`.
     pub email: String,
-    /// E.164 phone number, unique.
+    /// The phone number, unique among users.
     pub phone: Phone,
-    /// What the user wants to be called, if the first login said so.
+    /// The name that the first login gave, if it gave one.
     #[cfg_attr(feature = "schema", schema(max_length = 100))]
     pub name: Option<String>,
-    /// Whether the user may take part.
+    /// The status of the user.
     pub status: UserStatus,
-    /// When the first login was committed.
+    /// The time of the first login.
     pub created_at: Timestamp,
-    /// Last login, contact or message; moves at most once a minute.
+    /// The time of the last login, contact or message. It changes at most once a minute.
     pub last_active_at: Timestamp,
 }
 
-/// A user as others see them: whoever may see everything of everybody gets the other fields as well.
+/// A user as another user sees them. Callers with other roles get all fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OtherUser {
-    /// Identity.
+    /// The id of the user.
     pub id: UserId,
     /// The phone number again.
     pub username: Phone,
-    /// The national number at `sambad.local`; absent for a user's token.
+    /// The national phone number at `sambad.local`. Absent for a user's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// E.164 phone number.
+    /// The phone number of the user.
     pub phone: Phone,
-    /// What the user wants to be called.
+    /// The name of the user.
     #[cfg_attr(feature = "schema", schema(required, max_length = 100))]
     pub name: Option<String>,
-    /// Whether the user may take part; absent for a user's token.
+    /// The status of the user. Absent for a user's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<UserStatus>,
-    /// When the first login was committed; absent for a user's token.
+    /// The time of the first login. Absent for a user's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// Last login, contact or message; absent for a user's token.
+    /// The time of the last login, contact or message. Absent for a user's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_active_at: Option<Timestamp>,
 }
@@ -83,27 +83,27 @@ impl From<User> for OtherUser {
     }
 }
 
-/// One user's link to another.
+/// A contact: one user added another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(from = "AnyContact")]
 pub struct Contact {
-    /// Identity.
+    /// The id of the contact.
     pub id: ContactId,
-    /// Who added.
+    /// The id of the user who added the contact.
     pub user_id: UserId,
-    /// Phone of who added.
+    /// The phone number of the user who added the contact.
     pub user_username: Phone,
-    /// Who was added.
+    /// The id of the user who was added.
     pub contact_user_id: UserId,
-    /// Phone of who was added.
+    /// The phone number of the user who was added.
     pub contact_user_username: Phone,
-    /// When it was committed.
+    /// The time at which the contact was added.
     pub created_at: Timestamp,
-    /// What the adding user calls the other; if that was not said, the other's own name, or else their phone.
+    /// The name that the adding user gave. Default: the name of the added user, or their phone number.
     #[cfg_attr(feature = "schema", schema(max_length = 100))]
     pub name: String,
-    /// Phone of who was added, again: by this name apps of the first backend read it.
+    /// The phone number of the added user again, under the name that apps of the first backend read.
     pub phone: Phone,
 }
 
@@ -129,16 +129,16 @@ impl From<AnyContact> for Contact {
     }
 }
 
-/// A contact with both its users.
+/// A contact with both users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContactWithUsers {
     /// The contact.
     #[serde(flatten)]
     pub contact: Contact,
-    /// Who added.
+    /// The user who added the contact.
     pub user: User,
-    /// Who was added.
+    /// The user who was added.
     pub contact_user: OtherUser,
 }
 
@@ -146,24 +146,24 @@ pub struct ContactWithUsers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Message {
-    /// Identity; newer messages have higher ids.
+    /// The id of the message. Newer messages have higher ids.
     pub id: MessageId,
-    /// Who sent.
+    /// The id of the sender.
     pub from_user_id: UserId,
-    /// Phone of who sent.
+    /// The phone number of the sender.
     pub from_username: Phone,
-    /// To whom.
+    /// The id of the recipient.
     pub to_user_id: UserId,
-    /// Phone of whom.
+    /// The phone number of the recipient.
     pub to_username: Phone,
-    /// 1 to 4,096 characters.
+    /// The text: 1 to 4,096 characters.
     #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 4096))]
     pub content: String,
-    /// What kind of content: `[a-z][a-z0-9_]{0,31}`.
+    /// The kind of content, such as `text`.
     #[cfg_attr(feature = "schema", schema(pattern = "^[a-z][a-z0-9_]{0,31}$"))]
     #[serde(rename = "type")]
     pub message_type: String,
-    /// When it was committed.
+    /// The time at which the message was sent.
     pub created_at: Timestamp,
 }
 
@@ -173,46 +173,46 @@ pub struct Message {
 pub struct DailyCounts {
     /// The day.
     pub date: Day,
-    /// Users created on it.
+    /// Users created on this day.
     pub users: u64,
-    /// Contacts added on it, whether or not they were removed since.
+    /// Contacts added on this day, including contacts that were removed later.
     pub contacts: u64,
-    /// Messages sent on it.
+    /// Messages sent on this day.
     pub messages: u64,
 }
 
-/// The dashboard's figures, read from counters.
+/// The figures of the dashboard, read from counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Analytics {
-    /// Users in all.
+    /// All users.
     pub total_users: u64,
     /// Users created today (UTC).
     pub new_users: u64,
-    /// Users seen in the last 7 UTC days, today included.
+    /// Users who were active in the last 7 days (UTC), including today.
     pub active_users: u64,
-    /// The other users.
+    /// All other users.
     pub inactive_users: u64,
-    /// New users in percent of all, two decimals.
+    /// New users as a percentage of all users, with two decimals.
     pub growth: f64,
-    /// Contacts that exist.
+    /// All contacts.
     pub total_contacts: u64,
-    /// Messages in all.
+    /// All messages.
     pub total_messages: u64,
-    /// The last 30 UTC days, oldest first, days without anything included.
+    /// Counts of the last 30 days (UTC), oldest first. Days without events are included.
     pub daily: Vec<DailyCounts>,
 }
 
-/// An entry of an address book, matched by phone.
+/// A user whose phone number is in the address book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KnownUser {
-    /// The user with that phone.
+    /// The id of the user.
     pub id: UserId,
-    /// E.164 phone number.
+    /// The phone number of the user.
     pub phone: Phone,
-    /// The user's own name, else what the address book says.
+    /// The name of the user. Default: the name in the address book.
     pub name: Option<String>,
 }
 

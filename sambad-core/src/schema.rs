@@ -28,23 +28,23 @@ macro_rules! text {
 }
 
 text! {
-    UserId, "Identity of a user: UUID v7, lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    UserId, "The id of a user: a UUID v7 in lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         "0197f0c0-5e9a-7c1e-8b5d-3f1d2c4b5a69";
-    ContactId, "Identity of a contact: UUID v7, lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    ContactId, "The id of a contact: a UUID v7 in lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         "0197f0c0-5e9a-7c1e-8b5d-3f1d2c4b5a6a";
-    MessageId, "Identity of a message: UUID v7, lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    MessageId, "The id of a message: a UUID v7 in lower case.", "uuid", r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         "0197f0c0-5e9a-7c1e-8b5d-3f1d2c4b5a6b";
-    Phone, "E.164 phone number: `+` and 6 to 15 digits.", "", r"^\+[1-9][0-9]{5,14}$", "+919876543210";
-    Timestamp, "RFC 3339 in UTC, with microseconds.", "date-time",
+    Phone, "A phone number in E.164 form: `+` and 6 to 15 digits.", "", r"^\+[1-9][0-9]{5,14}$", "+919876543210";
+    Timestamp, "A time in UTC (RFC 3339), with microseconds.", "date-time",
         r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$", "2025-01-15T10:30:00.123456Z";
     Day, "A day in UTC.", "date", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2025-01-15";
-    Cursor, "Epoch and last seq processed: everything up to and including it is known.", "", r"^[0-9a-f]{8}-(0|[1-9][0-9]*)$",
+    Cursor, "A position in the event log: the epoch of the log, and the last seq that the client has processed.", "", r"^[0-9a-f]{8}-(0|[1-9][0-9]*)$",
         "9f3a01c7-1042";
 }
 
 impl PartialSchema for Seq {
     fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(Type::Integer).description(Some("Position in the event log."));
+        let number = ObjectBuilder::new().schema_type(Type::Integer).description(Some("A position in the event log: 1, 2, 3, …"));
         number.minimum(Some(0)).maximum(Some(INTEGER_MAX)).examples([1042]).into()
     }
 }

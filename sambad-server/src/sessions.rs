@@ -23,7 +23,7 @@ use crate::limits::CountedSession;
 use crate::ws::shard::census::Census;
 use crate::ws::shard::standing::Standing;
 
-/// How a session gets its events.
+/// The transport of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {

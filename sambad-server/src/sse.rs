@@ -49,16 +49,16 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     get,
     path = "/api/events/stream",
     operation_id = "streamEvents",
-    summary = "The log as Server-Sent Events; /api/asyncapi.json has the messages.",
-    description = "",
+    summary = "Stream events (Server-Sent Events)",
+    description = "Streams the event log as Server-Sent Events. `/api/asyncapi.json` describes the messages.",
     params(
         StreamQuery,
         ("Last-Event-ID" = Option<Cursor>, Header),
         ("lastEventId" = Option<schema::CursorOrNothing>, Query,
-            description = "The header `Last-Event-ID` for clients that cannot set it, which wins over this."),
-        ("Last-Event-ID" = Option<schema::CursorOrNothing>, Query, description = "As `lastEventId`."),
+            description = "As the header `Last-Event-ID`, for clients that cannot set headers. The header has priority."),
+        ("Last-Event-ID" = Option<schema::CursorOrNothing>, Query, description = "Another spelling of `lastEventId`."),
     ),
-    responses((status = 200, description = "Messages, without end.", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "Messages, until the client or the server closes the stream.", body = String, content_type = "text/event-stream")),
 )]
 pub(crate) async fn stream(
     State(state): State<AppState>,

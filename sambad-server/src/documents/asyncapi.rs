@@ -33,8 +33,8 @@ static DOCUMENT: LazyLock<Document> =
     get,
     path = "/api/asyncapi.json",
     operation_id = "asyncapi",
-    summary = "The frames of /ws and the messages of /api/events/stream, as AsyncAPI 3.",
-    description = "",
+    summary = "AsyncAPI document",
+    description = "Describes the frames of `/ws` and the messages of `/api/events/stream`, as AsyncAPI 3.0.",
     responses((status = 200, description = "The document.", body = Object)),
 )]
 pub(crate) async fn show(headers: HeaderMap) -> Response {
@@ -44,54 +44,66 @@ pub(crate) async fn show(headers: HeaderMap) -> Response {
 /// The document.
 fn document() -> Value {
     let (mut messages, mut schemas) = (Map::new(), Map::new());
-    schemas.extend(schema::values().into_iter().map(|(name, schema)| (name, json!(schema))));
+    // `Day` is in no event.
+    schemas.extend(schema::values().into_iter().filter(|(name, _)| name != "Day").map(|(name, schema)| (name, json!(schema))));
+    schemas.extend(data_of_control_frames());
     for kind in EventKind::ALL {
         let (name, data) = schema::event_data(kind);
         schemas.insert(name.into(), json!(data));
-        messages.insert(kind.as_str().into(), event(kind, name));
     }
-    messages.extend(from_server());
-    messages.extend(from_client());
+    let frames = EventKind::ALL.map(event).into_iter().chain(from_server()).chain(from_client());
+    for (kind, about, payload) in frames {
+        let name = frame_name(kind);
+        messages.insert(kind.into(), json!({ "name": kind, "summary": about, "payload": reference("schemas", &name) }));
+        schemas.insert(name, payload);
+    }
     let events = EventKind::ALL.map(EventKind::as_str);
     let control = ["connected", "live", "resync", "heartbeat", "subscribed", "pong", "token_expiring", "authenticated", "error"];
     let commands = ["ping", "subscribe", "auth"];
-    // What a stream that nobody can write to has.
+    // A client cannot write to an event stream.
     let one_way = [&events[..], &control[..4], &["closed"]].concat();
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Sambad events",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "One gap-free event log, followed from a cursor. docs/protocol.md is the contract in full; REST is in \
-                            /api/openapi.json.",
+            "description": "The gap-free event log of Sambad, followed from a cursor. docs/protocol.md is the contract; \
+                            /api/openapi.json describes HTTP requests.",
             "license": { "name": "MIT OR Apache-2.0" },
+            "contact": { "name": "Sambad" },
+            "tags": [{ "name": "events", "description": "The event log, over WebSocket and Server-Sent Events." }],
         },
         "defaultContentType": "application/json",
         "servers": {
-            "websocket": { "host": "127.0.0.1:4000", "protocol": "ws" },
-            "stream": { "host": "127.0.0.1:4000", "protocol": "http" },
+            "websocket": { "host": "127.0.0.1:4000", "protocol": "ws", "description": "The default address, for WebSockets." },
+            "stream": { "host": "127.0.0.1:4000", "protocol": "http", "description": "The default address, for event streams." },
         },
         "channels": {
-            "ws": channel("/ws", "websocket", &[&events[..], &control, &commands].concat(), "One JSON object a text frame."),
+            "ws": channel("/ws", "websocket", &[&events[..], &control, &commands].concat(), "Each text frame is one JSON object."),
             "stream": channel("/api/events/stream", "stream", &one_way, "Server-Sent Events: `event:` is the type, `data:` the \
-                object, `id:` the cursor, which a client that comes back sends as Last-Event-ID."),
+                JSON object, and `id:` the cursor. A client that reconnects sends the last `id:` in the header Last-Event-ID."),
         },
         "operations": {
-            "send_frames": operation("send", "ws", &[&events[..], &control].concat(), "`connected` first, then events by seq, each \
-                once, and control frames between them."),
-            "receive_frames": operation("receive", "ws", &commands, "Anything else is answered by `error`."),
-            "send_messages": operation("send", "stream", &one_way, "`connected` first, then events by seq, each once; `closed` last, if \
-                the server ends the stream for good."),
+            "send_frames": operation("send", "ws", &[&events[..], &control].concat(), "`connected` is first. Events follow by \
+                seq, each once, with control frames between them."),
+            "receive_frames": operation("receive", "ws", &commands, "The server responds to any other frame with `error`."),
+            "send_messages": operation("send", "stream", &one_way, "`connected` is first. Events follow by seq, each once. \
+                `closed` is last if the client must not reconnect as before."),
         },
         "components": { "messages": messages, "schemas": schemas },
     })
 }
 
-fn channel(address: &str, server: &str, messages: &[&str], told: &str) -> Value {
+/// The name of a frame's schema: `TokenExpiringFrame` of `token_expiring`.
+fn frame_name(kind: &str) -> String {
+    kind.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).chain(["Frame".into()]).collect()
+}
+
+fn channel(address: &str, server: &str, messages: &[&str], about: &str) -> Value {
     let named = messages.iter().map(|name| ((*name).to_owned(), reference("messages", name)));
     let mut channel = json!({
         "address": address,
-        "description": told,
+        "description": about,
         "servers": [{ "$ref": format!("#/servers/{server}") }],
         "messages": named.collect::<Map<_, _>>(),
     });
@@ -100,11 +112,11 @@ fn channel(address: &str, server: &str, messages: &[&str], told: &str) -> Value 
         "properties": {
             "after": {
                 "type": "string",
-                "description": "A cursor or a seq to go on after; 0 is the whole stored log, nothing is from now on.",
+                "description": "Events after this cursor or seq. 0 means the whole stored log. Default: from now on.",
                 "pattern": "^([0-9a-f]{8}-)?(0|[1-9][0-9]*)$",
             },
-            "types": { "type": "string", "description": "Types of events, parted by commas; nothing is all." },
-            "user": { "type": "string", "format": "uuid", "description": "Events that involve this user; nothing is all." },
+            "types": { "type": "string", "description": "Events of these types, separated by commas. Default: all types." },
+            "user": { "type": "string", "format": "uuid", "description": "Events that involve this user. Default: all users." },
         },
     });
     if server == "websocket" {
@@ -114,24 +126,24 @@ fn channel(address: &str, server: &str, messages: &[&str], told: &str) -> Value 
         channel["x-query"] = query;
         channel["x-query"]["properties"]["lastEventId"] = json!({
             "type": "string",
-            "description": "The header Last-Event-ID for clients that cannot set it; also Last-Event-ID.",
+            "description": "As the header Last-Event-ID, for clients that cannot set headers. `Last-Event-ID` is another spelling.",
             "pattern": "^([0-9a-f]{8}-(0|[1-9][0-9]*))?$",
         });
     }
     channel
 }
 
-fn operation(action: &str, channel: &str, messages: &[&str], told: &str) -> Value {
+fn operation(action: &str, channel: &str, messages: &[&str], about: &str) -> Value {
     let of_channel = |name: &&str| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") });
     json!({
         "action": action,
         "channel": { "$ref": format!("#/channels/{channel}") },
-        "description": told,
+        "description": about,
         "messages": messages.iter().map(of_channel).collect::<Vec<_>>(),
     })
 }
 
-/// How a session ends, as clients are to understand it: below 4500 they come back.
+/// A close code, and whether the client reconnects: it does below 4500.
 fn close_code(reason: CloseReason) -> Value {
     let text = reason.reason();
     let key = text.split(' ').next().unwrap_or_default();
@@ -140,12 +152,12 @@ fn close_code(reason: CloseReason) -> Value {
 
 fn ending(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Drain { .. } => "The server shuts down; `reconnect_after_ms=` after the key says when to come back.",
-        CloseReason::Idle => "Nothing arrived for too long after a ping.",
-        CloseReason::Stalled => "The socket accepted no byte for too long.",
-        CloseReason::RateLimited => "The client sent more frames a second than a session may.",
-        CloseReason::BadFrames => "Too many frames that are none of the contract's, or one after which the next cannot be found.",
-        CloseReason::Unauthorized => "The token has ended or was revoked.",
+        CloseReason::Drain { .. } => "The server shuts down. Reconnect after `reconnect_after_ms`, which follows the key.",
+        CloseReason::Idle => "The client sent nothing for too long after a ping.",
+        CloseReason::Stalled => "The client's socket accepted no byte for too long.",
+        CloseReason::RateLimited => "The client exceeded the rate limit for frames.",
+        CloseReason::BadFrames => "The client sent too many invalid frames, or one after which the next frame cannot be found.",
+        CloseReason::Unauthorized => "The token expired or was revoked.",
         CloseReason::Forbidden => "An admin closed the session.",
     }
 }
@@ -154,67 +166,86 @@ fn reference(section: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{section}/{name}") })
 }
 
-/// A message with these fields beside its type, and no others.
-fn message(kind: &str, told: &str, optional: &[&str], fields: &Value) -> Value {
+/// A frame: its type, what it is, and the schema of its payload.
+type Frame = (&'static str, &'static str, Value);
+
+/// A frame with these fields beside its type, and no others.
+fn frame(kind: &'static str, about: &'static str, optional: &[&str], fields: &Value) -> Frame {
     let mut properties = Map::from_iter([("type".to_owned(), json!({ "type": "string", "const": kind }))]);
     properties.extend(fields.as_object().cloned().unwrap_or_default());
     let required: Vec<_> = properties.keys().filter(|name| !optional.contains(&name.as_str())).cloned().collect();
-    json!({
-        "name": kind,
-        "summary": told,
-        "payload": {
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": false,
-        },
-    })
+    let payload = json!({
+        "type": "object",
+        "description": about,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    });
+    (kind, about, payload)
 }
 
-fn event(kind: EventKind, data: &str) -> Value {
+fn event(kind: EventKind) -> Frame {
     let fields = json!({
-        "data": reference("schemas", data),
+        "data": reference("schemas", schema::event_data(kind).0),
         "timestamp": reference("schemas", "Timestamp"),
         "seq": reference("schemas", "Seq"),
     });
-    let told = match kind {
+    let about = match kind {
         EventKind::UserCreated => "A user logged in for the first time.",
-        EventKind::ContactAdded => "A user added another.",
+        EventKind::ContactAdded => "A user added a contact.",
         EventKind::ContactRemoved => "A contact was removed.",
         EventKind::MessageSent => "A user sent a message.",
     };
-    message(kind.as_str(), told, &[], &fields)
+    frame(kind.as_str(), about, &[], &fields)
 }
 
-/// An object with these fields and no others, all of them there.
-fn closed(fields: &Value) -> Value {
+/// An object with these fields and no others, all of them required.
+fn closed(about: &str, fields: &Value) -> Value {
     let required: Vec<_> = fields.as_object().into_iter().flat_map(Map::keys).collect();
-    json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
+    json!({ "type": "object", "description": about, "properties": fields, "required": required, "additionalProperties": false })
 }
 
-fn from_server() -> [(String, Value); 10] {
+/// The `data` of control frames, by name.
+fn data_of_control_frames() -> [(String, Value); 5] {
     let (cursor, seq) = (reference("schemas", "Cursor"), reference("schemas", "Seq"));
     let reasons = [ResyncReason::CursorExpired, ResyncReason::EpochChanged, ResyncReason::CursorAhead].map(ResyncReason::as_str);
-    let text = json!({ "type": "string" });
     let connected = json!({
         "session": { "type": "string", "format": "uuid" },
         "cursor": cursor,
         "head": seq,
         "first": seq,
-        "heartbeat_s": { "type": "integer", "minimum": 1 },
+        "heartbeat_s": { "type": "integer", "minimum": 1, "description": "Seconds between two pings of the server." },
     });
     let subscribed = json!({
         "types": { "type": "array", "items": reference("schemas", "EventKind") },
         "user": { "anyOf": [reference("schemas", "UserId"), { "type": "null" }] },
         "cursor": cursor,
     });
-    let greeting = json!({ "message": text, "data": closed(&connected), "timestamp": reference("schemas", "Timestamp") });
-    let at = json!({ "data": closed(&json!({ "cursor": cursor })) });
-    let resync = json!({ "data": closed(&json!({ "reason": { "type": "string", "enum": reasons }, "cursor": cursor })) });
-    let until = |told: &str| {
-        let at = json!({ "anyOf": [reference("schemas", "Timestamp"), { "type": "null" }], "description": told });
-        json!({ "data": closed(&json!({ "expires_at": at })) })
-    };
+    let expires_at = json!({
+        "anyOf": [reference("schemas", "Timestamp"), { "type": "null" }],
+        "description": "The time at which the token expires. Null while authentication is off.",
+    });
+    [
+        ("ConnectedData", closed("The session, and the bounds of the log.", &connected)),
+        ("PositionData", closed("A position in the event log.", &json!({ "cursor": cursor }))),
+        (
+            "ResyncData",
+            closed(
+                "The position to continue from, and why the requested one cannot be served.",
+                &json!({ "reason": { "type": "string", "enum": reasons }, "cursor": cursor }),
+            ),
+        ),
+        ("SubscribedData", closed("The filter, and the position from which it applies.", &subscribed)),
+        ("ExpiryData", closed("The end of a token.", &json!({ "expires_at": expires_at }))),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+}
+
+fn from_server() -> [Frame; 10] {
+    let data = |name: &str| json!({ "data": reference("schemas", name) });
+    let text = json!({ "type": "string" });
+    let mut greeting = data("ConnectedData");
+    (greeting["message"], greeting["timestamp"]) = (text.clone(), reference("schemas", "Timestamp"));
     let error = json!({ "code": { "type": "string", "enum": BAD_FRAME_CODES }, "message": text });
     let closing = [CloseReason::Unauthorized, CloseReason::Forbidden];
     let end = json!({
@@ -222,42 +253,50 @@ fn from_server() -> [(String, Value); 10] {
         "reason": { "type": "string", "enum": closing.map(CloseReason::key) },
     });
     [
-        ("connected", "The first: `cursor` is where this stream goes on from.", greeting),
-        ("live", "A replay has caught up; only where a position was asked for.", at.clone()),
-        ("resync", "The position cannot be served: reload state, then go on from here. The stream goes on live.", resync),
-        ("heartbeat", "The filter let nothing through up to here: the client's cursor moves to this one.", at),
-        ("subscribed", "The filter from the next event on.", json!({ "data": closed(&subscribed) })),
-        ("pong", "The answer to `ping`.", json!({})),
-        ("token_expiring", "The token ends within a minute: send `auth` with a new one.", until("When the token ends.")),
-        ("authenticated", "The new token is taken.", until("When it ends.")),
-        ("error", "A frame was refused; the session goes on, for a few of them.", error),
-        ("closed", "The stream ends, as a WebSocket does with this close code: do not reconnect as before.", end),
+        ("connected", "The first frame. The stream continues from `cursor`.", greeting),
+        (
+            "live",
+            "The replay has reached the head of the log. Sent only if the client requested a position.",
+            data("PositionData"),
+        ),
+        (
+            "resync",
+            "The log no longer has the requested position. Reload your state, then continue from `cursor`.",
+            data("ResyncData"),
+        ),
+        ("heartbeat", "The filter left out all events up to `cursor`. Move your cursor there.", data("PositionData")),
+        ("subscribed", "The new filter applies from the next event on.", data("SubscribedData")),
+        ("pong", "The response to `ping`.", json!({})),
+        ("token_expiring", "The token expires within a minute. Send `auth` with a new token.", data("ExpiryData")),
+        ("authenticated", "The session uses the new token.", data("ExpiryData")),
+        ("error", "The server rejected a frame. After a few such frames it closes the session.", error),
+        ("closed", "The server closes the stream, with a close code of WebSockets. Do not reconnect as before.", end),
     ]
-    .map(|(kind, told, fields)| (kind.to_owned(), message(kind, told, &[], &fields)))
+    .map(|(kind, about, fields)| frame(kind, about, &[], &fields))
 }
 
-fn from_client() -> [(String, Value); 3] {
+fn from_client() -> [Frame; 3] {
     let subscribe = json!({
         "types": {
             "type": ["array", "null"],
             "items": reference("schemas", "EventKind"),
-            "description": "Nothing, or none, is all.",
+            "description": "Events of these types. Default, and for an empty list: all types.",
         },
         "user": {
             "anyOf": [{ "type": "string", "format": "uuid" }, { "type": "null" }],
-            "description": "Events that involve this user; nothing is all.",
+            "description": "Events that involve this user. Default: all users.",
         },
     });
-    let messages = [
-        ("ping", "Asks for `pong`.", json!({})),
-        ("subscribe", "Replaces the filter from the next event on.", subscribe),
-        ("auth", "Goes on with a new token of the same principal.", json!({ "token": { "type": "string" } })),
-    ];
-    messages.map(|(kind, told, fields)| {
-        let mut message = message(kind, told, &["types", "user"], &fields);
+    [
+        ("ping", "Requests `pong`.", json!({})),
+        ("subscribe", "Replaces the filter, from the next event on.", subscribe),
+        ("auth", "Continues the session with a new token of the same principal.", json!({ "token": { "type": "string" } })),
+    ]
+    .map(|(kind, about, fields)| {
+        let (kind, about, mut payload) = frame(kind, about, &["types", "user"], &fields);
         // Unknown fields are ignored.
-        message["payload"]["additionalProperties"] = true.into();
-        (kind.to_owned(), message)
+        payload["additionalProperties"] = true.into();
+        (kind, about, payload)
     })
 }
 
@@ -341,8 +380,8 @@ mod tests {
             crate::documents::documented(heading).into_iter().map(|row| row.into_iter().next().unwrap()).collect()
         };
         assert_eq!(listed("Error frames"), BAD_FRAME_CODES);
-        let reasons = &from_server().into_iter().find(|(name, _)| name == "resync").unwrap().1;
-        let reasons = reasons["payload"]["properties"]["data"]["properties"]["reason"]["enum"].as_array().unwrap().clone();
+        let (_, resync) = data_of_control_frames().into_iter().find(|(name, _)| name == "ResyncData").unwrap();
+        let reasons = resync["properties"]["reason"]["enum"].as_array().unwrap().clone();
         assert_eq!(listed("Resync reasons"), reasons);
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod asyncapi;
 pub(crate) mod openapi;
 mod refusals;
+mod requests;
 pub(crate) mod schema;
 
 /// The rows of the first table below a heading of `docs/reference/errors.md`, each as its cells without backquotes.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::refusals::REFUSALS;
+use super::requests;
 use crate::auth::{COOKIE_NAME, Role, Who};
 use crate::compression::Document;
 use crate::handlers::{access, admin, audit, contacts, events, health, messages, sync_contacts, users};
@@ -36,8 +37,9 @@ use crate::{sse, ws};
 )]
 struct Described;
 
-const ABOUT: &str = "Real-time sync backend: REST in, gap-free events out. Every answer carries `X-Request-Id`; a caller may \
-    send its own. docs/protocol.md is the contract in full, /api/asyncapi.json what is said in frames.";
+const ABOUT: &str = "Real-time sync backend: REST in, gap-free events out. Every response has the header `X-Request-Id`; a \
+    caller may send its own. A method that a path does not have gets 405 `method_not_allowed`, with the header `Allow`. \
+    docs/protocol.md is the contract; /api/asyncapi.json describes WebSocket frames and event streams.";
 
 /// Answers under `/api` that are of no place in the log.
 const WITHOUT_CURSOR: [&str; 8] = [
@@ -67,15 +69,14 @@ const WITH_OPTIONAL_FIELDS: [&str; 11] = [
     "SendMessage",
 ];
 
-/// Parts of the document by the beginning of their paths, the first that fits.
-const TAGS: [(&str, &str); 7] = [
-    ("/api/admin", "admin"),
-    ("/api/users", "users"),
-    ("/api/contacts", "contacts"),
-    ("/api/sync-contacts", "contacts"),
-    ("/api/messages", "messages"),
-    ("/api/events", "events"),
-    ("/ws", "events"),
+/// Parts of the document, with the beginnings of their paths; the last takes what is left.
+const TAGS: [(&str, &str, &[&str]); 6] = [
+    ("users", "Log in, log out, and find users.", &["/api/users"]),
+    ("contacts", "Add, list and remove contacts, and match address books.", &["/api/contacts", "/api/sync-contacts"]),
+    ("messages", "Send and list messages.", &["/api/messages"]),
+    ("events", "Follow the event log: WebSocket, Server-Sent Events, or long poll.", &["/api/events", "/ws"]),
+    ("admin", "The dashboard: figures, users, sessions and the audit log.", &["/api/admin"]),
+    ("server", "Health probes, metrics and these documents.", &["/"]),
 ];
 
 static OPEN: LazyLock<Document> = LazyLock::new(|| Document::new(text(true)));
@@ -86,9 +87,9 @@ static GUARDED: LazyLock<Document> = LazyLock::new(|| Document::new(text(false))
     get,
     path = "/api/openapi.json",
     operation_id = "openapi",
-    summary = "This document.",
-    description = "",
-    responses((status = 200, description = "The document.", body = Object)),
+    summary = "OpenAPI document",
+    description = "Describes all HTTP requests and responses of this server.",
+    responses((status = 200, description = "This document.", body = Object)),
 )]
 pub(crate) async fn show(State(state): State<AppState>, headers: HeaderMap) -> Response {
     let document = if state.auth.is_some() { &GUARDED } else { &OPEN };
@@ -103,7 +104,10 @@ fn text(open: bool) -> String {
 fn document(open: bool) -> Value {
     let mut document = json!(Described::openapi());
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
-    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0" });
+    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "identifier": env!("CARGO_PKG_LICENSE") });
+    document["info"]["contact"] = json!({ "name": "Sambad" });
+    document["servers"] = json!([{ "url": "/", "description": "The server that this document is from." }]);
+    document["tags"] = TAGS.iter().map(|(name, about, _)| json!({ "name": name, "description": about })).collect();
     let schemas = &mut document["components"]["schemas"];
     for (name, value) in schema::values().into_iter().chain(super::schema::texts()) {
         schemas[name] = json!(value);
@@ -115,19 +119,21 @@ fn document(open: bool) -> Value {
     let kinds = EventKind::ALL.map(|kind| json!({ "$ref": format!("#/components/schemas/{}", event_name(kind)) }));
     schemas["Event"] = json!({ "oneOf": kinds });
     schemas["Error"] = error_schema();
-    alternatives(schemas);
+    requests::add_alternatives(schemas);
     let answers = schemas.as_object_mut().into_iter().flatten();
     answers.filter(|(name, _)| !WITH_OPTIONAL_FIELDS.contains(&name.as_str())).for_each(|(_, schema)| require_all(schema));
-    document["components"]["responses"] = REFUSALS.iter().map(refusal).collect::<Map<_, _>>().into();
+    // No operation that is described has 405.
+    let errors = REFUSALS.iter().filter(|(status, ..)| *status != 405);
+    document["components"]["responses"] = errors.map(error_response).collect::<Map<_, _>>().into();
     document["components"]["headers"] = headers();
     if !open {
         document["components"]["securitySchemes"] = json!({
-            "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+            "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of a user, service or admin." },
             "cookie": {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": COOKIE_NAME,
-                "description": "Asked by a loopback name without TLS, the server names it `sambad_session`.",
+                "description": "The session cookie of an admin. Its name is `sambad_session` for loopback addresses without TLS.",
             },
         });
     }
@@ -161,12 +167,12 @@ fn error_schema() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "error": { "type": "string", "description": "For people." },
-            "code": { "type": "string", "description": "Stable." },
-            "request_id": { "type": "string" },
-            "reason": { "type": "string", "description": "Of `cursor_gone`: why.",
+            "error": { "type": "string", "description": "The error, for people." },
+            "code": { "type": "string", "description": "The error, for programs: stable." },
+            "request_id": { "type": "string", "description": "The header `X-Request-Id` of this response." },
+            "reason": { "type": "string", "description": "Only with `cursor_gone`: the reason.",
                 "enum": ["cursor_expired", "epoch_changed", "cursor_ahead"] },
-            "cursor": { "$ref": "#/components/schemas/Cursor", "description": "Of `cursor_gone`: where to go on." },
+            "cursor": { "$ref": "#/components/schemas/Cursor", "description": "Only with `cursor_gone`: continue from here." },
         },
         "required": ["error", "code", "request_id"],
     })
@@ -180,33 +186,10 @@ fn require_all(schema: &mut Value) {
     schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten().for_each(require_all);
 }
 
-/// An E.164 number, with spaces, dashes and brackets as one likes.
-const E164: &str = r"^[ ()-]*\+[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){7,14}$";
-/// A national number of whatever country: with each code it has a length that E.164 allows.
-const NATIONAL: &str = r"^[ ()-]*([0-9][ ()-]*){7,11}$";
-
-/// Where one field is looked at only if another is not there, which a derive has no words for.
-fn alternatives(schemas: &mut Value) {
-    let either = |first: &str, other: &str, pattern: &str| {
-        json!([
-            { "required": [first], "properties": { first: { "type": ["string", "integer"] } } },
-            {
-                "required": [other],
-                "properties": { first: { "type": "null" }, other: { "type": ["string", "integer"], "pattern": pattern } },
-            },
-        ])
-    };
-    schemas["Login"]["anyOf"] = either("phone", "mobileNumber", NATIONAL);
-    let entry = &mut schemas["AddressBook"]["properties"]["contacts"]["items"];
-    *entry = json!({ "anyOf": [entry.take(), { "description": "Whatever else is there matches nobody." }] });
-    schemas["AddContact"]["anyOf"] = either("contactUserId", "phone", E164);
-}
-
-fn refusal((status, codes, told): &(u16, &[&str], &str)) -> (String, Value) {
+fn error_response((status, codes, about): &(u16, &[&str], &str)) -> (String, Value) {
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     match status {
         401 => headers["WWW-Authenticate"] = header("WWW-Authenticate"),
-        405 => headers["Allow"] = header("Allow"),
         410 => headers["Sambad-Cursor"] = header("Sambad-Cursor"),
         429 | 503 => headers["Retry-After"] = header("Retry-After"),
         _ => {}
@@ -214,7 +197,7 @@ fn refusal((status, codes, told): &(u16, &[&str], &str)) -> (String, Value) {
     let code = json!({ "properties": { "code": { "enum": codes } } });
     let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Error" }, code] });
     let content = json!({ "application/json": { "schema": schema } });
-    (format!("Refusal{status}"), json!({ "description": told, "headers": headers, "content": content }))
+    (format!("Error{status}"), json!({ "description": about, "headers": headers, "content": content }))
 }
 
 fn header(name: &str) -> Value {
@@ -222,41 +205,48 @@ fn header(name: &str) -> Value {
 }
 
 fn headers() -> Value {
-    let text = |told: &str| json!({ "required": true, "description": told, "schema": { "type": "string" } });
+    let text = |about: &str| json!({ "required": true, "description": about, "schema": { "type": "string" } });
     json!({
-        "X-Request-Id": text("The caller's own, or one that the server made."),
-        "WWW-Authenticate": text("How to say who one is."),
-        "Allow": text("The methods of the path."),
-        "Retry-After": { "required": true, "description": "Seconds.", "schema": { "type": "integer", "minimum": 1 } },
+        "X-Request-Id": text("The id of the request: the caller's own, or generated by the server."),
+        "WWW-Authenticate": text("The authentication scheme: `Bearer`."),
+        "Retry-After": { "required": true, "description": "Retry after so many seconds.", "schema": { "type": "integer", "minimum": 1 } },
         "Sambad-Cursor": {
             "required": true,
-            "description": "The position in the log that the answer belongs to.",
+            "description": "The position in the event log to which the response belongs.",
             "schema": { "$ref": "#/components/schemas/Cursor" },
         },
         "Idempotent-Replayed": {
-            "description": "This is the first answer again.",
+            "description": "The response to the first request with this `Idempotency-Key`, again.",
             "schema": { "type": "string", "enum": ["true"] },
         },
         "Sambad-Reconnect-After-Ms": {
-            "description": "The server goes: when to come back.",
+            "description": "The server shuts down: reconnect after so many milliseconds.",
             "schema": { "type": "integer", "minimum": 0 },
         },
-        "Link": { "description": "The next page, as RFC 8288 has it.", "schema": { "type": "string" } },
+        "Link": { "description": "The address of the next page (RFC 8288).", "schema": { "type": "string" } },
     })
 }
 
 /// Says of an operation what follows from its route.
 fn complete(operation: &mut Value, route: &Route, open: bool) {
-    let tag = TAGS.iter().find(|(begin, _)| route.path.starts_with(begin)).map_or("server", |(_, tag)| tag);
-    operation["tags"] = json!([tag]);
-    if let (false, Some(roles)) = (open, roles(route.who)) {
-        let names: Vec<String> = roles.iter().filter_map(|role| json!(role).as_str().map(|name| format!("`{name}`"))).collect();
-        operation["description"] = format!("For {}.", names.join(", ")).into();
-        let cookie = roles.contains(&Role::Admin).then(|| json!({ "cookie": [] }));
-        operation["security"] = [json!({ "bearer": [] })].into_iter().chain(cookie).collect();
-    } else if let Some(operation) = operation.as_object_mut() {
-        operation.remove("description");
-    }
+    let of = |begins: &[&str]| begins.iter().any(|begin| route.path.starts_with(begin));
+    operation["tags"] = TAGS.iter().find(|(.., begins)| of(begins)).map(|(name, ..)| *name).into_iter().collect();
+    requests::add_examples(operation);
+    let (callers, security) = match route.who {
+        _ if open => (String::new(), Vec::new()),
+        Who::Anyone => ("No authentication.".into(), Vec::new()),
+        Who::Roles(roles) | Who::RolesOrVerifiedPhone(roles) => {
+            let names: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
+            let verified = matches!(route.who, Who::RolesOrVerifiedPhone(_));
+            let verified = if verified { ", or an outside issuer's token for this verified phone number" } else { "" };
+            let cookie = roles.contains(&Role::Admin).then(|| json!({ "cookie": [] }));
+            let security = [json!({ "bearer": [] })].into_iter().chain(cookie).collect();
+            (format!("Roles: {}{verified}.", names.join(", ")), security)
+        }
+    };
+    let about = operation["description"].as_str().unwrap_or_default();
+    operation["description"] = [about, &callers].join(" ").trim().into();
+    operation["security"] = security.into();
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         let is_stream = matches!(route.path, "/ws" | "/api/events/stream");
         parameters.retain(|parameter| !is_stream || parameter["name"] != "limit" && parameter["name"] != "wait");
@@ -277,7 +267,7 @@ fn complete(operation: &mut Value, route: &Route, open: bool) {
         responses.values_mut().for_each(|response| response["links"] = links.clone());
     }
     for status in refused {
-        let reference = json!({ "$ref": format!("#/components/responses/Refusal{status}") });
+        let reference = json!({ "$ref": format!("#/components/responses/Error{status}") });
         responses.entry(status.to_string()).or_insert(reference);
     }
 }
@@ -291,13 +281,6 @@ fn not_null(schema: &mut Value) {
         if let (Some(one), None) = (others.next().cloned(), others.next()) {
             if several == "type" { schema["type"] = one } else { *schema = one }
         }
-    }
-}
-
-fn roles(who: Who) -> Option<&'static [Role]> {
-    match who {
-        Who::Anyone => None,
-        Who::Roles(roles) | Who::RolesOrVerifiedPhone(roles) => Some(roles),
     }
 }
 
@@ -385,8 +368,8 @@ mod tests {
         for route in ROUTES {
             let method = route.method.as_str().to_lowercase();
             let security = &guarded["paths"][route.path][&method]["security"];
-            assert_eq!(security.is_null(), route.who == Who::Anyone, "{}", route.path);
-            assert!(open["paths"][route.path][&method]["security"].is_null(), "{}", route.path);
+            assert_eq!(*security == json!([]), route.who == Who::Anyone, "{}", route.path);
+            assert_eq!(open["paths"][route.path][&method]["security"], json!([]), "{}", route.path);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What requests say, where it is text that a handler reads: its form.
+//! Schemas of requests, where a handler reads text: its form.
 
 use sambad_core::{Cursor, Event, Seq};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -6,15 +6,20 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! texts {
-    ($($(#[doc = $told:literal])+ $name:ident $pattern:literal;)*) => {$(
-        $(#[doc = $told])+
+    ($($(#[doc = $about:literal])+ $name:ident $pattern:expr $(, or a number from $min:literal)?;)*) => {$(
+        $(#[doc = $about])+
         #[derive(Debug)]
         pub(crate) struct $name;
 
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                let told = concat!($($told),+).trim();
-                ObjectBuilder::new().schema_type(Type::String).description(Some(told)).pattern(Some($pattern)).into()
+                let about = concat!($($about),+).trim();
+                let text = ObjectBuilder::new().schema_type(Type::String).description(Some(about)).pattern(Some($pattern));
+                $(
+                    let types = SchemaType::from_iter([Type::String, Type::Integer]);
+                    let text = text.schema_type(types).minimum(Some($min));
+                )?
+                text.into()
             }
         }
 
@@ -31,52 +36,57 @@ macro_rules! texts {
 texts! {
     /// A UUID.
     Uuid r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$";
-    /// A UUID; one that is there but empty counts as not there.
+    /// A UUID. An empty value counts as absent.
     UuidOrNothing r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
-    /// A cursor; one that is there but empty counts as not there.
+    /// A cursor. An empty value counts as absent.
     CursorOrNothing r"^([0-9a-f]{8}-(0|[1-9][0-9]{0,17}))?$";
-    /// Opaque, from the `Link` of the page before.
+    /// An opaque token from the header `Link` of the page before.
     ListToken r"^(0|-?[1-9][0-9]{0,17})?$";
-    /// Opaque, from the `Link` of the page before with the same `q`.
+    /// An opaque token from the header `Link` of the page before, for the same `q`.
     PageToken r"^(0|-?[1-9][0-9]{0,17}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{5,14})?$";
-    /// A user: a UUID, or a phone of a length that its country has.
-    UserName r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\+[1-9][0-9]{5,14})$";
-    /// A retry with the same key within 24 h gets the first answer again.
+    /// A user: a UUID, or a phone number as people write it.
+    UserName USER_PATTERN;
+    /// A user: a UUID, or a phone number as people write it, which may be a JSON number.
+    WrittenUser USER_PATTERN, or a number from 1;
+    /// A user: a UUID, or a phone number as people write it, which may be a JSON number. Blank counts as absent.
+    WrittenUserOrNothing format!(r"{USER_PATTERN}|^\s*$"), or a number from 1;
+    /// A phone number as people write it, which may be a JSON number. Blank counts as absent.
+    WrittenPhone format!(r"{WRITTEN_PHONE_PATTERN}|^\s*$"), or a number from 1;
+    /// Text or a JSON number, read only if another field is absent.
+    ReadIfAlone r"^", or a number from 0;
+    /// A calling code, which may be a JSON number. Blank counts as absent.
+    WrittenCallingCode r"^([ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}|[^A-Za-z]*)$", or a number from 1;
+    /// Identifies a request: a retry with the same key within 24 h returns the first response again.
     Key r"^[!-~]{1,255}$";
-    /// A cursor, or a seq without leading zeros; nothing is the beginning, or now on a stream.
+    /// A cursor, or a seq without leading zeros. Default: the beginning of the log, or from now on for a stream.
     After r"^(([0-9a-f]{8}-)?(0|[1-9][0-9]{0,17}))?$";
 }
 
-/// A phone as people write it, which some programs send as a number.
-pub(crate) fn written_phone() -> Schema {
-    digits(r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){5,14}$", 999_999_999_999_999)
-}
+/// A phone number as people write it. The first half is what most of them write, from which tools make examples; the second allows
+/// everything that the server may read: digits of any script, marks, `tel:`. The server checks digits and lengths.
+pub(crate) const WRITTEN_PHONE_PATTERN: &str =
+    r"^([ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){5,14}|\s*([Tt][Ee][Ll]:)?[^A-Za-z*#,;]*[^A-Za-z*#,;\s][^A-Za-z*#,;]*)$";
 
-/// A country code, which some programs send as a number.
-pub(crate) fn country_code() -> Schema {
-    digits(r"^[ ()-]*\+?[ ()-]*[1-9][ ()-]*([0-9][ ()-]*){0,3}$", 9999)
-}
+/// A UUID, or a phone number as in [`WRITTEN_PHONE_PATTERN`].
+pub(crate) const USER_PATTERN: &str = r"^(\s*[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\s*|\+[1-9][0-9]{5,14}|\s*([Tt][Ee][Ll]:)?[^A-Za-z*#,;]*[^A-Za-z*#,;\s][^A-Za-z*#,;]*)$";
 
-/// A text, which some programs send as a number.
+/// Text, or a JSON number in its place.
 pub(crate) fn any_digits() -> Schema {
     let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
-    ObjectBuilder::new().schema_type(types).minimum(Some(0)).into()
+    let about = "The user for whom a service requests the match: a UUID or a phone number. Other callers' values are ignored.";
+    ObjectBuilder::new().schema_type(types).minimum(Some(0)).description(Some(about)).into()
 }
 
-fn digits(pattern: &str, max: i64) -> Schema {
-    let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
-    ObjectBuilder::new().schema_type(types).pattern(Some(pattern)).minimum(Some(1)).maximum(Some(max)).into()
-}
-
-/// A page of the log, as [`sambad_core::EventPage`] is written.
+/// A page of the event log.
+// As `sambad_core::EventPage` is written.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "nothing but its schema is used")]
 pub(crate) struct EventPage {
     #[schema(value_type = Vec<AnyEvent>)]
     events: Vec<Event>,
-    /// Where to go on; it may have moved although a filter left nothing.
+    /// The position to continue from. It can move although the filter leaves no event.
     cursor: Cursor,
-    /// The highest committed seq.
+    /// The highest committed seq of the log.
     head: Seq,
     /// The lowest seq that is still stored.
     first: Seq,

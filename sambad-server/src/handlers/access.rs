@@ -22,9 +22,9 @@ use crate::router::AppState;
 /// Source: RFC 5321, 4.5.3.1.3.
 const EMAIL_BYTES_MAX: usize = 254;
 /// What a failed login is told, whatever was wrong.
-const WRONG: ApiError = ApiError::Unauthorized("wrong address or password, or too many attempts");
+const WRONG: ApiError = ApiError::Unauthorized("wrong e-mail address or password, or too many attempts");
 
-/// What a user goes on with after a login or a refresh.
+/// Tokens of a user, after a login or a refresh.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserTokens {
     token: String,
@@ -32,7 +32,7 @@ pub(crate) struct UserTokens {
     refresh_token: String,
 }
 
-/// The same, for a document: not there while nobody has to say who they are.
+/// Tokens of a user, absent while authentication is off.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "nothing but its schema is used")]
 pub(crate) struct OptionalTokens {
@@ -97,8 +97,8 @@ impl JsonBody for RefreshBody {}
     post,
     path = "/api/users/refresh",
     operation_id = "refresh",
-    summary = "Changes a refresh token for new tokens; within 30 s for the same, later one that comes twice ends its family.",
-    description = "",
+    summary = "Refresh tokens",
+    description = "Exchanges a refresh token for new tokens. For 30 s the used token returns the same next refresh token. After that, a second use revokes all tokens of the login.",
     request_body = RefreshBody,
     responses((status = 200, description = "New tokens.", body = UserTokens)),
 )]
@@ -148,9 +148,9 @@ struct LoggedOut {
     post,
     path = "/api/users/logout",
     operation_id = "logout",
-    summary = "Ends the tokens of this login, and their sessions.",
-    description = "",
-    responses((status = 200, description = "They have ended.", body = LoggedOut)),
+    summary = "Log a user out",
+    description = "Revokes all tokens of this login and closes their sessions.",
+    responses((status = 200, description = "The tokens were revoked.", body = LoggedOut)),
 )]
 pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     let auth = auth(&state)?;
@@ -195,10 +195,10 @@ struct LoggedIn {
     post,
     path = "/api/admin/login",
     operation_id = "loginAdmin",
-    summary = "Begins an admin session, whose cookie goes with what the browser asks.",
-    description = "",
+    summary = "Log an admin in",
+    description = "Starts an admin session and sets its cookie. After 5 failures in a row, the address is locked out of the account for 30 s or longer.",
     request_body = AdminLogin,
-    responses((status = 200, description = "The session.", body = LoggedIn, headers(("Set-Cookie" = String)))),
+    responses((status = 200, description = "The session was started.", body = LoggedIn, headers(("Set-Cookie" = String)))),
 )]
 pub(crate) async fn login_admin(
     State(state): State<AppState>,
@@ -242,9 +242,9 @@ pub(crate) async fn login_admin(
     post,
     path = "/api/admin/logout",
     operation_id = "logoutAdmin",
-    summary = "Ends the session of the cookie.",
-    description = "",
-    responses((status = 200, description = "It has ended.", body = LoggedOut, headers(("Set-Cookie" = String)))),
+    summary = "Log an admin out",
+    description = "Ends the session of the cookie.",
+    responses((status = 200, description = "The session was ended.", body = LoggedOut, headers(("Set-Cookie" = String)))),
 )]
 pub(crate) async fn logout_admin(
     State(state): State<AppState>,

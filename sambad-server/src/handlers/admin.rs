@@ -27,9 +27,9 @@ use crate::ws::shard::standing::Standing;
     get,
     path = "/api/admin/analytics",
     operation_id = "analytics",
-    summary = "The dashboard's figures.",
-    description = "",
-    responses((status = 200, description = "Figures.", body = Analytics)),
+    summary = "Figures of the dashboard",
+    description = "Returns totals, and counts of the last 30 days, from counters.",
+    responses((status = 200, description = "The figures.", body = Analytics)),
 )]
 pub(crate) async fn analytics(State(sambad): State<Sambad>) -> Result<Response, ApiError> {
     Ok(reply::snapshot(&sambad.analytics().await?))
@@ -38,7 +38,7 @@ pub(crate) async fn analytics(State(sambad): State<Sambad>) -> Result<Response, 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LimitQuery {
-    /// How many.
+    /// The number of rows.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
 }
@@ -46,26 +46,36 @@ pub(crate) struct LimitQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 struct Listed {
+    /// The id of the session.
     #[schema(value_type = String, format = "uuid")]
     session: Uuid,
     transport: Transport,
+    /// The time of the connection.
     since: Timestamp,
+    /// The position up to which events were handed to the socket.
     cursor: Cursor,
-    /// In events, whether its filter lets them through or not.
+    /// The number of events between `cursor` and the head of the log, including events that the filter leaves out.
     lag: u64,
+    /// The event types of the filter.
     #[schema(value_type = Vec<EventKind>)]
     types: Vec<&'static str>,
+    /// The user of the filter.
     user: Option<UserId>,
+    /// The address of the client. Port 0 stands for an address that a trusted proxy reported.
     #[schema(value_type = String)]
     remote: Remote,
+    /// Whether the session reads older events from the database.
     replaying: bool,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Sessions)]
 struct Connected {
+    /// The number of open sessions.
     total: usize,
+    /// The highest committed seq of the log.
     head: Seq,
+    /// The sessions, the largest lag first.
     sessions: Vec<Listed>,
 }
 
@@ -74,10 +84,10 @@ struct Connected {
     get,
     path = "/api/admin/sessions",
     operation_id = "listSessions",
-    summary = "Lists who is connected to this server, those furthest behind first.",
-    description = "",
+    summary = "List sessions",
+    description = "Lists open sessions of this server: the largest lag first, then the longest connected.",
     params(LimitQuery),
-    responses((status = 200, description = "Sessions.", body = Connected)),
+    responses((status = 200, description = "The sessions.", body = Connected)),
 )]
 pub(crate) async fn sessions(
     State(state): State<AppState>,
@@ -120,10 +130,10 @@ struct Closed {
     delete,
     path = "/api/admin/sessions/{id}",
     operation_id = "closeSession",
-    summary = "Ends a session; its client is told not to come back.",
-    description = "",
+    summary = "Close a session",
+    description = "Closes a session. The close code asks its client not to reconnect.",
     params(("id" = schema::Uuid, Path)),
-    responses((status = 200, description = "It has ended.", body = Closed)),
+    responses((status = 200, description = "The session was closed.", body = Closed)),
 )]
 pub(crate) async fn close_session(
     State(state): State<AppState>,
@@ -146,10 +156,10 @@ pub(crate) async fn close_session(
     get,
     path = "/api/admin/users",
     operation_id = "listNewestUsers",
-    summary = "Lists users, newest first.",
-    description = "",
+    summary = "List the newest users",
+    description = "Lists users, newest first. With `q`, lists users whose phone number or name begins with it.",
     params(users::ListQuery),
-    responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
+    responses((status = 200, description = "A page of the list. The header `Link` has the address of the next page.", body = Vec<User>, headers(("Link" = Option<String>)))),
 )]
 pub(crate) async fn users(
     state: State<AppState>,
@@ -165,6 +175,7 @@ pub(crate) async fn users(
 struct Entry {
     #[serde(rename = "type")]
     kind: EventKind,
+    /// The event in words, for people.
     description: String,
     time: Timestamp,
     seq: Seq,
@@ -177,10 +188,10 @@ struct Entry {
     get,
     path = "/api/admin/activity",
     operation_id = "activity",
-    summary = "What happened last, newest first.",
-    description = "",
+    summary = "List recent activity",
+    description = "Lists the latest events with a description, newest first.",
     params(LimitQuery),
-    responses((status = 200, description = "Entries.", body = Vec<Entry>)),
+    responses((status = 200, description = "The latest events.", body = Vec<Entry>)),
 )]
 pub(crate) async fn activity(
     State(sambad): State<Sambad>,
@@ -192,7 +203,7 @@ pub(crate) async fn activity(
     let found = sambad.activity(limit).await?;
     let value = found.value.into_iter().map(entry).collect::<Result<Vec<Entry>, serde_json::Error>>();
     let value = value.map_err(|error| sambad_core::Error::Internal {
-        what: "store holds an event that is no JSON".into(),
+        what: "the database holds an event that is not JSON".into(),
         source: Some(error.into()),
     })?;
     Ok(reply::snapshot(&Snapshot { cursor: found.cursor, value }))
@@ -210,8 +221,8 @@ struct Names<'a> {
 
 fn entry(activity: Activity) -> Result<Entry, serde_json::Error> {
     let names: Names<'_> = serde_json::from_str(&activity.data)?;
-    let who = names.username.or(names.user_username).or(names.from_username).unwrap_or("somebody");
-    let whom = names.contact_user_username.or(names.to_username).unwrap_or("somebody");
+    let who = names.username.or(names.user_username).or(names.from_username).unwrap_or("a user");
+    let whom = names.contact_user_username.or(names.to_username).unwrap_or("a user");
     let description = match activity.kind {
         EventKind::UserCreated => format!("{who} joined"),
         EventKind::ContactAdded => format!("{who} added {whom}"),

@@ -16,10 +16,10 @@ use crate::reply;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Rows of a page.
+    /// The number of rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
-    /// Where the page before ended, from its `Link`.
+    /// The position of this page, from the header `Link` of the page before.
     #[param(value_type = Option<i64>)]
     after: Option<String>,
 }
@@ -29,10 +29,10 @@ pub(crate) struct ListQuery {
     get,
     path = "/api/admin/audit",
     operation_id = "audit",
-    summary = "Lists the audit log, newest first.",
-    description = "",
+    summary = "List the audit log",
+    description = "Lists entries of the audit log, newest first.",
     params(ListQuery),
-    responses((status = 200, description = "A page.", body = Vec<AuditEntry>, headers(("Link" = Option<String>)))),
+    responses((status = 200, description = "A page of the list. The header `Link` has the address of the next page.", body = Vec<AuditEntry>, headers(("Link" = Option<String>)))),
 )]
 pub(crate) async fn list(
     State(sambad): State<Sambad>,

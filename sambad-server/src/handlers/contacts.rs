@@ -21,19 +21,19 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddContact {
-    /// Who adds.
+    /// The user who adds the contact: a UUID or a phone number.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(required, value_type = schema::UserName)]
+    #[schema(required, value_type = schema::WrittenUser)]
     user_id: Option<String>,
-    /// Who is added.
+    /// The user to add: a UUID or a phone number.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(value_type = Option<schema::UserName>)]
+    #[schema(value_type = Option<schema::WrittenUserOrNothing>)]
     contact_user_id: Option<String>,
-    /// The phone of who is added, where `contactUserId` is not said.
+    /// The phone number of the user to add, if `contactUserId` is absent.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(schema_with = schema::written_phone)]
+    #[schema(value_type = Option<schema::ReadIfAlone>)]
     phone: Option<String>,
-    /// What the one calls the other.
+    /// The name that the adding user gives to the contact.
     #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
     name: Option<String>,
 }
@@ -72,11 +72,11 @@ struct ContactReply<'a> {
     post,
     path = "/api/contacts",
     operation_id = "addContact",
-    summary = "Adds a user to another's contacts.",
-    description = "",
+    summary = "Add a contact",
+    description = "Adds a user to the contacts of another, and stores the event `contact_added`.",
     request_body = AddContact,
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
-    responses((status = 201, description = "It was added.", body = ContactReply), (status = 200, description = "It was one already.", body = ContactReply)),
+    responses((status = 201, description = "The contact was added.", body = ContactReply), (status = 200, description = "The contact already exists. No event was stored.", body = ContactReply)),
 )]
 pub(crate) async fn add(
     State(state): State<AppState>,
@@ -101,13 +101,13 @@ pub(crate) async fn add(
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Who added; nothing is everybody.
+    /// Contacts of this user. Default: all contacts.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
-    /// Rows of a page.
+    /// The number of rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
-    /// Where the page before ended, from its `Link`.
+    /// The position of this page, from the header `Link` of the page before.
     #[param(value_type = Option<schema::ListToken>)]
     after: Option<String>,
 }
@@ -117,10 +117,10 @@ pub(crate) struct ListQuery {
     get,
     path = "/api/contacts",
     operation_id = "listContacts",
-    summary = "Lists contacts, newest first.",
-    description = "",
+    summary = "List contacts",
+    description = "Lists contacts with both users, newest first. A user gets only their own contacts.",
     params(ListQuery),
-    responses((status = 200, description = "A page.", body = Vec<ContactWithUsers>, headers(("Link" = Option<String>)))),
+    responses((status = 200, description = "A page of the list. The header `Link` has the address of the next page.", body = Vec<ContactWithUsers>, headers(("Link" = Option<String>)))),
 )]
 pub(crate) async fn list(
     State(sambad): State<Sambad>,
@@ -144,10 +144,10 @@ pub(crate) async fn list(
     delete,
     path = "/api/contacts/{id}",
     operation_id = "removeContact",
-    summary = "Removes a contact.",
-    description = "",
+    summary = "Remove a contact",
+    description = "Removes a contact, and stores the event `contact_removed`.",
     params(("id" = schema::Uuid, Path)),
-    responses((status = 200, description = "It was removed.", body = ContactReply)),
+    responses((status = 200, description = "The contact was removed.", body = ContactReply)),
 )]
 pub(crate) async fn remove(State(sambad): State<Sambad>, caller: Caller, Segment(id): Segment) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| Error::InvalidId { field: "id" })?;

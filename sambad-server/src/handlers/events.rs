@@ -22,23 +22,23 @@ use crate::sessions::{About, Place, Transport};
 /// Longest wait of a long poll.
 const WAIT_S_MAX: u64 = 30;
 
-/// Which events a reader asks for; shared by every transport.
+/// The events that a reader requests, the same for every transport.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
-    /// A cursor or a seq: events after it. 0 is the whole stored log.
+    /// Events after this cursor or seq. 0 means the whole stored log.
     #[param(value_type = Option<schema::After>)]
     after: Option<String>,
-    /// Types of events; nothing is all.
+    /// Events of these types, separated by commas. Default: all types.
     #[param(value_type = Option<Vec<EventKind>>, style = Form, explode = false)]
     types: Option<String>,
-    /// Events that involve this user; nothing is all.
+    /// Events that involve this user. Default: all users.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     user: Option<String>,
-    /// Events of a page.
+    /// The number of events of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
-    /// Seconds that an empty page may wait for an event.
+    /// How many seconds the server holds back an empty page until an event occurs.
     #[param(value_type = Option<u32>, minimum = 0, maximum = 30, default = 0)]
     wait: Option<String>,
 }
@@ -87,10 +87,10 @@ impl StreamQuery {
     get,
     path = "/api/events",
     operation_id = "listEvents",
-    summary = "Reads the log after a cursor, or waits for it to grow.",
-    description = "",
+    summary = "Read or poll events",
+    description = "Returns a page of the event log after a cursor. With `wait`, an empty page is held back until an event occurs (long poll).",
     params(StreamQuery),
-    responses((status = 200, description = "A page; go on from its `cursor`.", body = schema::EventPage)),
+    responses((status = 200, description = "A page of events. Continue from its `cursor`.", body = schema::EventPage)),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,

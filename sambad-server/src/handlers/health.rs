@@ -22,9 +22,9 @@ use crate::router::AppState;
     get,
     path = "/",
     operation_id = "root",
-    summary = "Says what this is, and sends browsers to the dashboard.",
-    description = "",
-    responses((status = 200, description = "What this is.", body = String, content_type = "text/plain"), (status = 303, description = "To the dashboard: for who accepts `text/html` rather than text.", headers(("Location" = String)))),
+    summary = "Name and version",
+    description = "The first line is `Sambad Unified Backend is running!`. A browser is redirected to the dashboard.",
+    responses((status = 200, description = "Name, version and addresses.", body = String, content_type = "text/plain"), (status = 303, description = "Redirect to the dashboard, for clients that prefer `text/html` to `text/plain`.", headers(("Location" = String)))),
 )]
 pub(crate) async fn root(headers: HeaderMap) -> Response {
     let vary = [(VARY, HeaderValue::from_static("accept"))];
@@ -44,9 +44,9 @@ pub(crate) async fn root(headers: HeaderMap) -> Response {
     get,
     path = "/livez",
     operation_id = "livez",
-    summary = "Whether the process answers and can serve.",
-    description = "",
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+    summary = "Liveness probe",
+    description = "Succeeds while the process responds and no fatal error has stopped it.",
+    responses((status = 200, description = "The process is alive.", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn livez(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     state.refuse_once_stopped()?;
@@ -58,9 +58,9 @@ pub(crate) async fn livez(State(state): State<AppState>) -> Result<&'static str,
     get,
     path = "/readyz",
     operation_id = "readyz",
-    summary = "Whether the server takes traffic.",
-    description = "",
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+    summary = "Readiness probe",
+    description = "Fails while the server shuts down, and when the database does not respond.",
+    responses((status = 200, description = "The server accepts traffic.", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn readyz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     if state.drain.is_announced() {
@@ -77,23 +77,23 @@ struct Health {
     database: &'static str,
     version: &'static str,
     uptime_s: u64,
-    /// Open sessions; for admins, and on a server where callers need not authenticate.
+    /// The number of open sessions. Only for admins, or with authentication off.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sessions: Option<usize>,
-    /// The log's last seq; for callers who authenticate, and on a server where they need not.
+    /// The last seq of the log. Only for authenticated callers, or with authentication off.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     head: Option<Seq>,
-    /// The first seq that is stored; for the same callers.
+    /// The first seq that is still stored, for the same callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     first: Option<Seq>,
-    /// Whether the last attempt to write reached the disk.
+    /// Whether the last write reached the disk.
     writable: bool,
-    /// Seconds by which the log's last instant lies ahead of the clock; all events get that instant meanwhile.
+    /// Seconds by which the log's last timestamp is ahead of the clock. Until the clock reaches it, all events have this timestamp.
     log_ahead_s: u64,
-    /// Whether the clock has agreed with elapsed time for long enough; until then nothing is deleted for its age.
+    /// Whether the clock has agreed with elapsed time for long enough. Until then nothing is deleted for its age.
     clock_trusted: bool,
 }
 
@@ -109,9 +109,9 @@ struct Unhealthy {
     get,
     path = "/api/health",
     operation_id = "health",
-    summary = "Asks the store itself.",
-    description = "",
-    responses((status = 200, description = "The store answers. Callers who authenticate get the bounds of the log as well, and admins the number of sessions.", body = Health, headers(("Sambad-Cursor" = String))), (status = 503, description = "It does not.", body = Unhealthy)),
+    summary = "Health of the database",
+    description = "Reads from the database. Credentials are optional: with them, the response has more fields.",
+    responses((status = 200, description = "The database responds. `head` and `first` need credentials, `sessions` needs those of an admin.", body = Health, headers(("Sambad-Cursor" = String))), (status = 503, description = "The database does not respond.", body = Unhealthy)),
 )]
 pub(crate) async fn health(State(state): State<AppState>, request: Parts) -> Response {
     let version = env!("CARGO_PKG_VERSION");
@@ -135,7 +135,7 @@ pub(crate) async fn health(State(state): State<AppState>, request: Parts) -> Res
         Err(error) => {
             // What has no cause is the end of the server, which is reported once.
             if std::error::Error::source(&error).is_some() {
-                tracing::error!(error = &error as &dyn std::error::Error, "store does not answer");
+                tracing::error!(error = &error as &dyn std::error::Error, "database does not respond");
             }
             let unhealthy = Unhealthy { status: "unhealthy", database: "unavailable", version };
             (StatusCode::SERVICE_UNAVAILABLE, Json(unhealthy)).into_response()

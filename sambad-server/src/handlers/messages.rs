@@ -24,24 +24,26 @@ const DEFAULT_TYPE: &str = "text";
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SendMessage {
-    /// Who sends.
+    /// The sender: a UUID or a phone number.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(required, value_type = schema::UserName)]
+    #[schema(value_type = Option<schema::WrittenUserOrNothing>)]
     from_user_id: Option<String>,
     /// Older apps' name for `fromUserId`.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(ignore)]
+    #[schema(value_type = Option<schema::ReadIfAlone>)]
     from_id: Option<String>,
-    /// To whom; a number without `+` is one of the sender's country.
+    /// The recipient: a UUID or a phone number. A number without `+` is a national number of the sender's country.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(required, value_type = schema::UserName)]
+    #[schema(value_type = Option<schema::WrittenUserOrNothing>)]
     to_user_id: Option<String>,
     /// Older apps' name for `toUserId`.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(ignore)]
+    #[schema(value_type = Option<schema::ReadIfAlone>)]
     to_id: Option<String>,
+    /// The text: 1 to 4,096 characters.
     #[schema(required, value_type = String, min_length = 1, max_length = 4096, pattern = r"^[^\x00]+$")]
     content: Option<String>,
+    /// The kind of content. Default: `text`.
     #[serde(rename = "type")]
     #[schema(pattern = r"^[a-z][a-z0-9_]{0,31}$")]
     message_type: Option<String>,
@@ -86,11 +88,11 @@ struct Sent<'a> {
     post,
     path = "/api/messages",
     operation_id = "sendMessage",
-    summary = "Sends a message.",
-    description = "",
+    summary = "Send a message",
+    description = "Stores a message from one user to another, and the event `message_sent`.",
     request_body = SendMessage,
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
-    responses((status = 201, description = "It was stored.", body = Sent)),
+    responses((status = 201, description = "The message was stored.", body = Sent)),
 )]
 pub(crate) async fn send(
     State(state): State<AppState>,
@@ -114,16 +116,16 @@ pub(crate) async fn send(
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Who sent or got; nothing is everybody.
+    /// Messages that this user sent or received. Default: all messages.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
-    /// The other of the two.
+    /// Messages between `userId` and this user.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     with_user_id: Option<String>,
-    /// Rows of a page.
+    /// The number of rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
-    /// Where the page before ended, from its `Link`.
+    /// The position of this page, from the header `Link` of the page before.
     #[param(value_type = Option<schema::ListToken>)]
     after: Option<String>,
 }
@@ -133,10 +135,10 @@ pub(crate) struct ListQuery {
     get,
     path = "/api/messages",
     operation_id = "listMessages",
-    summary = "Lists messages, newest first.",
-    description = "",
+    summary = "List messages",
+    description = "Lists messages, newest first. A user gets only messages that they sent or received.",
     params(ListQuery),
-    responses((status = 200, description = "A page.", body = Vec<Message>, headers(("Link" = Option<String>)))),
+    responses((status = 200, description = "A page of the list. The header `Link` has the address of the next page.", body = Vec<Message>, headers(("Link" = Option<String>)))),
 )]
 pub(crate) async fn list(
     State(sambad): State<Sambad>,

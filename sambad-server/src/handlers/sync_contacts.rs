@@ -23,10 +23,11 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddressBook {
-    /// For whom a service asks: a UUID or a phone. The value that any other caller sends is ignored.
+    /// The user for whom a service requests the match: a UUID or a phone number. Other callers' values are ignored.
     #[serde(default, deserialize_with = "extract::digits")]
     #[schema(schema_with = schema::any_digits)]
     user_id: Option<String>,
+    /// The entries, at most 5,000.
     #[schema(required, value_type = Vec<Entry>, max_items = 5000)]
     contacts: Option<Entries>,
 }
@@ -63,12 +64,14 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-/// One person of an address book, of whom everything that cannot be read is left out.
+/// An entry of an address book. Fields that cannot be read are ignored.
 #[derive(Debug, Default, ToSchema)]
 #[schema(as = AddressBookEntry)]
 struct Entry {
+    /// The name of the person in the address book.
     name: Option<String>,
-    #[schema(schema_with = schema::written_phone)]
+    /// The phone number. An entry without a readable number matches no user.
+    #[schema(value_type = Option<schema::WrittenPhone>)]
     phone: Option<String>,
 }
 
@@ -221,11 +224,11 @@ struct Matched {
     post,
     path = "/api/sync-contacts",
     operation_id = "syncContacts",
-    summary = "Finds the users of an address book.",
-    description = "",
+    summary = "Match an address book",
+    description = "Returns the users whose phone numbers are in an address book. Nothing is stored.",
     request_body = AddressBook,
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
-    responses((status = 200, description = "Who is a user.", body = Matched)),
+    responses((status = 200, description = "The users that were found.", body = Matched)),
 )]
 pub(crate) async fn sync(
     State(state): State<AppState>,

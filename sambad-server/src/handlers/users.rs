@@ -23,19 +23,19 @@ use crate::router::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
-    /// A number as people write it; without `+` it is one of the country, as it is dialled there.
+    /// The phone number. Without `+` it is a national number of `countryCode`.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(schema_with = schema::written_phone)]
+    #[schema(value_type = Option<schema::ReadIfAlone>)]
     mobile_number: Option<String>,
-    /// Of the number, where it has none: the server's default otherwise.
+    /// The calling code of a national number, such as `+91`. Default: the server's own.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(schema_with = schema::country_code)]
+    #[schema(value_type = Option<schema::WrittenCallingCode>)]
     country_code: Option<String>,
-    /// As `mobileNumber`, and wins over it.
+    /// As `mobileNumber`, with priority over it.
     #[serde(default, deserialize_with = "extract::digits")]
-    #[schema(schema_with = schema::written_phone)]
+    #[schema(value_type = Option<schema::WrittenPhone>)]
     phone: Option<String>,
-    /// What the user wants to be called; taken at the first login.
+    /// The user's name. It is stored at the first login only.
     #[schema(max_length = 100, pattern = r"^[^\x00]*$")]
     name: Option<String>,
 }
@@ -79,7 +79,7 @@ struct LoggedIn<'a> {
     created: bool,
     seq: Option<Seq>,
     user: &'a User,
-    /// Where callers have to say who they are.
+    /// Only with authentication on.
     #[serde(flatten)]
     #[schema(value_type = OptionalTokens)]
     tokens: Option<UserTokens>,
@@ -90,11 +90,11 @@ struct LoggedIn<'a> {
     post,
     path = "/api/users/login",
     operation_id = "login",
-    summary = "Finds the user with this phone, or makes it.",
-    description = "",
+    summary = "Log a user in",
+    description = "Finds the user with this phone number, or creates the user and stores the event `user_created`. With authentication on, the response has tokens for the user.",
     request_body = Login,
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
-    responses((status = 200, description = "The user.", body = LoggedIn)),
+    responses((status = 200, description = "The user, and whether the user was created.", body = LoggedIn)),
 )]
 pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload: Payload<Login>) -> Result<Response, ApiError> {
     let field = payload.body.number().map_or("phone", |(field, _)| field);
@@ -104,7 +104,7 @@ pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload
     {
         let verified = principal.verified_phone.as_ref().and_then(VerifiedPhone::number);
         let verified = verified.filter(|verified| phone.meant() == Ok(*verified));
-        let Some(verified) = verified else { return Err(ApiError::Forbidden("token does not vouch for this phone")) };
+        let Some(verified) = verified else { return Err(ApiError::Forbidden("token does not verify this phone number")) };
         // Whoever is stored under another spelling is not vouched for.
         *phone = verified.clone().into();
     }
@@ -128,13 +128,13 @@ pub(crate) async fn login(State(state): State<AppState>, caller: Caller, payload
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Rows of a page.
+    /// The number of rows of a page.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
-    /// Where the page before ended, from its `Link`.
+    /// The position of this page, from the header `Link` of the page before.
     #[param(value_type = Option<schema::PageToken>)]
     after: Option<String>,
-    /// How the phone begins, if it is digits, else how the name does.
+    /// The beginning of a phone number, if it has digits and no letters, otherwise of a name.
     q: Option<String>,
 }
 
@@ -143,10 +143,10 @@ pub(crate) struct ListQuery {
     get,
     path = "/api/users",
     operation_id = "listUsers",
-    summary = "Lists users, oldest first.",
-    description = "",
+    summary = "List users",
+    description = "Lists users, oldest first. With `q`, lists users whose phone number or name begins with it.",
     params(ListQuery),
-    responses((status = 200, description = "A page.", body = Vec<User>, headers(("Link" = Option<String>)))),
+    responses((status = 200, description = "A page of the list. The header `Link` has the address of the next page.", body = Vec<User>, headers(("Link" = Option<String>)))),
 )]
 pub(crate) async fn list(
     state: State<AppState>,
@@ -196,8 +196,8 @@ fn phone_prefixes(q: &str, default: &CountryCode) -> Option<[String; 2]> {
     get,
     path = "/api/users/{id}",
     operation_id = "showUser",
-    summary = "Shows a user.",
-    description = "",
+    summary = "Show a user",
+    description = "Finds a user by id or phone number. A user can only get themselves.",
     params(("id" = schema::UserName, Path)),
     responses((status = 200, description = "The user.", body = User)),
 )]

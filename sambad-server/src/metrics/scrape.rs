@@ -27,9 +27,9 @@ const READING_TIMEOUT: Duration = Duration::from_secs(5);
     get,
     path = "/metrics",
     operation_id = "metrics",
-    summary = "Figures for Prometheus; docs/guides/production.md says what each is.",
-    description = "",
-    responses((status = 200, description = "In the text format, or as OpenMetrics where that is accepted.", content(
+    summary = "Metrics",
+    description = "Metrics for Prometheus. docs/reference/metrics.md describes each.",
+    responses((status = 200, description = "The metrics in the text format, or as OpenMetrics if the client accepts it.", content(
         (String = "text/plain"),
         (String = "application/openmetrics-text"),
     )))

@@ -56,10 +56,10 @@ const READ_BUFFER_BYTES: usize = 128;
     get,
     path = "/ws",
     operation_id = "webSocket",
-    summary = "The log over a WebSocket; /api/asyncapi.json has the frames.",
-    description = "",
+    summary = "Stream events (WebSocket)",
+    description = "Streams the event log over a WebSocket. `/api/asyncapi.json` describes the frames.",
     params(StreamQuery),
-    responses((status = 101, description = "Frames, from here on.")),
+    responses((status = 101, description = "The connection is a WebSocket from here on.")),
 )]
 pub(crate) async fn upgrade(
     State(state): State<AppState>,

@@ -227,3 +227,100 @@ async fn answers_are_what_openapi_says() {
     check("GET /ws", api.get("/ws").await);
     world.finish().await;
 }
+
+/// A body as the document describes it: the schema of a POST, to which it is valid or not.
+fn is_described(document: &Value, path: &str, body: &Value) -> bool {
+    let pointer = format!("/paths/{}/post/requestBody/content/application~1json/schema", path.replace('/', "~1"));
+    let mut schema = document.pointer(&pointer).expect("the request has a schema").clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&schema).expect("it is a schema").is_valid(body)
+}
+
+/// Goal: the document accepts what the server accepts: national numbers, JSON numbers, older names of fields, absent fields in all
+/// their forms; and rejects what has no number at all. Method: bodies that succeed, and bodies that fail, both sent.
+#[tokio::test]
+async fn requests_that_work_are_valid() {
+    let world = World::start().await;
+    let document = world.api.get("/api/openapi.json").await.json();
+    let (asha, ravi) = (world.api.user("+919876543210").await, world.api.user("+919876543211").await);
+    let spellings = [
+        json!("+919876543210"),
+        json!("9876543210"),
+        json!("09876543210"),
+        json!("00 91 98765 43210"),
+        json!("98765.43210"),
+        json!("9876543210.0"),
+        json!("+91 (0) 98765/43210"),
+        json!("98765\u{a0}43210"),
+        json!("\u{200e}+91\u{2011}98765\u{2011}43210"),
+        json!("९८७६५४३२१०"),
+        json!("tel:+91-98765-43210"),
+        json!("TEL:+91-98765-43210"),
+        json!("{98765}\u{3002}43210\u{61c}"),
+        json!(9_876_543_210_u64),
+        json!(919_876_543_210_u64),
+    ];
+    let users = spellings.iter().cloned().chain([json!(asha), json!(asha.to_uppercase()), json!(format!(" {asha} "))]);
+    let mut bodies = Vec::new();
+    for phone in &spellings {
+        bodies.push(("/api/users/login", json!({ "phone": phone })));
+        bodies.push(("/api/users/login", json!({ "mobileNumber": phone, "countryCode": "91", "phone": "" })));
+        bodies.push(("/api/users/login", json!({ "mobileNumber": "any text", "phone": phone })));
+        bodies.push(("/api/contacts", json!({ "userId": ravi, "contactUserId": " ", "phone": phone })));
+        bodies.push(("/api/sync-contacts", json!({ "contacts": [{ "phone": phone }, { "name": "no phone" }, 7, null] })));
+    }
+    for user in users {
+        bodies.push(("/api/contacts", json!({ "userId": ravi, "contactUserId": user, "phone": "any text", "name": null })));
+        bodies.push(("/api/contacts", json!({ "userId": user, "contactUserId": ravi, "name": "" })));
+        bodies.push(("/api/messages", json!({ "fromUserId": user, "fromId": "any text", "toUserId": ravi, "content": "x" })));
+        bodies.push(("/api/messages", json!({ "fromUserId": ravi, "toUserId": user, "content": "x", "type": null })));
+        bodies.push(("/api/messages", json!({ "fromId": ravi, "toId": user, "content": "x" })));
+        bodies
+            .push(("/api/messages", json!({ "fromUserId": null, "fromId": user, "toUserId": "", "toId": ravi, "content": "x" })));
+        bodies.push(("/api/sync-contacts", json!({ "userId": user, "contacts": [] })));
+    }
+    for code in [json!("+91"), json!(91), json!("0091"), json!("+\u{200e}९१"), json!(""), json!(" "), json!(null)] {
+        bodies.push(("/api/users/login", json!({ "mobileNumber": "9876543210", "countryCode": code })));
+    }
+    for (path, body) in bodies {
+        let answer = world.api.post(path, &body).await;
+        assert!(answer.status < 300 && is_described(&document, path, &body), "{path} {body}: {answer:?}");
+    }
+    for (path, body) in [
+        ("/api/users/login", json!({})),
+        ("/api/users/login", json!({ "phone": "", "mobileNumber": null })),
+        ("/api/users/login", json!({ "phone": "CALL-ME-NOW" })),
+        ("/api/users/login", json!({ "phone": -919_876_543_210_i64 })),
+        ("/api/users/login", json!({ "phone": "+919876543210", "countryCode": "IN" })),
+        ("/api/contacts", json!({ "userId": ravi })),
+        ("/api/contacts", json!({ "userId": "", "contactUserId": asha })),
+        ("/api/contacts", json!({ "userId": ravi, "contactUserId": "nobody" })),
+        ("/api/messages", json!({ "fromUserId": ravi, "content": "x" })),
+        ("/api/messages", json!({ "fromUserId": ravi, "toUserId": true, "toId": asha, "content": "x" })),
+        ("/api/messages", json!({ "fromUserId": ravi, "toUserId": asha, "content": "" })),
+    ] {
+        let answer = world.api.post(path, &body).await;
+        assert!(answer.status == 400 && !is_described(&document, path, &body), "{path} {body}: {answer:?}");
+    }
+    world.finish().await;
+}
+
+/// Goal: examples of requests work on a new server, in the order of a first session. Method: every one that needs no token.
+#[tokio::test]
+async fn examples_work_in_order() {
+    let world = World::start().await;
+    let document = world.api.get("/api/openapi.json").await.json();
+    for path in ["/api/users/login", "/api/contacts", "/api/messages", "/api/sync-contacts"] {
+        let pointer = format!("/paths/{}/post/requestBody/content/application~1json/examples", path.replace('/', "~1"));
+        let examples = document.pointer(&pointer).and_then(Value::as_object).expect("the request has examples");
+        for (name, example) in examples {
+            let answer = world.api.post(path, &example["value"]).await;
+            let is_new = answer.json()["created"] == true || answer.status == 201 || path == "/api/sync-contacts";
+            assert!(answer.status < 300 && is_new, "{path} {name}: {answer:?}");
+        }
+    }
+    let user = &document["paths"]["/api/users/{id}"]["get"]["parameters"][0]["example"];
+    let shown = world.api.get(&format!("/api/users/{}", user.as_str().expect("a phone").replace('+', "%2B"))).await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    world.finish().await;
+}
