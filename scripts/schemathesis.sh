@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds running servers against their OpenAPI document: requests made of it, right and wrong ones, and every answer against
-# what it says. Once with a server that asks nobody who they are, once with one that does.
+# Checks running servers against their OpenAPI document with schemathesis: it generates valid and invalid requests from the
+# document, and compares each response with the document. One server requires authentication, one does not.
 # Usage: scripts/schemathesis.sh SERVER [OPTION...]   (the server's binary; options for `schemathesis run`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ finish() {
 }
 trap finish EXIT
 
-# The environment is made anew when the list has changed.
+# The environment is created again when the list has changed.
 if ! cmp -s scripts/schemathesis.txt "$venv/installed.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
@@ -26,10 +26,10 @@ if ! cmp -s scripts/schemathesis.txt "$venv/installed.txt"; then
     cp scripts/schemathesis.txt "$venv/installed.txt"
 fi
 
-# start OPTION...: starts the server with a new database and waits for the line that says where it listens.
+# start OPTION...: starts the server with a new database, and waits for the line with its address.
 start() {
     rm -f "$work"/sambad.db*
-    # Nothing of the server before is read.
+    # The address of the previous server must not be read.
     : >"$work/stdout"
     "$binary" --listen 127.0.0.1:0 --database "sqlite:$work/sambad.db" --log error "$@" >"$work/stdout" 2>"$work/stderr" &
     server=$!
@@ -43,7 +43,7 @@ start() {
     return 1
 }
 
-# The server must have nothing to tell at the level of errors, and stop well.
+# The server must log no errors, and exit with 0.
 stop() {
     kill -TERM "$server"
     local status=0
@@ -53,7 +53,7 @@ stop() {
     [ "$status" -eq 0 ] && [ ! -s "$work/stderr" ]
 }
 
-# In a folder that goes: what it remembers of a run would be tried first in the next, which is to be the same.
+# In a temporary folder: schemathesis stores failures there and tries them first in the next run, but all runs must be equal.
 try() (
     cd "$work"
     "$venv/bin/schemathesis" --config-file "$root/scripts/schemathesis.toml" run "$url/api/openapi.json" --checks all \

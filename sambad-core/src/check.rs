@@ -6,7 +6,7 @@ use std::fmt;
 pub const COUNTERS: &str = "counters = rows";
 
 /// The subject of the finding that [`reset_clock`](crate::maintenance::reset_clock) mends.
-pub const CLOCK: &str = "log is of the past";
+pub const CLOCK: &str = "no future timestamps";
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -149,11 +149,11 @@ fn report(change: Option<Change>) {
     match change {
         None => {}
         Some(Change::Doubted { step_s }) => {
-            tracing::warn!(step_s, "the clock made a step that no elapsed time explains: it is not believed for now");
+            tracing::warn!(step_s, "the clock jumped: events are stamped by elapsed time until the clock is trusted again");
         }
         Some(Change::Returned) => tracing::warn!("the clock agrees with elapsed time again"),
         Some(Change::Adopted { step_s }) => {
-            tracing::warn!(step_s, "the clock kept to its step: events are stamped by it from now on");
+            tracing::warn!(step_s, "the clock is trusted again after its jump: events are stamped by it from now on");
         }
     }
 }

@@ -363,7 +363,8 @@ impl Committer {
             let ahead_s = ahead.as_secs();
             tracing::warn!(
                 ahead_s,
-                "the log's last event lies ahead of the clock: all events get its instant meanwhile; see `sambad-server check`"
+                "the log's last event is ahead of the clock: until the clock reaches it, all events get its timestamp; see \
+                 `sambad-server check`"
             );
         }
         if now < self.clock.read_due {

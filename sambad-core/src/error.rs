@@ -66,7 +66,7 @@ pub enum Error {
     #[error("too many writes are waiting")]
     Overloaded,
     /// The store did not answer, or is shutting down; nothing was changed.
-    #[error("store is unavailable")]
+    #[error("database is unavailable")]
     Unavailable(#[source] Option<Source>),
     /// COMMIT failed: the command may or may not have been stored. A retry with an idempotency key is safe.
     #[error("outcome unknown")]

@@ -22,7 +22,7 @@ pub enum Fatal {
     },
     /// The database was replaced by another, or by an earlier state of itself, or a standby took over: readers have seen events
     /// that the log may not have.
-    #[error("the log was replaced by another: readers know {announced}, and {stored} is stored", announced = .announced.head_cursor(), stored = .stored.head_cursor())]
+    #[error("the log was replaced by another: readers have seen {announced}, but the database has {stored}", announced = .announced.head_cursor(), stored = .stored.head_cursor())]
     LogReplaced {
         /// The log as announced to readers.
         announced: LogBounds,
@@ -31,7 +31,7 @@ pub enum Fatal {
     },
     /// The disk failed while the write-ahead log was written back into the database (SQLite): only when the database is opened
     /// anew is all of it written again. Nothing that was acknowledged is lost.
-    #[error("the disk failed while the log was written back")]
+    #[error("the disk failed during a checkpoint")]
     DiskFailed(#[source] Arc<Error>),
 }
 

@@ -95,7 +95,7 @@ impl Follower {
                 Err(ref error) if !away => {
                     tracing::error!(
                         error = error as &dyn std::error::Error,
-                        "the log cannot be read: events of other servers wait"
+                        "the log cannot be read: events of other servers are delayed"
                     );
                 }
                 _ => {}

@@ -63,7 +63,7 @@ impl Entrance {
     /// Serves one connection; when the server closes it ends after the requests in progress.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: Remote, counted: CountedConnection) {
         if let Err(error) = self.try_serve(stream, peer, counted).await {
-            tracing::debug!(error = &*error, "connection broke");
+            tracing::debug!(error = &*error, "connection failed");
         }
     }
 
@@ -88,7 +88,7 @@ impl Entrance {
             handshake = timeout(limits.handshake_timeout, by_turns(&self.handshakes, tls.accept(stream))) => handshake,
             () = self.closing.cancelled() => return Ok(()),
         };
-        let stream = handshake.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"))??;
+        let stream = handshake.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))??;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
         let stream = StallGuard::new(Stream::Tls(Box::new(stream)), patience, counted);
         if h2 {

@@ -37,7 +37,7 @@ pub(crate) enum ApiError {
     InvalidJson(String),
     #[error("malformed request: {0}")]
     Malformed(&'static str),
-    #[error("expectation cannot be met: send the request without Expect")]
+    #[error("this Expect header is not supported: repeat the request without it")]
     ExpectationFailed,
     #[error("no such path")]
     NoSuchPath,
@@ -174,7 +174,7 @@ impl ApiError {
             if error.source().is_some() || status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id, error, "request failed");
             } else {
-                tracing::debug!(request_id, error, "request refused");
+                tracing::debug!(request_id, error, "request rejected");
             }
         }
         let body =

@@ -42,7 +42,7 @@ impl LineLimit {
         let lines_max = if target.starts_with(OWN) { OWN_LINES_MAX } else { FOREIGN_LINES_MAX };
         // No lock is held where the line about lines is logged: it comes through here as well.
         self.lines(metadata.callsite()).take_at(self.since.elapsed().as_secs(), lines_max, |left_out| {
-            tracing::warn!(lines = left_out, of = target, at = metadata.name(), "lines were left out");
+            tracing::warn!(lines = left_out, of = target, at = metadata.name(), "log lines were dropped");
         })
     }
 

@@ -178,7 +178,7 @@ fn roles(principal: &Principal) -> String {
 
 fn tell_left_out(state: &AppState, lines: u64) {
     state.metrics.requests.lines_left_out.inc_by(lines);
-    tracing::warn!(target: REQUEST, lines, "lines about failed requests were left out");
+    tracing::warn!(target: REQUEST, lines, "log lines about failed requests were dropped");
 }
 
 fn acceptable(value: &HeaderValue) -> bool {

@@ -44,7 +44,7 @@ const FATAL_END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Dropping the future leaves the core's tasks to the runtime: send a signal instead.
 pub async fn run(cli: &Cli) -> anyhow::Result<()> {
     // A program that starts a server of its own parses flags only: a file in its folder is none of its business.
-    ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a file of settings");
+    ensure!(cli.config.is_none() || cli.settings.file().is_some(), "only sambad-server itself reads a settings file");
     if !cli.allow_core_dumps {
         forbid_core_dumps();
     }
@@ -118,7 +118,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
             served.context("cannot serve")
         }
         never = hangup => match never {},
-        () = signals => bail!("ended at once by a second signal; what was acknowledged is on disk"),
+        () = signals => bail!("a second signal ended the server at once; acknowledged writes are on disk"),
     }
 }
 
@@ -129,7 +129,7 @@ async fn bind_metrics(address: Option<SocketAddr>) -> anyhow::Result<Option<Arc<
     let address = listener.local_addr().context("listener has no address")?;
     tracing::info!(%address, "metrics are served");
     if !address.ip().to_canonical().is_loopback() {
-        tracing::warn!(%address, "metrics are served beyond this machine, to whoever reaches them: choose a private address");
+        tracing::warn!(%address, "metrics are served beyond this machine without authentication: choose a private address");
     }
     Ok(Some(Arc::new(listener)))
 }
@@ -147,10 +147,10 @@ fn watch_hangup(tls: Option<Tls>) -> io::Result<impl Future<Output = Infallible>
         let (Some(tls), Some(hangup)) = (tls, &mut hangup) else { return std::future::pending().await };
         while hangup.recv().await.is_some() {
             match tls.reload() {
-                Ok(()) => tracing::info!("certificate read again"),
+                Ok(()) => tracing::info!("certificate reloaded"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "certificate cannot be used: the old one stays");
+                    tracing::error!(error, "certificate cannot be used: the old one stays in use");
                 }
             }
         }
@@ -164,7 +164,8 @@ fn warn_of_shared_key(args: &TlsArgs) {
     let Some(key) = &args.tls_key else { return };
     let mode = std::fs::metadata(key).map_or(0, |found| found.permissions().mode() & 0o777);
     if mode & OTHERS != 0 {
-        tracing::warn!(key = %key.display(), mode = %format_args!("{mode:03o}"), "others than its owner may use the key of the certificate");
+        tracing::warn!(key = %key.display(), mode = %format_args!("{mode:03o}"), "other users can read the key of the \
+            certificate");
     }
 }
 

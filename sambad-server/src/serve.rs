@@ -50,7 +50,7 @@ pub enum ServeError {
     #[error("listener has no local address")]
     Listener(#[source] io::Error),
     /// What callers authenticate by cannot be had.
-    #[error("cannot authenticate anybody")]
+    #[error("cannot set up authentication")]
     Auth(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The core has come to a fatal end: opened anew, it can serve again.
     #[error("the core has stopped")]
@@ -156,16 +156,16 @@ pub(crate) async fn serve_announced(
     let connections = entrance.tasks.clone();
     connections.close();
     if timeout(REQUESTS_GRACE, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests did not end in time");
+        tracing::warn!(connections = connections.len(), "requests did not finish in time");
     }
     if timeout(COMMIT_GRACE, sambad.shutdown()).await.is_err() {
-        tracing::error!("last commits did not end in time; what was not acknowledged may be lost");
+        tracing::error!("last commits did not finish in time; writes that were not acknowledged may be lost");
     }
     // With the last handle the shards end; only a connection that outlived its grace still holds one.
     drop((entrance, state));
     shard_tasks.close();
     if timeout(SHARDS_GRACE, shard_tasks.wait()).await.is_err() {
-        tracing::warn!(shards = shard_tasks.len(), "shards did not end in time");
+        tracing::warn!(shards = shard_tasks.len(), "shards did not stop in time");
     }
     if let Some(fatal) = sambad.fatal() {
         return Err(ServeError::Stopped(fatal.clone()));
@@ -194,7 +194,7 @@ async fn fatal_end(state: &AppState, upkeep: Option<JoinHandle<()>>) -> ServeErr
 
 /// Ends sessions and connections without a drain: whatever they ask for is refused.
 async fn end_at_once(error: ServeError, state: &AppState, entrance: &Entrance) -> ServeError {
-    tracing::error!(error = &error as &dyn std::error::Error, "the server can no longer serve: it ends");
+    tracing::error!(error = &error as &dyn std::error::Error, "the server cannot continue: it shuts down");
     let Sessions { tasks, streams, .. } = &state.sessions;
     state.drain.begin(tasks.len() + streams.len());
     entrance.closing.cancel();
@@ -211,7 +211,8 @@ async fn end_at_once(error: ServeError, state: &AppState, entrance: &Entrance) -
 /// Where nobody is authenticated, whoever reaches the port may do everything.
 fn warn_if_open(state: &AppState, address: SocketAddr) {
     if state.auth.is_none() && !address.ip().to_canonical().is_loopback() {
-        tracing::warn!(%address, "listening beyond this machine, and nobody is authenticated: put it behind a proxy that does");
+        tracing::warn!(%address, "listening beyond this machine without authentication: put the server behind a proxy that \
+            authenticates clients");
     }
 }
 
@@ -232,7 +233,7 @@ async fn leave(shutdown: impl Future<Output = ()>, state: &AppState) {
     streams.close();
     let goodbyes = async { tokio::join!(tasks.wait(), streams.wait()) };
     if timeout(SESSIONS_GRACE, goodbyes).await.is_err() {
-        tracing::warn!(sessions = tasks.len(), streams = streams.len(), "sessions did not end in time");
+        tracing::warn!(sessions = tasks.len(), streams = streams.len(), "sessions did not close in time");
     }
 }
 

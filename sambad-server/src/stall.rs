@@ -146,7 +146,7 @@ impl Heads {
         }
         if self.begun && !open {
             let timer = self.head.get_or_insert_with(|| Box::pin(sleep(patience.head)));
-            return timer.as_mut().poll(cx).map(|()| Err(too_late("head did not arrive in time")));
+            return timer.as_mut().poll(cx).map(|()| Err(too_late("headers did not arrive in time")));
         }
         let now = (begun, open);
         let timer = self.idle.get_or_insert_with(|| {

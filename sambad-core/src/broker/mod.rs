@@ -127,14 +127,14 @@ impl Context {
             tracing::warn!(
                 broker,
                 rejected,
-                "rejected a message that no server of this log made: something else uses its channel"
+                "rejected a message that is not from a server of this log: another program uses its channel"
             );
         }
     }
 
     /// Tells that no messages come in.
     fn away(broker: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
-        tracing::warn!(broker, error, "broker is away: events of other servers are found by polling");
+        tracing::warn!(broker, error, "broker is unavailable: events of other servers are found by polling");
     }
 }
 

@@ -33,7 +33,7 @@ async fn send(store: Store, mut committed: watch::Receiver<Seq>, context: Contex
         let head = (*committed.borrow_and_update()).max(context.merge.log().bounds().head);
         match store.notify(context.epoch, head).await {
             Ok(()) => context.stats.broker.sent.add(1),
-            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "notice was not sent"),
+            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "notification was not sent"),
         }
     }
 }

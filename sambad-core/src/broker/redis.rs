@@ -37,7 +37,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 enum Trouble {
     #[error(transparent)]
     Redis(#[from] RedisError),
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Silent,
     #[error("the connection was closed")]
     Closed,
@@ -129,12 +129,12 @@ fn cannot_use(url: &RedisUrl, trouble: &Trouble) -> String {
         Trouble::Silent | Trouble::Closed => "",
     };
     match code {
-        "NOAUTH" => format!("Redis at {url} asks for a password: name it in the URL, as redis://:PASSWORD@HOST"),
-        "WRONGPASS" => format!("Redis at {url} refuses the user or the password"),
-        "NOPERM" => format!("Redis at {url} does not let this user publish and subscribe"),
+        "NOAUTH" => format!("Redis at {url} requires a password: put it into the URL, as redis://:PASSWORD@HOST"),
+        "WRONGPASS" => format!("Redis at {url} rejects the user or the password"),
+        "NOPERM" => format!("Redis at {url} does not allow this user to publish and subscribe"),
         _ => match trouble {
             Trouble::Redis(error) if error.kind() == redis::ErrorKind::AuthenticationFailed => {
-                format!("Redis at {url} refuses the user or the password")
+                format!("Redis at {url} rejects the user or the password")
             }
             Trouble::Redis(error) if error.is_io_error() && is_tls(error) => {
                 format!("Redis at {url} cannot be used over TLS: {trouble}")

@@ -10,10 +10,10 @@ pub enum InvalidPhone {
     #[error("expected + and 6 to 15 digits")]
     NotE164,
     /// It is more than digits with punctuation between them, or less.
-    #[error("expected digits, with spaces and punctuation between them at most")]
+    #[error("expected digits, with only spaces and punctuation between them")]
     NotANumber,
     /// It begins with a calling code that no country has.
-    #[error("no country has the calling code that it begins with")]
+    #[error("its calling code belongs to no country")]
     UnknownCountry,
     /// No number of its country has its length.
     #[error("{} for +{code}: {digits} digits after the country code, expected {lengths}", lengths.miss(*digits))]
@@ -32,7 +32,7 @@ pub enum InvalidPhone {
     #[error("too long for a phone number")]
     TooLong,
     /// It is no country code.
-    #[error("expected a country code, which is + and 1 to 4 digits such as +91")]
+    #[error("expected a country code: + and 1 to 4 digits, such as +91")]
     NotACountryCode,
 }
 
@@ -53,7 +53,7 @@ impl Lengths {
         match (self.iter().next(), self.iter().next_back()) {
             (Some(min), _) if length < min => "too short",
             (_, Some(max)) if length > max => "too long",
-            _ => "of a wrong length",
+            _ => "wrong length",
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
     fn lengths_are_listed_as_runs() {
         for (lengths, digits, text) in [
             (&[10][..], 9, "too short for +1: 9 digits after the country code, expected 10"),
-            (&[4, 7, 8, 9], 6, "of a wrong length for +1: 6 digits after the country code, expected 4, 7 to 9"),
+            (&[4, 7, 8, 9], 6, "wrong length for +1: 6 digits after the country code, expected 4, 7 to 9"),
             (&[5, 6, 8, 10, 11], 12, "too long for +1: 12 digits after the country code, expected 5 to 6, 8, 10 to 11"),
         ] {
             let lengths = Lengths(lengths.iter().fold(0, |bits, length| bits | 1 << length));

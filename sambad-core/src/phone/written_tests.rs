@@ -158,8 +158,8 @@ fn what_is_no_number_says_why() {
         ("555 0100", "+1", "too short for +1: 7 digits after the country code, expected 10"),
         ("415 555 01000", "+1", "too long for +1: 11 digits after the country code, expected 10"),
         ("+1234567890123456789", "+91", "too long"),
-        ("+999 123", "+91", "no country has the calling code"),
-        ("+021234567", "+91", "no country has the calling code"),
+        ("+999 123", "+91", "its calling code belongs to no country"),
+        ("+021234567", "+91", "its calling code belongs to no country"),
     ] {
         let read = WrittenPhone::read(text, &code(country)).and_then(|written| written.meant().cloned());
         let error = read.map(|phone| panic!("{text}: {phone}")).unwrap_err();

@@ -11,10 +11,10 @@ use crate::time::{Day, Timestamp};
 /// Days with wrong counters, told one by one.
 const TOLD_DAYS_MAX: usize = 5;
 
-const REPAIR: &str = "`sambad-server check --repair`, while no server runs, counts the rows anew.";
+const REPAIR: &str = "Stop all servers and run `sambad-server check --repair`: it recounts the rows.";
 
-const RESET: &str = "Set the clock right first. `sambad-server check --repair`, while no server runs, resets the log's last instant \
-    to now: later events may then have earlier timestamps than those before.";
+const RESET: &str = "Correct the clock first. Then stop all servers and run `sambad-server check --repair`: it resets the \
+    log's last timestamp to the current time. Later events may then have earlier timestamps than the events before them.";
 
 /// What the log says of itself.
 pub(super) struct Extent {
@@ -57,7 +57,7 @@ pub(super) fn schema(stored: i64, known: i64) -> Finding {
         std::cmp::Ordering::Equal => Finding::fine(subject, format!("migration {stored}")),
         std::cmp::Ordering::Less => {
             let detail = format!("migration {stored}; this version knows {known}");
-            Finding::warning(subject, detail, "The next start of this version brings it up to date; check it again then.")
+            Finding::warning(subject, detail, "The next start of this version updates the schema. Check it again after that.")
         }
         std::cmp::Ordering::Greater => {
             let detail = format!("migration {stored}; this version knows only {known}");
@@ -67,8 +67,9 @@ pub(super) fn schema(stored: i64, known: i64) -> Finding {
 }
 
 pub(super) fn audit(AuditState { faults, entries, pending }: AuditState) -> Finding {
-    let advice = "Somebody wrote to the database past Sambad: compare it with the server's logs, which have each entry's hash.";
-    let pending = if pending > 0 { format!("; {pending} repetitions are counted for entries to come") } else { String::new() };
+    let advice = "Another program changed the database: compare the entries with the server's logs, which have the hash of \
+        each entry.";
+    let pending = if pending > 0 { format!("; {pending} repetitions are counted for later entries") } else { String::new() };
     Finding::unless("audit chain holds", faults, format!("{entries} entries, none changed or missing{pending}"), advice)
 }
 
@@ -109,9 +110,10 @@ pub(super) fn time(found: &Backwards, several: bool) -> Finding {
     let most = Duration::from_micros(found.most_us.unsigned_abs());
     let detail = format!("{} events are older than the one before, from {} on, by {most:?} at most", found.count, found.first);
     if several {
-        return Finding::fine(SUBJECT, format!("{detail}: batches of several servers overlap, and seq is the order"));
+        return Finding::fine(SUBJECT, format!("{detail}: batches of several servers overlap, and the order is that of seq"));
     }
-    let advice = "No event is lost, and seq is the order: a log that was copied from PostgreSQL may be so, no other.";
+    let advice = "No event is lost, and the order is that of seq. This is normal only for a log that was copied from \
+        PostgreSQL.";
     Finding::warning(SUBJECT, detail, advice)
 }
 
@@ -119,16 +121,21 @@ pub(super) fn time(found: &Backwards, several: bool) -> Finding {
 pub(super) fn clock(last_at: Timestamp, now: Timestamp) -> Finding {
     let ahead = last_at.since(now);
     if ahead <= AHEAD_MAX {
-        return Finding::fine(CLOCK, format!("the last event is of {last_at}"));
+        return Finding::fine(CLOCK, format!("the last event has the timestamp {last_at}"));
     }
-    let detail = format!("the log's last instant is {last_at}, {} s ahead of the clock: all events get it", ahead.as_secs());
+    let detail = format!("the log's last timestamp is {last_at}, {} s ahead of the clock: all events get it", ahead.as_secs());
     Finding::fault(CLOCK, detail, RESET)
 }
 
 /// What one side says and the other does not show, each with how many there are.
 pub(super) fn rows_and_events(found: &[(&str, i64)], extent: &Extent, advice: &'static str) -> Finding {
     let faults = found.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
-    let fine = if extent.is_trimmed() { "each has the other, since the first stored event" } else { "each has the other" };
+    let fine = if extent.is_trimmed() {
+        "each event has its row and each row its event, since the first stored event"
+    } else {
+        "each \
+        event has its row and each row its event"
+    };
     Finding::unless("rows = events", faults, fine, advice)
 }
 
@@ -136,11 +143,11 @@ pub(super) fn rows_and_events(found: &[(&str, i64)], extent: &Extent, advice: &'
 pub(super) fn counters(totals: &[(String, i64, i64)], wrong_days: &[DayCounters]) -> Finding {
     let wrong = totals.iter().filter(|(_, stored, truth)| stored != truth);
     let mut faults: Vec<String> =
-        wrong.map(|(name, stored, truth)| format!("{name} is {stored}, and there are {truth}")).collect();
+        wrong.map(|(name, stored, truth)| format!("{name} is {stored}, but there are {truth}")).collect();
     for DayCounters { day, stored, truth } in wrong_days.iter().take(TOLD_DAYS_MAX) {
         let day = Day::from_number(*day);
         for ((name, stored), truth) in DAY_COUNTERS.into_iter().zip(stored).zip(truth) {
-            faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, and there are {truth}")));
+            faults.extend((stored != truth).then(|| format!("{day}: {name} is {stored}, but there are {truth}")));
         }
     }
     Finding::unless(COUNTERS, faults, "totals and days", REPAIR)

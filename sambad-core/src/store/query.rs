@@ -29,7 +29,7 @@ impl ListPosition {
 
 /// Says that a text is no page token of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected the page token of a `Link` header: those of older versions are not known any more, begin the list again")]
+#[error("expected the page token of a `Link` header: tokens of older versions are no longer valid, start the list again")]
 pub struct InvalidListPosition;
 
 impl FromStr for ListPosition {

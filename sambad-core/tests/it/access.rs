@@ -197,7 +197,7 @@ async fn repeated_logins_become_one_entry(database: TestDatabase) {
     let entry = |action: &str, count| (action.to_owned(), "127.0.0.1".to_owned(), count);
     let mut expected = vec![entry("user_logged_in", 1), entry("user_logged_out", 1)];
     assert_eq!(noted(&core).await, expected);
-    assert_eq!(examined(&core).await, "2 entries, none changed or missing; 98 repetitions are counted for entries to come");
+    assert_eq!(examined(&core).await, "2 entries, none changed or missing; 98 repetitions are counted for later entries");
 
     let core = Core::start(core.stop().await, Limits::default()).await;
     let_an_hour_pass(&core).await;

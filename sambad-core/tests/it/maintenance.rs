@@ -263,12 +263,12 @@ async fn files_that_are_no_database_of_ours_are_refused() {
     damaged[100..4096].fill(0xff);
     std::fs::write(file("damaged.db"), damaged).unwrap();
     for (name, sentence) in [
-        ("text.db", "is no SQLite database"),
+        ("text.db", "is not an SQLite database"),
         ("other.db", "is a database of another program"),
         ("folder.db", "cannot open database"),
         ("newer.db", "has migration 99, which this version of Sambad does not know"),
         ("damaged.db", "is damaged"),
-        ("missing/new.db", "there is no folder"),
+        ("missing/new.db", "does not exist"),
     ] {
         let before = std::fs::read(file(name)).ok();
         let refused = Sambad::open(Config::new(url(&file(name)))).await.unwrap_err();
@@ -288,14 +288,14 @@ async fn databases_that_are_not_ours_are_refused() {
     for (database, to_serve, to_examine) in [
         (&newer, Some("has migration 99, this version of Sambad knows only"), None),
         (&other, Some("is a database of another program"), Some("is a database of another program")),
-        (&empty, None, Some("there is nothing in database")),
+        (&empty, None, Some("is empty")),
     ] {
         let tables = "select count(*) from pg_tables where schemaname = 'public'";
         let before = database.connect().await.number(tables).await;
         for (refused, sentence) in [
             (maintenance::check(&database.url()).await.map(drop), to_examine),
-            (maintenance::repair_counters(&database.url()).await, to_examine.or(to_serve.and(Some("another version's")))),
-            (maintenance::admins(&database.url()).await.map(drop), to_examine.or(to_serve.and(Some("another version's")))),
+            (maintenance::repair_counters(&database.url()).await, to_examine.or(to_serve.and(Some("from another version")))),
+            (maintenance::admins(&database.url()).await.map(drop), to_examine.or(to_serve.and(Some("from another version")))),
         ] {
             let told = refused.map_err(|error| error.to_string());
             assert_eq!(told.is_err(), sentence.is_some(), "{told:?}");
@@ -317,7 +317,7 @@ async fn copies_of_postgres_are_made_by_its_own_tools() {
     let url = "postgres://localhost/sambad";
     for refused in [maintenance::backup(url, &file).await, maintenance::restore(&file, url).await] {
         let told = refused.unwrap_err().to_string();
-        assert!(["pg_dump", "pg_basebackup", "docs/guides/production.md"].iter().all(|part| told.contains(part)), "{told}");
+        assert!(["pg_dump", "pg_basebackup", "docs/guides/scale-out.md"].iter().all(|part| told.contains(part)), "{told}");
     }
     assert!(!file.exists());
 }

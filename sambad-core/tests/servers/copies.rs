@@ -42,7 +42,7 @@ async fn refused(from: &str, to: &str, sentence: &str) {
 
 async fn does_not_start(url: &str) {
     let refused = Sambad::open(Config::new(url)).await.unwrap_err().to_string();
-    assert!(refused.contains("has not ended: run it again"), "{refused}");
+    assert!(refused.contains("is incomplete: run it again"), "{refused}");
 }
 
 /// Goal: everything arrives, there and back. Method: rows of every kind to PostgreSQL and from there into another file, which must
@@ -58,8 +58,8 @@ async fn a_copy_holds_everything() {
     assert_eq!(again, copied);
     assert_sound(&url(&back)).await;
     assert_eq!(contents(&url(&back)).await, contents(&source.url()).await);
-    refused(&source.url(), &target.url, "has rows of users already: copy into an empty one").await;
-    refused(&target.url, &url(&back), "has rows of users already: copy into a new file").await;
+    refused(&source.url(), &target.url, "already has rows in users: copy into an empty database").await;
+    refused(&target.url, &url(&back), "already has rows in users: copy into a new file").await;
 }
 
 /// Goal: clients do not notice. Method: a core on the target: an old cursor goes on without resync and sees each event once, new
@@ -116,13 +116,13 @@ async fn a_copy_that_was_cut_short_goes_on() {
     assert_eq!(contents(&url(&back)).await, contents(&source.url()).await);
     let half = tempfile::tempdir().unwrap();
     assert!(copy_until(&target.url, &url(&half), 20).await.is_none());
-    refused(&url(&half), &Database::new().await.url, "has not ended: run it again").await;
+    refused(&url(&half), &Database::new().await.url, "is incomplete: run it again").await;
     for told in [
         maintenance::check(&url(&half)).await.map(drop),
         maintenance::bounds(&url(&half)).await.map(drop),
         maintenance::backup(&url(&half), &half.path().join("copy.db")).await.map(drop),
     ] {
-        assert!(told.unwrap_err().to_string().contains("has not ended: run it again"));
+        assert!(told.unwrap_err().to_string().contains("is incomplete: run it again"));
     }
 }
 
@@ -137,7 +137,7 @@ async fn a_changed_source_is_refused() {
     source.run("update users set email = rtrim(email, 'x') where id = (select min(id) from users)").await;
     source.run("create table kept as select min(id) as id from contacts").await;
     source.run("update contacts set id = 'ffffffff-ffff-7fff-bfff-ffffffffffff' where id = (select id from kept)").await;
-    refused(&source.url(), &target.url, "table contacts differs: a row does not go with those that are there").await;
+    refused(&source.url(), &target.url, "table contacts differs: a row conflicts with existing rows").await;
     source.run("update contacts set id = (select id from kept) where id like 'ffffffff-%'; drop table kept").await;
     target.run("insert into daily values (1, 1, 1, 1, 1)").await;
     refused(&source.url(), &target.url, "table daily differs: the source has 1 rows, the target 2").await;
@@ -162,7 +162,7 @@ async fn a_change_meanwhile_is_noticed() {
         }
     };
     let told = maintenance::copy(&source.url(), &target.url, &mut progress).await.unwrap_err().to_string();
-    assert!(changed && told.contains("the source was written to meanwhile"), "{told}");
+    assert!(changed && told.contains("the source changed during the copy"), "{told}");
     does_not_start(&target.url).await;
     refused(&source.url(), &target.url, "table admins differs").await;
     let target = Database::new().await;
@@ -180,8 +180,8 @@ fn add_admin(email: &str) -> AccessChange {
 async fn databases_in_use_are_refused() {
     let (source, target) = (Filled::new().await, Database::new().await);
     let file = tempfile::tempdir().unwrap();
-    refused(&source.url(), &url(&file), "`sambad-server backup` copies a file").await;
-    refused(&url(&file), &target.url, "there is no database").await;
+    refused(&source.url(), &url(&file), "to copy an SQLite file, use `sambad-server backup`").await;
+    refused(&url(&file), &target.url, "does not exist").await;
     let running = Sambad::open(Config::new(source.url())).await.unwrap();
     refused(&source.url(), &target.url, "is in use by another server").await;
     running.shutdown().await;
@@ -198,7 +198,7 @@ async fn databases_in_use_are_refused() {
     target.run("drop schema public cascade; create schema public; create table notes (text text)").await;
     refused(&source.url(), &target.url, "is a database of another program").await;
     source.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
-    refused(&source.url(), &Database::new().await.url, "is another version's: `sambad-server migrate` first").await;
+    refused(&source.url(), &Database::new().await.url, "is from another version: run `sambad-server migrate` first").await;
 }
 
 /// Goal: whoever has read one database cannot forge messages of a copy. Method: the secrets of a log and of its copy, which is in

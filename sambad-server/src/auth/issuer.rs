@@ -94,7 +94,7 @@ impl Issuer {
             (Ok(keys), _) => keys,
             (Err(error), Source::File(_)) => return Err(error),
             (Err(error), Source::Address(..)) => {
-                tracing::warn!(error = format!("{error:#}"), "issuer's keys cannot be read; tried again with the first token");
+                tracing::warn!(error = format!("{error:#}"), "cannot read the issuer's keys; the first token starts a retry");
                 asked = None;
                 Keys::new()
             }
@@ -151,7 +151,11 @@ impl Issuer {
         *asked = Some(Instant::now());
         match self.source.read().await {
             Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "issuer's keys cannot be read; the last ones stay"),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot read the issuer's keys; the last ones stay \
+                valid"
+            ),
         }
     }
 }
@@ -188,14 +192,14 @@ fn source(jwks: &str) -> anyhow::Result<Source> {
     if !jwks.contains("://") {
         return Ok(Source::File(jwks.into()));
     }
-    let url: reqwest::Url = jwks.parse().with_context(|| format!("{jwks} is no address"))?;
+    let url: reqwest::Url = jwks.parse().with_context(|| format!("{jwks} is not a URL"))?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
     if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
-        bail!("{jwks}: an issuer's keys must come by https");
+        bail!("{jwks}: the URL of an issuer's keys must begin with https");
     }
     let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-    Ok(Source::Address(client.context("no client for the issuer's keys")?, url))
+    Ok(Source::Address(client.context("cannot create a client for the issuer's keys")?, url))
 }
 
 impl Source {
@@ -221,12 +225,12 @@ fn keys_of(set: &[u8]) -> anyhow::Result<Keys> {
     struct Set {
         keys: Vec<serde_json::Value>,
     }
-    let set: Set = serde_json::from_slice(set).context("not a set of keys (RFC 7517)")?;
+    let set: Set = serde_json::from_slice(set).context("not a key set (RFC 7517)")?;
     let published = set.keys.len();
     let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let keys: Keys = jwks.filter_map(|jwk| usable(&jwk)).collect();
     if keys.is_empty() {
-        bail!("none of the {published} keys in the set can be used: RS256, ES256 and EdDSA keys with an id can");
+        bail!("none of the {published} keys in the set can be used: expected RS256, ES256 or EdDSA keys with an id");
     }
     Ok(keys)
 }

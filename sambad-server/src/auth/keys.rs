@@ -58,7 +58,7 @@ impl std::fmt::Debug for Key {
 /// # Errors
 /// When the file is there without `add`, is not there with it, or cannot be written.
 pub(crate) fn generate(path: &Path, add: bool) -> anyhow::Result<String> {
-    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow::anyhow!("no randomness for a key"))?;
+    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow::anyhow!("the system returned no random bytes for a key"))?;
     let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| anyhow::anyhow!("key cannot be encoded"))?;
     let kid = Uuid::now_v7().to_string();
     let new = StoredKey { kid: kid.clone(), alg: "EdDSA".into(), pkcs8: BASE64_STANDARD.encode(pkcs8.as_ref()) };
@@ -86,9 +86,9 @@ pub(crate) fn generate(path: &Path, add: bool) -> anyhow::Result<String> {
 /// When the file cannot be read, may be read by others, or holds no key.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Vec<Key>> {
     let keys = read(path)?.keys.into_iter().map(|key| decode(&key)).collect::<anyhow::Result<Vec<Key>>>();
-    let keys = keys.with_context(|| format!("{} is no key file", path.display()))?;
+    let keys = keys.with_context(|| format!("{} is not a key file", path.display()))?;
     if keys.is_empty() {
-        bail!("{} holds no key", path.display());
+        bail!("{} has no key", path.display());
     }
     Ok(keys)
 }
@@ -96,21 +96,21 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Vec<Key>> {
 fn read(path: &Path) -> anyhow::Result<KeyFile> {
     let about = fs::metadata(path).with_context(|| format!("cannot read key file {}", path.display()))?;
     if about.permissions().mode() & 0o077 != 0 {
-        bail!("{} may be read by others than its owner: chmod 600 it, and consider its keys known", path.display());
+        bail!("{} is readable by other users: chmod 600 it, and replace its keys, which others may know", path.display());
     }
     if about.len() > FILE_BYTES_MAX {
-        bail!("{} is no key file: it is too large", path.display());
+        bail!("{} is not a key file: it is too large", path.display());
     }
     let text = fs::read_to_string(path).with_context(|| format!("cannot read key file {}", path.display()))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{} is no key file: `sambad-server key generate` makes one", path.display()))
+        .with_context(|| format!("{} is not a key file: create one with `sambad-server key generate`", path.display()))
 }
 
 fn decode(key: &StoredKey) -> anyhow::Result<Key> {
     if key.alg != "EdDSA" {
         bail!("key {} is for {}, and only EdDSA is supported", key.kid, key.alg);
     }
-    let pkcs8 = BASE64_STANDARD.decode(&key.pkcs8).context("a key is no base64")?;
+    let pkcs8 = BASE64_STANDARD.decode(&key.pkcs8).context("a key is not base64")?;
     let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| anyhow::anyhow!("key {}: {error}", key.kid))?;
     let public = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
     let verifies = DecodingKey::from_ed_components(&public).context("a key cannot be used")?;

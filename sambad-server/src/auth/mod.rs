@@ -173,8 +173,10 @@ impl Auth {
 /// A secret that cannot be guessed, in text that a header can carry.
 pub(crate) fn new_secret() -> Result<String, sambad_core::Error> {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| sambad_core::Error::Internal { what: "no randomness for a secret".into(), source: None })?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| sambad_core::Error::Internal {
+        what: "the system returned no random bytes for a secret".into(),
+        source: None,
+    })?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 

@@ -86,7 +86,7 @@ impl Pass {
         let Some(held) = &mut self.0 else { return Ok(None) };
         let principal = held.auth.verify(token).await?;
         if !principal.continues(&held.principal) {
-            return Err(ApiError::Forbidden("token is another principal's"));
+            return Err(ApiError::Forbidden("token belongs to another principal"));
         }
         held.principal = principal;
         held.told = false;

@@ -49,12 +49,10 @@ impl Who {
     fn refusal(self, principal: &Principal) -> ApiError {
         match (self, &principal.verified_phone) {
             (Self::RolesOrVerifiedPhone(_), Some(VerifiedPhone::NotE164)) => {
-                tracing::warn!(
-                    "a token of the outside issuer logs nobody in: its phone_number is not E.164, + and 8 to 15 digits"
-                );
+                tracing::warn!("rejected a token of the outside issuer: its phone_number is not E.164, + and 8 to 15 digits");
                 ApiError::Forbidden("the token's phone_number is not E.164: expected + and 8 to 15 digits")
             }
-            _ => ApiError::Forbidden("not with these rights"),
+            _ => ApiError::Forbidden("the credentials do not allow this request"),
         }
     }
 }

@@ -115,7 +115,7 @@ impl Caller {
     /// What a list is about: a user sees their own, and is refused what is another's.
     pub(crate) fn confine(&self, asked: Option<UserId>) -> Result<Option<UserId>, ApiError> {
         match (self.user(), asked) {
-            (Some(own), Some(other)) if own != other => Err(ApiError::Forbidden("that is another user's")),
+            (Some(own), Some(other)) if own != other => Err(ApiError::Forbidden("this belongs to another user")),
             (own, asked) => Ok(own.or(asked)),
         }
     }
@@ -128,7 +128,7 @@ impl Caller {
             // A phone that is nobody's is not theirs either, and they are not told which it is.
             other => sambad.user(other).await?.value.map(|user| user.id),
         };
-        if id == Some(own) { Ok(()) } else { Err(ApiError::Forbidden("that is another user's")) }
+        if id == Some(own) { Ok(()) } else { Err(ApiError::Forbidden("this belongs to another user")) }
     }
 
     /// Whether it reads as an operator, which the audit log tells of.

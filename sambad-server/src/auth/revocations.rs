@@ -103,7 +103,7 @@ impl Revocations {
                 Ok(()) => failed = false,
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
-                        tracing::error!(error = &error as &dyn std::error::Error, "revocations cannot be read");
+                        tracing::error!(error = &error as &dyn std::error::Error, "cannot read revocations");
                     }
                 }
             }

@@ -22,8 +22,8 @@ async fn add(cli: &Cli, email: &str) -> anyhow::Result<()> {
     let email = account(email)?;
     let password_hash = passwords::hash(&read_password()?)?;
     let add = AccessChange::AddAdmin { email: email.clone(), password_hash };
-    maintenance::change_access(&cli.database, add, operator()).await.context("cannot keep the account")?;
-    say(format_args!("{email}: may log in; sessions with an older password have ended")).context("cannot write to stdout")
+    maintenance::change_access(&cli.database, add, operator()).await.context("cannot store the account")?;
+    say(format_args!("{email}: can log in; sessions with an older password are closed")).context("cannot write to stdout")
 }
 
 async fn remove(cli: &Cli, email: &str) -> anyhow::Result<()> {
@@ -31,15 +31,15 @@ async fn remove(cli: &Cli, email: &str) -> anyhow::Result<()> {
     let remove = AccessChange::RemoveAdmin { email: email.clone() };
     let removed = maintenance::change_access(&cli.database, remove, operator()).await.context("cannot delete the account")?;
     if removed != AccessOutcome::Done {
-        bail!("there is no account {email}");
+        bail!("account {email} does not exist");
     }
-    say(format_args!("{email}: removed; its sessions have ended")).context("cannot write to stdout")
+    say(format_args!("{email}: removed; its sessions are closed")).context("cannot write to stdout")
 }
 
 async fn list(cli: &Cli) -> anyhow::Result<()> {
     let now = Timestamp::now();
     for admin in maintenance::admins(&cli.database).await.context("cannot list the accounts")? {
-        let locked = if admin.locked_until > now { format!("  locked until {}", admin.locked_until) } else { String::new() };
+        let locked = if admin.locked_until > now { format!("  locked out until {}", admin.locked_until) } else { String::new() };
         say(format_args!("{}  since {}{locked}", admin.email, admin.created_at)).context("cannot write to stdout")?;
     }
     Ok(())
@@ -49,7 +49,7 @@ fn account(email: &str) -> anyhow::Result<String> {
     let email = email.trim().to_lowercase();
     let parts = email.split_once('@').filter(|(name, domain)| !name.is_empty() && !domain.is_empty() && !domain.contains('@'));
     if parts.is_none() || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        bail!("{email:?} is no e-mail address");
+        bail!("{email:?} is not an e-mail address");
     }
     Ok(email)
 }
@@ -59,7 +59,7 @@ fn read_password() -> anyhow::Result<String> {
     if io::stdin().is_terminal() {
         let password = rpassword::prompt_password("Password: ").context("cannot read the password")?;
         if rpassword::prompt_password("Again: ").context("cannot read the password")? != password {
-            bail!("the two are not the same");
+            bail!("the two passwords differ");
         }
         return Ok(password);
     }

@@ -11,5 +11,5 @@ use crate::config::Cli;
 /// Copies the database into `file` and says up to where.
 pub(super) async fn run(cli: &Cli, file: &Path) -> anyhow::Result<()> {
     let bounds = maintenance::backup(&cli.database, file).await.context("cannot back up")?;
-    say(format_args!("{}: everything up to {}", file.display(), bounds.head_cursor())).context("cannot write to stdout")
+    say(format_args!("{}: has everything up to {}", file.display(), bounds.head_cursor())).context("cannot write to stdout")
 }

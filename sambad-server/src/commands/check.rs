@@ -22,27 +22,30 @@ pub(super) async fn run(cli: &Cli, repair: bool) -> anyhow::Result<()> {
         if faults.contains(&CLOCK) {
             reset_clock(cli).await?;
         }
-        say("repair: counts the rows anew; nothing but counters is changed")?;
+        say("repair: recounts the rows; changes only counters")?;
         maintenance::repair_counters(&cli.database).await.context("cannot repair")?;
         findings = maintenance::check(&cli.database).await.context("cannot examine the database")?;
         show(&findings)?;
     } else if repair && !faults.is_empty() {
-        say("not repaired: what else is wrong comes first")?;
+        say("not repaired: correct the other faults first")?;
     }
     findings.extend(machine);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
     if faults > 0 {
-        bail!("{faults} of {} are wrong, {warnings} to be looked at", findings.len());
+        bail!("{faults} of {} checks failed, warnings: {warnings}", findings.len());
     }
-    say(format_args!("{} examined: none wrong, {warnings} to be looked at", findings.len())).context("cannot write to stdout")
+    say(format_args!("{} checks: none failed, warnings: {warnings}", findings.len())).context("cannot write to stdout")
 }
 
 async fn reset_clock(cli: &Cli) -> anyhow::Result<()> {
-    let was_at = maintenance::reset_clock(&cli.database).await.context("cannot reset the log's last instant")?;
+    let was_at = maintenance::reset_clock(&cli.database).await.context("cannot reset the log's last timestamp")?;
     let Some(was_at) = was_at else { return Ok(()) };
-    say(format_args!("repair: resets the log's last instant, {was_at}, to now; later events may have earlier timestamps"))
-        .context("cannot write to stdout")
+    say(format_args!(
+        "repair: resets the log's last timestamp, {was_at}, to the current time; later events may have \
+        earlier timestamps"
+    ))
+    .context("cannot write to stdout")
 }
 
 fn show(findings: &[Finding]) -> anyhow::Result<()> {

@@ -30,10 +30,10 @@ pub(super) async fn run(from: &SecretUrl, to: &SecretUrl) -> anyhow::Result<()> 
         say(format_args!("{table:<16} {rows:>12}")).context(cannot)?;
     }
     let rows: u64 = copied.tables.iter().map(|(_, rows)| rows).sum();
-    let found = if copied.found > 0 { format!(", {} of them by an earlier try", copied.found) } else { String::new() };
+    let found = if copied.found > 0 { format!(", {} of them by an earlier run", copied.found) } else { String::new() };
     let (head, epoch, time) = (copied.bounds.head, copied.bounds.epoch, begun.elapsed().as_secs_f64());
     say(format_args!("copied and compared: {rows} rows{found}; head {head}, epoch {epoch}; {time:.1} s")).context(cannot)?;
-    say("Readers go on by their cursors. Put the source away: two databases with one epoch must not both be served.")
+    say("Readers continue from their cursors. Remove the source: two databases with one epoch must not both have servers.")
         .context(cannot)
 }
 

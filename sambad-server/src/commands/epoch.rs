@@ -10,10 +10,10 @@ use crate::config::Cli;
 pub(super) async fn run(cli: &Cli, renew: bool) -> anyhow::Result<()> {
     let line = if renew {
         let bounds = maintenance::renew_epoch(&cli.database).await.context("cannot renew the epoch")?;
-        format!("epoch {}: goes on after {}; readers with an older cursor are told to resync", bounds.epoch, bounds.head_cursor())
+        format!("epoch {}: continues after {}; readers with an older cursor get a resync", bounds.epoch, bounds.head_cursor())
     } else {
         let bounds = maintenance::bounds(&cli.database).await.context("cannot read the epoch")?;
-        format!("epoch {}: everything up to {}", bounds.epoch, bounds.head_cursor())
+        format!("epoch {}: the head is {}", bounds.epoch, bounds.head_cursor())
     };
     say(line).context("cannot write to stdout")
 }

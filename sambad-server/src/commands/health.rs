@@ -15,12 +15,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn run(cli: &Cli, url: Option<&str>) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     // The own server's certificate is for the name that others know it by, and who else would listen at the own address?
-    let client = client.tls_danger_accept_invalid_certs(url.is_none()).build().context("no client for requests")?;
+    let client = client.tls_danger_accept_invalid_certs(url.is_none()).build().context("cannot create an HTTP client")?;
     let url = url.map_or_else(|| own(cli.listen, cli.tls.tls_cert.is_some()), str::to_owned);
     let answer = client.get(&url).send().await.map_err(reqwest::Error::without_url);
-    let status = answer.with_context(|| format!("{url} does not answer"))?.status();
-    ensure!(status.is_success(), "{url} answers {status}");
-    say(format_args!("{url} answers {status}")).context("cannot write to stdout")
+    let status = answer.with_context(|| format!("{url} does not respond"))?.status();
+    ensure!(status.is_success(), "{url} returns {status}");
+    say(format_args!("{url} returns {status}")).context("cannot write to stdout")
 }
 
 /// Where the server that listens on `listen` says that it is alive; one that listens everywhere is asked on loopback.

@@ -9,6 +9,6 @@ use crate::config::KeyCommand;
 pub(super) fn run(command: &KeyCommand) -> anyhow::Result<()> {
     let KeyCommand::Generate { file, add } = command;
     let kid = keys::generate(file, *add)?;
-    say(format_args!("{}: signs with key {kid}; servers read it when they start", file.display()))
+    say(format_args!("{}: signs with key {kid}; servers read the file when they start", file.display()))
         .context("cannot write to stdout")
 }

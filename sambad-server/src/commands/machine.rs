@@ -48,7 +48,7 @@ fn folder(database: PathBuf) -> PathBuf {
 }
 
 fn unknown(subject: &'static str, error: &io::Error) -> Finding {
-    Finding::warning(subject, format!("cannot tell: {error}"), "Look yourself.")
+    Finding::warning(subject, format!("unknown: {error}"), "Check it by hand.")
 }
 
 /// The server raises the soft limit itself, so that the hard one counts.
@@ -68,12 +68,12 @@ fn descriptors(sessions_max: usize) -> Finding {
 }
 
 async fn port(cli: &Cli) -> Finding {
-    let subject = "port can be had";
+    let subject = "port is available";
     let address = cli.listen;
     match TcpListener::bind(address).await {
         Ok(_) => Finding::fine(subject, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match is_sambad(cli).await {
-            true => Finding::fine(subject, format!("a Sambad server answers at {address}")),
+            true => Finding::fine(subject, format!("a Sambad server responds at {address}")),
             false => {
                 Finding::fault(subject, format!("another program listens on {address}"), "Stop it, or choose another --listen.")
             }
@@ -97,7 +97,7 @@ fn space(system: StatVfs) -> Finding {
     let subject = "disk has space";
     let free = system.f_bavail.saturating_mul(system.f_frsize);
     let detail = format!("{} MiB free", free >> 20);
-    let advice = "Free space: a full disk refuses every write. --retain-events bounds the log.";
+    let advice = "Free some space: on a full disk every write fails. --retain-events limits the log.";
     match free {
         ..FREE_BYTES_FAULT => Finding::fault(subject, detail, advice),
         FREE_BYTES_FAULT..FREE_BYTES_WARN => Finding::warning(subject, detail, advice),
@@ -116,7 +116,7 @@ fn file_system(folder: &Path) -> Finding {
         return Finding::fault(subject, "a network file system", advice);
     }
     if IN_MEMORY.contains(&magic) {
-        return Finding::warning(subject, "it lives in memory", "What is acknowledged is gone with the power: use a disk.");
+        return Finding::warning(subject, "it is in memory", "Acknowledged writes are lost when the power fails: use a disk.");
     }
     Finding::fine(subject, "a local disk")
 }

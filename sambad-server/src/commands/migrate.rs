@@ -11,7 +11,7 @@ use crate::config::Cli;
 /// # Errors
 /// When it cannot be brought up to date, or is found to be another version's.
 pub(super) async fn run(cli: &Cli, check: bool) -> anyhow::Result<()> {
-    let cannot = if check { "cannot look at the schema" } else { "cannot bring the schema up to date" };
+    let cannot = if check { "cannot read the schema" } else { "cannot bring the schema up to date" };
     let schema = maintenance::migrate(&cli.database, check).await.context(cannot)?;
     let Schema { stored, known } = schema;
     match (check, schema.is_current()) {
@@ -26,5 +26,5 @@ pub(super) async fn run(cli: &Cli, check: bool) -> anyhow::Result<()> {
 }
 
 fn what_to_do(schema: Schema) -> &'static str {
-    if schema.stored > schema.known { "use a newer version of Sambad" } else { "`sambad-server migrate` brings it up to date" }
+    if schema.stored > schema.known { "use a newer version of Sambad" } else { "run `sambad-server migrate` to update it" }
 }

@@ -18,8 +18,11 @@ pub(super) async fn run(cli: &Cli) -> anyhow::Result<()> {
         show(&spelling).context("cannot write to stdout")
     };
     maintenance::spellings(&cli.database, show).await.context("cannot list phones")?;
-    say(format_args!("{spelled} users have another spelling of their number; of {twice} a second user has the number itself"))
-        .context("cannot write to stdout")
+    say(format_args!(
+        "{spelled} users have another spelling of their number; for {twice} of them, a second user has the \
+        number itself"
+    ))
+    .context("cannot write to stdout")
 }
 
 fn show(Spelling { number, user, other }: &Spelling) -> std::io::Result<()> {

@@ -11,6 +11,6 @@ use crate::config::Cli;
 /// Makes the database of `file` and says from where it goes on.
 pub(super) async fn run(cli: &Cli, file: &Path) -> anyhow::Result<()> {
     let bounds = maintenance::restore(file, &cli.database).await.context("cannot restore")?;
-    say(format_args!("{}: goes on after {}; readers with an older cursor are told to resync", cli.database, bounds.head_cursor()))
+    say(format_args!("{}: continues after {}; readers with an older cursor get a resync", cli.database, bounds.head_cursor()))
         .context("cannot write to stdout")
 }

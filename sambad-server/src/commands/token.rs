@@ -23,9 +23,9 @@ pub(super) async fn run(cli: &Cli, command: &TokenCommand) -> anyhow::Result<()>
 }
 
 async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option<&str>, ttl: Duration) -> anyhow::Result<()> {
-    let key_file = cli.access.auth_key.as_ref().context("--auth-key FILE is missing: the server's key file")?;
+    let key_file = cli.access.auth_key.as_ref().context("--auth-key FILE is missing: name the server's key file")?;
     if roles.contains(&Role::User) != user.is_some() || roles.contains(&Role::User) && roles.len() > 1 {
-        bail!("--role user goes with --user ID, and with no other role");
+        bail!("--role user needs --user ID, and no other role");
     }
     if ttl < Duration::from_secs(1) {
         bail!("--ttl is less than a second");
@@ -63,7 +63,7 @@ async fn revoke(cli: &Cli, token: &str) -> anyhow::Result<()> {
     let revoke = AccessChange::Revoke { id: id.clone(), expires_at };
     maintenance::change_access(&cli.database, revoke, operator()).await.context("cannot revoke")?;
     if expires_at == LAST_INSTANT {
-        return say(format_args!("{id}: refused for good")).context("cannot write to stdout");
+        return say(format_args!("{id}: revoked for good")).context("cannot write to stdout");
     }
-    say(format_args!("{id}: refused until {expires_at}")).context("cannot write to stdout")
+    say(format_args!("{id}: revoked until {expires_at}")).context("cannot write to stdout")
 }

@@ -10,12 +10,12 @@ use sambad_core::time::duration;
 use crate::auth::jwt::TTL_MAX;
 use crate::auth::{AuthConfig, IssuerConfig, TokenConfig};
 
-/// Whether callers have to say who they are.
+/// Whether callers must authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthMode {
-    /// Nobody has to: whoever reaches the server may do everything. Allowed on loopback only
+    /// No authentication: every client has full access. Allowed on loopback only
     None,
-    /// By a token, or by an admin's cookie
+    /// With a token, or an admin's cookie
     Token,
 }
 
@@ -34,34 +34,35 @@ impl std::fmt::Debug for Jwks {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AuthArgs {
-    /// Whether callers have to say who they are
+    /// Whether callers must authenticate
     #[arg(long, env = "SAMBAD_AUTH", value_enum, default_value_t = AuthMode::None)]
     pub auth: AuthMode,
-    /// Let whoever reaches the server do everything, also when it listens beyond this machine
+    /// Allow --auth none on an address that other machines can reach
     #[arg(long, env = "SAMBAD_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
-    /// Keys that tokens are signed with; `sambad-server key generate FILE` makes it
+    /// Key file that signs tokens; create it with `sambad-server key generate FILE`
     #[arg(long, global = true, env = "SAMBAD_AUTH_KEY", value_name = "FILE")]
     pub auth_key: Option<PathBuf>,
-    /// Published keys of an outside issuer whose tokens are taken as well
+    /// Published keys of an outside issuer whose tokens the server accepts as well
     #[arg(long, env = "SAMBAD_AUTH_JWKS", value_name = "URL|FILE", hide_env_values = true, requires = "auth_issuer", requires = "auth_audience", value_parser = jwks)]
     pub auth_jwks: Option<Jwks>,
-    /// The `iss` of that issuer's tokens
+    /// The `iss` claim of that issuer's tokens
     #[arg(long, env = "SAMBAD_AUTH_ISSUER", value_name = "TEXT")]
     pub auth_issuer: Option<String>,
-    /// The `aud` by which that issuer's tokens are meant for this server
+    /// The `aud` claim of that issuer's tokens for this server
     #[arg(long, env = "SAMBAD_AUTH_AUDIENCE", value_name = "TEXT")]
     pub auth_audience: Option<String>,
-    /// Origin whose pages may use this server, such as `https://admin.example`; repeatable. Its own always may
+    /// Origin whose pages can use this server, such as `https://admin.example`; repeatable. The server's own origin is always
+    /// allowed
     #[arg(long, env = "SAMBAD_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allowed_origin: Vec<String>,
-    /// How long a user's token lives; at most a year (366d)
+    /// Lifetime of a user's token, at most a year (366d)
     #[arg(long, env = "SAMBAD_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = token_ttl)]
     pub token_ttl: Duration,
-    /// How long a refresh token lives unused
+    /// Lifetime of an unused refresh token
     #[arg(long, env = "SAMBAD_REFRESH_TTL", default_value = "30d", value_name = "TIME", value_parser = duration)]
     pub refresh_ttl: Duration,
-    /// How long an admin's session lives
+    /// Lifetime of an admin's session
     #[arg(long, env = "SAMBAD_ADMIN_SESSION_TTL", default_value = "12h", value_name = "TIME", value_parser = duration)]
     pub admin_session_ttl: Duration,
 }
@@ -75,14 +76,16 @@ impl AuthArgs {
         if self.auth == AuthMode::None {
             return Ok(AuthConfig::None);
         }
-        let key_file =
-            self.auth_key.clone().context("--auth token needs --auth-key FILE: `sambad-server key generate FILE` makes it")?;
+        let key_file = self.auth_key.clone().context(
+            "--auth token needs --auth-key FILE: create it with `sambad-server key generate \
+                FILE`",
+        )?;
         let issuer = match (&self.auth_jwks, &self.auth_issuer, &self.auth_audience) {
             (Some(jwks), Some(issuer), Some(audience)) => {
                 Some(IssuerConfig { jwks: jwks.0.clone(), issuer: issuer.clone(), audience: audience.clone() })
             }
             (None, None, None) => None,
-            _ => bail!("--auth-jwks, --auth-issuer and --auth-audience go together"),
+            _ => bail!("--auth-jwks, --auth-issuer and --auth-audience need each other"),
         };
         let Self { token_ttl, refresh_ttl, admin_session_ttl, .. } = *self;
         Ok(AuthConfig::Token(TokenConfig { key_file, issuer, token_ttl, refresh_ttl, admin_session_ttl }))
@@ -95,8 +98,8 @@ impl AuthArgs {
     pub fn refuse_to_be_open(&self, listen: std::net::SocketAddr) -> anyhow::Result<()> {
         if self.auth == AuthMode::None && !listen.ip().to_canonical().is_loopback() && !self.insecure_no_auth {
             bail!(
-                "{listen} is not a loopback address, and --auth none lets whoever reaches it do everything: use --auth token, or \
-                 say --insecure-no-auth if a proxy authenticates"
+                "{listen} is not a loopback address, and --auth none gives all clients full access: use --auth token, or \
+                 --insecure-no-auth if a proxy authenticates clients"
             );
         }
         Ok(())
@@ -115,7 +118,7 @@ pub(super) fn token_ttl(text: &str) -> Result<Duration, String> {
 fn jwks(text: &str) -> Result<Jwks, String> {
     let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     if authority.contains('@') {
-        return Err("expected an address without a user or a password, which would be in logs".into());
+        return Err("expected a URL without a user or a password: logs would show them".into());
     }
     Ok(Jwks(text.to_owned()))
 }

@@ -7,24 +7,24 @@ use ipnet::IpNet;
 
 /// Bounds on single clients. Of every number, 0 switches the bound off.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Limits of one client (0: none)")]
+#[command(next_help_heading = "Rate limits and quotas of one client (0: no limit)")]
 pub struct ClientLimitArgs {
-    /// Networks whose proxies are believed: only from there does X-Forwarded-For say who the client is
+    /// Networks of trusted proxies; the server uses X-Forwarded-For only on connections from them
     #[arg(long, env = "SAMBAD_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxy: Vec<IpNet>,
-    /// Count addresses of this machine like any other; otherwise no bound on addresses is theirs
+    /// Apply the limits of addresses to this machine's own addresses, too
     #[arg(long, env = "SAMBAD_LIMIT_LOOPBACK")]
     pub limit_loopback: bool,
     /// Requests a second from one address; more get 429
     #[arg(long, env = "SAMBAD_ADDRESS_REQUESTS_PER_S", default_value_t = 5_000, value_name = "N", value_parser = rate())]
     pub address_requests_per_s: u32,
-    /// Requests a second of one principal other than a service; more get 429
+    /// Requests a second of one principal, except services; more get 429
     #[arg(long, env = "SAMBAD_PRINCIPAL_REQUESTS_PER_S", default_value_t = 500, value_name = "N", value_parser = rate())]
     pub principal_requests_per_s: u32,
-    /// Logins a minute of one person by an outside issuer's tokens; more get 429
+    /// Logins a minute of one person with an outside issuer's tokens; more get 429
     #[arg(long, env = "SAMBAD_PRINCIPAL_LOGINS_PER_MIN", default_value_t = 30, value_name = "N", value_parser = rate())]
     pub principal_logins_per_min: u32,
-    /// Logins and refreshed tokens of users a minute from one address; more get 429
+    /// Logins and token refreshes of users a minute from one address; more get 429
     #[arg(long, env = "SAMBAD_ADDRESS_LOGINS_PER_MIN", default_value_t = 1_200, value_name = "N", value_parser = rate())]
     pub address_logins_per_min: u32,
     /// Logins of admins a minute from one address; more get 429
@@ -36,44 +36,44 @@ pub struct ClientLimitArgs {
     /// Sessions at a time from one address; more get 503
     #[arg(long, env = "SAMBAD_ADDRESS_SESSIONS_MAX", default_value_t = 10_000, value_name = "N", value_parser = rate())]
     pub address_sessions_max: u32,
-    /// Sessions at a time of one principal other than a service; more get 503
+    /// Sessions at a time of one principal, except services; more get 503
     #[arg(long, env = "SAMBAD_PRINCIPAL_SESSIONS_MAX", default_value_t = 100, value_name = "N", value_parser = rate())]
     pub principal_sessions_max: u32,
-    /// Phones that one principal, or without authentication one address, asks for in a day and never asked for before; a request
-    /// with more gets 429
+    /// New phone numbers that one principal (or one address, without authentication) can look up a day; a request with more gets
+    /// 429
     #[arg(long, env = "SAMBAD_NEW_PHONES_PER_DAY", default_value_t = 20_000, value_name = "N", value_parser = rate())]
     pub new_phones_per_day: u32,
-    /// Frames a second that a WebSocket may send; beyond it is closed with 4029
+    /// Frames a second from one WebSocket; a session with more is closed with 4029
     #[arg(long, env = "SAMBAD_SESSION_FRAMES_PER_S", default_value_t = 100, value_name = "N", value_parser = rate())]
     pub session_frames_per_s: u32,
     /// Connections at a time; more are closed at once
     #[arg(long, env = "SAMBAD_CONNECTIONS_MAX", default_value_t = 150_000, value_name = "N", value_parser = rate())]
     pub connections_max: u32,
-    /// Connections at a time from one address that is no trusted proxy; more are closed at once
+    /// Connections at a time from one address, except trusted proxies; more are closed at once
     #[arg(long, env = "SAMBAD_ADDRESS_CONNECTIONS_MAX", default_value_t = 12_000, value_name = "N", value_parser = rate())]
     pub address_connections_max: u32,
-    /// Connections opened a second from one address that is no trusted proxy; more are closed at once
+    /// Connections opened a second from one address, except trusted proxies; more are closed at once
     #[arg(long, env = "SAMBAD_ADDRESS_CONNECTIONS_PER_S", default_value_t = 1_000, value_name = "N", value_parser = rate())]
     pub address_connections_per_s: u32,
-    /// Bytes of a request's head; a longer one gets 431
+    /// Bytes of a request's headers; longer headers get 431
     #[arg(long, env = "SAMBAD_HEADER_BYTES_MAX", default_value_t = 16 << 10, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(8 << 10..=1 << 20))]
     pub header_bytes_max: u32,
-    /// Bytes of a request's body; a longer one gets 413
+    /// Bytes of a request's body; a longer body gets 413
     #[arg(long, env = "SAMBAD_BODY_BYTES_MAX", default_value_t = 64 << 10, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1 << 10..=64 << 10))]
     pub body_bytes_max: u32,
-    /// Bytes of a body that carries an address book; a longer one gets 413
+    /// Bytes of a body with an address book; a longer body gets 413
     #[arg(long, env = "SAMBAD_ADDRESS_BOOK_BYTES_MAX", default_value_t = 1 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1 << 10..=8 << 20))]
     pub address_book_bytes_max: u32,
-    /// How long a request's head may take to arrive; then the connection is closed
+    /// Timeout for a request's headers; then the connection is closed
     #[arg(long, env = "SAMBAD_HEADER_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub header_timeout: Duration,
-    /// How long a request's body may take to arrive; then it gets 408
+    /// Timeout for a request's body; then the request gets 408
     #[arg(long, env = "SAMBAD_BODY_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub body_timeout: Duration,
-    /// How long a connection may be idle between requests; then it is closed
+    /// Timeout for an idle connection between requests; then it is closed
     #[arg(long, env = "SAMBAD_IDLE_TIMEOUT", default_value = "60s", value_name = "TIME", value_parser = timeout)]
     pub idle_timeout: Duration,
-    /// How long a TLS handshake may take; then the connection is closed
+    /// Timeout for a TLS handshake; then the connection is closed
     #[arg(long, env = "SAMBAD_HANDSHAKE_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub handshake_timeout: Duration,
 }

@@ -12,11 +12,11 @@ use crate::auth::Role;
 /// What to do with keys.
 #[derive(Debug, Clone, Subcommand)]
 pub enum KeyCommand {
-    /// Make a file with a new key that only its owner may read
+    /// Create a key file that only its owner can read
     Generate {
-        /// The file to be made
+        /// The file to create
         file: PathBuf,
-        /// Put a new key first into a file that is there; tokens of its other keys stay valid
+        /// Add a new key to the beginning of an existing file; tokens of its other keys stay valid
         #[arg(long)]
         add: bool,
     },
@@ -27,20 +27,20 @@ pub enum KeyCommand {
 pub enum TokenCommand {
     /// Print a new token, alone on the last line of stdout
     Create {
-        /// What it may do; repeatable
+        /// Role of the token; repeatable
         #[arg(long, value_enum, required = true)]
         role: Vec<Role>,
-        /// The user that a token of that role is for
+        /// User of a token with the role `user`
         #[arg(long, value_name = "ID", required_if_eq("role", "user"))]
         user: Option<UserId>,
-        /// Who has it, as logs and the audit log name them
+        /// Name of the holder in logs and the audit log
         #[arg(long, value_name = "NAME", conflicts_with = "user")]
         subject: Option<String>,
-        /// How long it lives; at most a year (366d)
+        /// Lifetime of the token, at most a year (366d)
         #[arg(long, default_value = "8h", value_name = "TIME", value_parser = token_ttl)]
         ttl: Duration,
     },
-    /// Refuse a token, or a family of them, from now on; running servers know within a second or two
+    /// Revoke a token, or a family of tokens; running servers reject it within 2 s
     Revoke {
         /// The token, its id, or its family's id
         token: String,
@@ -50,12 +50,12 @@ pub enum TokenCommand {
 /// What to do with accounts.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AdminCommand {
-    /// Make an account, or give it a new password; the password comes from a prompt or from stdin
+    /// Create an account or change its password; the password is read from a prompt or from stdin
     Add {
         /// The account
         email: String,
     },
-    /// Delete an account and end its sessions
+    /// Delete an account and close its sessions
     Remove {
         /// The account
         email: String,

@@ -26,7 +26,7 @@ pub(super) fn read(given: &Given, path: &Path, place: Option<&str>) -> Result<Ve
     let refuse = |told: String| Error::raw(ErrorKind::ValueValidation, format!("{told}\n"));
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| refuse(format!("cannot read {}: {error}{place}", path.display())))?;
-    let table = DeTable::parse(&text).map_err(|error| refuse(format!("{} is no TOML: {error}", path.display())))?;
+    let table = DeTable::parse(&text).map_err(|error| refuse(format!("{} is not TOML: {error}", path.display())))?;
     let mut keys: Vec<_> = table.get_ref().iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     let entries = keys.into_iter().map(|(key, value)| {
@@ -75,7 +75,7 @@ fn text(value: &DeValue<'_>) -> Result<String, &'static str> {
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
         DeValue::Integer(number) => {
             let number = i64::from_str_radix(number.as_str(), number.radix());
-            number.map(|number| number.to_string()).map_err(|_| "is no number of 64 bits")
+            number.map(|number| number.to_string()).map_err(|_| "is not a 64-bit number")
         }
         DeValue::Float(number) => Ok(number.as_str().to_owned()),
         DeValue::Boolean(_) => Err("is not a switch"),

@@ -4,12 +4,12 @@ use clap::{Args, ValueEnum};
 
 /// What is logged beside what goes wrong in the server itself.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Logs and figures")]
+#[command(next_help_heading = "Logs and metrics")]
 pub struct LogArgs {
-    /// Requests that get a line in the log
+    /// Requests that are logged, one line each
     #[arg(long, env = "SAMBAD_LOG_REQUESTS", value_enum, default_value_t = LogRequests::Failed)]
     pub log_requests: LogRequests,
-    /// Show phones in the log in full; otherwise they are masked
+    /// Log phone numbers in full; otherwise they are masked
     #[arg(long, env = "SAMBAD_LOG_PII")]
     pub log_pii: bool,
 }
@@ -17,10 +17,10 @@ pub struct LogArgs {
 /// Requests that get a line in the log, as target `sambad_server::request` at level info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogRequests {
-    /// Every one; a line costs about a tenth of what a write does
+    /// All requests; a line costs about a tenth of a write
     All,
-    /// Those answered with a status from 400 on, at most 100 a second
+    /// Requests with a response status of 400 or above, at most 100 a second
     Failed,
-    /// None
+    /// No requests
     None,
 }

@@ -41,22 +41,22 @@ pub use crate::auth::{AuthConfig, IssuerConfig, Role, TokenConfig};
 
 /// Real-time sync backend: REST in, gap-free WebSocket events out, one binary with an embedded database.
 ///
-/// Without a command it serves until SIGTERM or Ctrl-C.
+/// Without a command, it runs the server until SIGTERM or Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "sambad-server", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// The command to run instead of the server.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// File of settings, each under its flag's name; without this, sambad.toml where the server is started, if it is there
+    /// Settings file in TOML, with keys named like the flags; default: sambad.toml in the working directory, if it exists
     #[arg(long, global = true, env = "SAMBAD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one
+    /// Address and port to listen on; port 0 selects a free port
     #[arg(long, global = true, env = "SAMBAD_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Database: sqlite:PATH, where the file is created if there is none, or postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// Database: sqlite:PATH (the file is created if it does not exist), or postgres://USER:PASSWORD@HOST:PORT/NAME
     ///
-    /// In PATH, a percent sign is %25 and a question mark %3F, as in URLs.
+    /// In PATH, write %25 for a percent sign and %3F for a question mark, as in URLs.
     #[arg(
         long,
         global = true,
@@ -66,34 +66,34 @@ pub struct Cli {
         value_name = "URL"
     )]
     pub database: SecretUrl,
-    /// How much of the event log is kept: a time (30d), a number of events (10000000), a size (2GiB), or forever
+    /// How much of the event log to keep: a time (30d), a number of events (10000000), a size (2GiB), or forever
     ///
-    /// Older events are trimmed; users, contacts and messages stay. Who asks for a trimmed event is told to resync.
+    /// Older events are trimmed; users, contacts and messages stay. A client that requests a trimmed event gets a resync.
     #[arg(long, env = "SAMBAD_RETAIN_EVENTS", default_value = "forever", value_name = "HOW MUCH")]
     pub retain_events: Retention,
-    /// How long the clock must have agreed with elapsed time, after a start or a step, before it is believed
+    /// How long the clock must agree with elapsed time, after a start or a jump, before the server trusts it
     ///
-    /// Until then events are stamped by elapsed time, and nothing is deleted for its age.
+    /// Until then, events are stamped by elapsed time, and nothing is deleted for its age.
     #[arg(long, env = "SAMBAD_CLOCK_SETTLE", default_value = "5m", value_name = "TIME", value_parser = duration)]
     pub clock_settle: Duration,
-    /// Country code of numbers that come without one
+    /// Country code of phone numbers without one
     #[arg(long, env = "SAMBAD_DEFAULT_COUNTRY_CODE", default_value = "+91", value_name = "CODE")]
     pub default_country_code: CountryCode,
-    /// What is logged, as a tracing filter such as `error,sambad=info` or `sambad_server=debug`
+    /// Log filter, in the syntax of tracing, such as `error,sambad=info` or `sambad_server=debug`
     ///
-    /// Libraries write at most 10 lines a second from each place in their code, whatever the filter.
+    /// With any filter, libraries log at most 10 lines a second from each place in their code.
     #[arg(long, env = "SAMBAD_LOG", default_value = "error,sambad=info", value_name = "FILTER")]
     pub log: String,
-    /// How a log line looks
+    /// Format of log lines
     #[arg(long, env = "SAMBAD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// At shutdown, sessions are told to come back spread over this time, at most a thousand a second
+    /// Time over which sessions reconnect after a shutdown, at most 1,000 a second
     #[arg(long, env = "SAMBAD_DRAIN_WINDOW", default_value = "10s", value_name = "TIME", value_parser = duration)]
     pub drain_window: Duration,
-    /// At shutdown, how long /readyz fails while everything is still served, so that a load balancer notices
+    /// How long /readyz fails at a shutdown before the server stops serving, so that a load balancer notices
     #[arg(long, env = "SAMBAD_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
     pub drain_delay: Duration,
-    /// Let a crash write a core dump, and debuggers of the same user attach: both hold keys and messages
+    /// Allow core dumps, and debuggers of the same user; both can expose keys and messages
     #[arg(long, env = "SAMBAD_ALLOW_CORE_DUMPS")]
     pub allow_core_dumps: bool,
     /// Who may come in.
@@ -122,83 +122,84 @@ pub struct Cli {
     pub settings: Settings,
 }
 
-/// What to do instead of serving.
+/// The command to run instead of the server.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Print the settings that a server would run with, and where each came from
+    /// Print the settings that a server would use, with the source of each
     ///
-    /// Secrets are left out. What is printed can be used as a file of settings.
+    /// Secrets are left out. The output is a valid settings file.
     Config,
-    /// Examine the database and this machine; exits 1 if anything is wrong
+    /// Check the database and this machine; exits 1 if a check fails
     ///
-    /// A server may run on the database meanwhile.
+    /// A server can run on the database at the same time.
     Check {
-        /// Count the rows anew if counters are wrong, and reset the log's last instant if it lies ahead of the clock
+        /// Recount the rows if counters are wrong, and reset the log's last timestamp if it is ahead of the clock
         ///
-        /// Nothing else is changed, and no server may run.
+        /// Nothing else changes. Stop all servers first.
         #[arg(long)]
         repair: bool,
-        /// List users whose phone is another spelling of a number, and examine nothing else
+        /// Only list users whose phone is another spelling of a number
         ///
-        /// Earlier versions stored some numbers as they were typed. A line names the number, the user, and who has the number
-        /// itself.
+        /// Earlier versions stored some numbers as users typed them. A line has the number, the user, and the user who has the
+        /// number itself.
         #[arg(long, conflicts_with = "repair")]
         phones: bool,
     },
-    /// Ask a server whether it is alive; exits 1 if it is not
+    /// Check whether a server is alive; exits 1 if it is not
     ///
-    /// For health checks of containers, which have no other program that could ask.
+    /// For health checks of containers that have no other HTTP client.
     Health {
-        /// What is asked, and must answer 2xx; without it, /livez of the server that listens on --listen
+        /// URL to request, which must return 2xx; default: /livez of the server that listens on --listen
         url: Option<String>,
     },
-    /// Copy the database into a new file, also while a server runs on it
+    /// Back up an SQLite database into a new file, also while a server runs on it
     Backup {
-        /// The file to be made
+        /// The file to create
         file: PathBuf,
     },
-    /// Make a new database of a backup; dashboards and apps are told to reload
+    /// Restore a backup into a new database; dashboards and apps reload their state
     ///
-    /// The database must not exist: a file that is in the way is never replaced.
+    /// The database must not exist: an existing file is never replaced.
     Restore {
         /// The backup
         file: PathBuf,
     },
-    /// Bring the database's schema up to date, as the start of a server does
+    /// Update the database's schema, as a server does when it starts
     ///
-    /// Several may do so at once on PostgreSQL. No server may run on an SQLite file.
+    /// On PostgreSQL, several migrations can run at once. On SQLite, stop the server first.
     Migrate {
-        /// Only look, also while servers run; exits 1 unless the schema is this version's
+        /// Only check, also while servers run; exits 1 unless the schema is the one of this version
         #[arg(long)]
         check: bool,
     },
-    /// Move a database into an empty one; dashboards and apps go on by their cursors
+    /// Copy a database into an empty one; dashboards and apps continue from their cursors
     ///
-    /// One of the two is PostgreSQL, and no server runs on either. All rows are compared in the end. A copy that was cut short
-    /// goes on when it is run again.
+    /// One of the two must be PostgreSQL. Stop all servers of both first. The copy compares all rows at its end. Run an interrupted copy
+    /// again: it continues.
     Copy {
-        /// The database to be read
+        /// The database to read
         #[arg(long, value_name = "URL")]
         from: SecretUrl,
-        /// The database to be written: an empty one, or what an earlier try left
+        /// The database to write: an empty one, or one that an earlier run left incomplete
         #[arg(long, value_name = "URL")]
         to: SecretUrl,
     },
-    /// Tell which life of the log this is; --renew begins another
+    /// Print the epoch of the log; --renew starts a new epoch
     ///
-    /// After PostgreSQL was restored, or a replica that had lost commits took over: readers may have seen events that are gone.
+    /// Renew it after a restore of PostgreSQL, or a failover that lost commits: readers may have seen events that no longer
+    /// exist.
     Epoch {
-        /// Give the log a new epoch, so that dashboards and apps are told to reload; no server may run
+        /// Give the log a new epoch, so that dashboards and apps reload their state; stop all servers first
         #[arg(long)]
         renew: bool,
     },
-    /// Make the keys that tokens are signed with
+    /// Create the keys that sign tokens
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Make and revoke tokens, also while a server runs
+    /// Create and revoke tokens, also while a server runs
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Manage the accounts that may see the dashboard, also while a server runs
+    /// Manage the admin accounts of the dashboard, also while a server runs
     #[command(subcommand)]
     Admin(AdminCommand),
 }
@@ -206,9 +207,9 @@ pub enum Command {
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object a line, for programs.
     Json,
 }
 

@@ -14,29 +14,29 @@ const POLL_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(10), Duration
 
 /// How servers of one database hear of each other.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "More than one server")]
+#[command(next_help_heading = "Several servers")]
 pub struct ServersArgs {
     /// Redis that carries events between servers of one PostgreSQL database: redis://USER:PASSWORD@HOST:PORT, rediss://… for TLS
     #[arg(long, env = "SAMBAD_REDIS", hide_env_values = true, value_name = "URL")]
     pub redis: Option<SecretUrl>,
-    /// By whom servers tell each other that the log grew
+    /// How servers notify each other of new events
     #[arg(long, env = "SAMBAD_BROKER", value_enum, default_value_t = BrokerChoice::Auto)]
     pub broker: BrokerChoice,
-    /// How often the head of a log that other servers write to is looked at, whatever the broker brings
+    /// How often a server polls the head of a log that other servers write to, besides the broker's notifications
     #[arg(long, env = "SAMBAD_POLL_INTERVAL", default_value = "250ms", value_name = "TIME", value_parser = poll_interval)]
     pub poll_interval: Duration,
 }
 
-/// By whom servers tell each other that the log grew.
+/// How servers notify each other of new events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BrokerChoice {
-    /// Redis if there is one, else PostgreSQL if that is the database, else nobody
+    /// Redis if --redis is set, otherwise PostgreSQL if that is the database, otherwise local
     Auto,
-    /// Nobody: the log's head is polled
+    /// No notifications: servers poll the head of the log
     Local,
-    /// PostgreSQL, by NOTIFY
+    /// PostgreSQL, with NOTIFY
     Postgres,
-    /// Redis, by publish and subscribe
+    /// Redis, with publish and subscribe
     Redis,
 }
 
@@ -53,7 +53,7 @@ impl ServersArgs {
             }
             (BrokerChoice::Redis, None) => anyhow::bail!("--broker redis needs --redis URL"),
             (BrokerChoice::Local | BrokerChoice::Postgres, Some(_)) => {
-                anyhow::bail!("--redis is of no use with another --broker")
+                anyhow::bail!("--redis has no effect with another --broker")
             }
             (BrokerChoice::Local, None) => Ok(Some(Broker::Local)),
             (BrokerChoice::Postgres, None) => Ok(Some(Broker::Postgres)),

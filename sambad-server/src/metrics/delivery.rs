@@ -58,10 +58,10 @@ impl Deliveries {
             resyncs: resyncs.clone(),
         };
         registry.register("deliveries", "Events handed to sockets", events);
-        let help = "From COMMIT of the oldest event in a write to that write, live WebSocket sessions";
+        let help = "Time from the COMMIT of the oldest event in a write to that write, for live WebSocket sessions";
         registry.register("delivery_seconds", help, latency);
-        registry.register("sessions_blocked", "Times that a WebSocket took no more bytes", super::Total(blocked));
-        registry.register("resyncs", "Positions that could not be served", resyncs);
+        registry.register("sessions_blocked", "Times that the socket of a WebSocket session was full", super::Total(blocked));
+        registry.register("resyncs", "Requested positions that the log no longer had", resyncs);
         this
     }
 

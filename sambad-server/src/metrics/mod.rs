@@ -61,9 +61,9 @@ impl Metrics {
         let ours = registry.sub_registry_with_prefix("sambad");
         ours.register("build", "Version of the server", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let epoch = sambad.bounds().epoch.to_string();
-        ours.register("log", "Identity of this life of the log", Info::new(vec![("epoch", epoch)]));
+        ours.register("log", "Epoch of the log", Info::new(vec![("epoch", epoch)]));
         register_core(ours, sambad);
-        ours.register("log_lines_lost", "Lines of the log that could not be written", Total(telemetry::lost_lines()));
+        ours.register("log_lines_lost", "Log lines that could not be written", Total(telemetry::lost_lines()));
         Self {
             levels: Levels::register(ours),
             requests: Requests::register(ours),
@@ -87,19 +87,23 @@ impl Metrics {
 /// What the core counts.
 fn register_core(registry: &mut Registry, sambad: &Sambad) {
     let stats = sambad.stats().clone();
-    registry.register("commit_seconds", "Time of a transaction that wrote, its fsync included", Seconds(stats.commit_us));
-    registry.register("batch_commands", "Commands that shared a transaction", Numbers(stats.batch_commands));
-    registry.register("commits_failed", "Batches that were not stored, or of which nobody knows", Total(stats.commits_failed));
+    registry.register("commit_seconds", "Duration of a write transaction, including fsync", Seconds(stats.commit_us));
+    registry.register("batch_commands", "Commands in a write transaction", Numbers(stats.batch_commands));
+    registry.register("commits_failed", "Failed batches, including those whose outcome is unknown", Total(stats.commits_failed));
     registry.register("events_committed", "Events committed", Total(stats.events));
-    registry.register("write_back_seconds", "Time of writing the WAL back; batches wait", Seconds(stats.write_back_us));
+    registry.register(
+        "write_back_seconds",
+        "Duration of a checkpoint of the WAL; batches wait for it",
+        Seconds(stats.write_back_us),
+    );
     registry.register("events_trimmed", "Events that retention has deleted", Total(stats.trimmed));
-    registry.register("new_phones", "Phones counted as new to whoever asked for them", Total(stats.new_phones));
+    registry.register("new_phones", "Phone numbers counted against the daily quotas of new numbers", Total(stats.new_phones));
     let broker = stats.broker;
     registry.register("broker_messages_sent", "Messages sent to other servers", Total(Arc::clone(&broker.sent)));
-    registry.register("broker_messages_received", "Messages received from servers", Total(Arc::clone(&broker.received)));
+    registry.register("broker_messages_received", "Messages received from all servers", Total(Arc::clone(&broker.received)));
     registry.register(
         "broker_messages_foreign",
-        "Messages rejected, as no server of this log made them",
+        "Messages rejected because they are not from a server of this log",
         Total(Arc::clone(&broker.foreign)),
     );
     registry.register("broker_events_dropped", "Events that were not sent to other servers", Total(Arc::clone(&broker.dropped)));

@@ -25,14 +25,14 @@ impl Collector for Process {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
-        gauge("process_start_time_seconds", "Start, since 1970", start_s)?;
+        gauge("process_start_time_seconds", "Start time of the process, in seconds since 1970", start_s)?;
         gauge("process_threads", "Threads", threads)?;
-        gauge("process_resident_memory_bytes", "Memory in use", resident_bytes)?;
-        gauge("process_virtual_memory_bytes", "Memory reserved", virtual_bytes)?;
+        gauge("process_resident_memory_bytes", "Resident memory", resident_bytes)?;
+        gauge("process_virtual_memory_bytes", "Virtual memory", virtual_bytes)?;
         if let Some(open) = descriptors() {
-            gauge("process_open_fds", "Open descriptors", open)?;
+            gauge("process_open_fds", "Open file descriptors", open)?;
         }
-        gauge("process_max_fds", "Descriptors that may be open", descriptors_max())
+        gauge("process_max_fds", "Limit of open file descriptors", descriptors_max())
     }
 }
 

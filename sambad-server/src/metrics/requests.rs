@@ -75,11 +75,19 @@ impl Requests {
             in_flight: Gauge::default(),
             lines_left_out: Counter::default(),
         };
-        registry.register("requests", "Requests answered", this.answered.clone());
-        registry.register("request_seconds", "From a request's head to its answer's head", this.took.clone());
-        registry.register("requests_refused", "Requests that were not let in, or shed", this.refused.clone());
-        registry.register("requests_in_flight", "Requests being answered", this.in_flight.clone());
-        registry.register("request_lines_left_out", "Log lines of failed requests beyond the bound", this.lines_left_out.clone());
+        registry.register("requests", "Requests with a response", this.answered.clone());
+        registry.register(
+            "request_seconds",
+            "Time from the headers of a request to the headers of its response",
+            this.took.clone(),
+        );
+        registry.register("requests_refused", "Requests rejected by a limit, or shed under overload", this.refused.clone());
+        registry.register("requests_in_flight", "Requests in progress", this.in_flight.clone());
+        registry.register(
+            "request_lines_left_out",
+            "Log lines of failed requests dropped by the rate limit",
+            this.lines_left_out.clone(),
+        );
         this
     }
 

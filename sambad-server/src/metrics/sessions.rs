@@ -60,9 +60,9 @@ impl Sessions {
             let labels = TransportLabels { transport: transport.as_str() };
             drop((this.opened.get_or_create_owned(&labels), this.resumed.get_or_create_owned(&labels)));
         }
-        registry.register("sessions_opened", "Sessions that began", this.opened.clone());
-        registry.register("sessions_resumed", "Sessions that began with a cursor: reconnects", this.resumed.clone());
-        registry.register("sessions_ended", "Sessions that ended", this.ended.clone());
+        registry.register("sessions_opened", "Sessions opened", this.opened.clone());
+        registry.register("sessions_resumed", "Sessions opened with a cursor: reconnects", this.resumed.clone());
+        registry.register("sessions_ended", "Sessions closed", this.ended.clone());
         this
     }
 

@@ -233,7 +233,7 @@ impl<W: Write> Writing<W> {
     /// Reports lost lines, if the log can be written; else they are reported later.
     fn report(&mut self) {
         let lost = self.shared.lost.get();
-        tracing::warn!(target: LOST, lines = lost - self.reported, "lines of the log were lost");
+        tracing::warn!(target: LOST, lines = lost - self.reported, "log lines were lost");
         // Empty where the filter leaves such lines out.
         let line = std::mem::take(&mut *locked(&self.shared.report));
         if self.put(&line).is_ok() {

@@ -33,7 +33,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// There is no certificate in the file.
-    #[error("there is no certificate in {}", .0.display())]
+    #[error("{} has no certificate", .0.display())]
     NoCertificate(PathBuf),
     /// The two do not belong together, or are of a kind that is not known.
     #[error("certificate and key cannot be used")]

@@ -15,7 +15,7 @@ use crate::harness::{Dashboard, audit_shared, soon};
 use crate::refusals::refused;
 
 /// What the refusal of a pooler says.
-const REFUSED: [&str; 2] = ["a pooler in transaction or statement mode is in between", "pool_mode = session"];
+const REFUSED: [&str; 2] = ["goes through a pooler in transaction or statement mode", "pool_mode = session"];
 /// Connections that a pool has beside those of a server that starts.
 const CROWD: usize = 5;
 /// Between two looks at what takes a while.

@@ -43,7 +43,7 @@ fn with(url: &str, password: Option<&str>, database: &str) -> String {
 async fn a_database_that_cannot_be_used_is_named() {
     let database = Database::new().await;
     refused(&["--database", &with(database.url(), Some(SECRET), "postgres")], &["password"]).await;
-    refused(&["--database", &with(database.url(), None, "nowhere")], &["nowhere", "no database"]).await;
+    refused(&["--database", &with(database.url(), None, "nowhere")], &["nowhere", "does not exist"]).await;
     let nobody = format!("postgres://sambad:{SECRET}@127.0.0.1:{}/sambad", free_port());
     refused(&["--database", &nobody], &["127.0.0.1", "cannot be reached"]).await;
 

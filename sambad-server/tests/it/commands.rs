@@ -57,7 +57,7 @@ async fn spellings_of_one_number_are_listed() {
         format!("+919000000000  stored as +9109000000000 of user {}", ids[3]),
         format!("+919876543210  stored as +9109876543210 of user {}, and as +919876543210 of user {}", ids[1], ids[0]),
         format!("+919876543210  stored as +91919876543210 of user {}, and as +919876543210 of user {}", ids[2], ids[0]),
-        "3 users have another spelling of their number; of 2 a second user has the number itself".into(),
+        "3 users have another spelling of their number; for 2 of them, a second user has the number itself".into(),
     ];
     assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
     server.terminate().await;
@@ -83,7 +83,7 @@ async fn check_finds_nothing_wrong_where_nothing_is() {
     let server = Process::start(directory.path()).await;
     let (code, stdout, stderr) = check(directory.path(), &server.address.to_string(), &[]).await;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("a Sambad server answers at"), "{stdout}");
+    assert!(stdout.contains("a Sambad server responds at"), "{stdout}");
 }
 
 /// Goal: what is wrong is named with what to do, exit code 1; repair mends counters and says what it does; other faults stay.
@@ -94,18 +94,18 @@ async fn check_names_what_is_wrong_and_repairs_counters() {
     tamper(&directory, "update log set users = 99").await;
     let (code, stdout, stderr) = check(directory.path(), "127.0.0.1:0", &[]).await;
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("users is 99, and there are 3") && stdout.contains("--repair"), "{stdout}");
+    assert!(stdout.contains("users is 99, but there are 3") && stdout.contains("--repair"), "{stdout}");
     assert!(stderr.starts_with("error: 1 of "), "{stderr}");
     let (code, stdout, stderr) = check(directory.path(), "127.0.0.1:0", &["--repair"]).await;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("repair: counts the rows anew"), "{stdout}");
+    assert!(stdout.contains("repair: recounts the rows"), "{stdout}");
 
     tamper(&directory, "delete from events where seq = 2").await;
     let (code, stdout, _) = check(directory.path(), "127.0.0.1:0", &["--repair"]).await;
     assert_eq!(code, Some(1));
     assert!(stdout.contains("3 events from 1 to 4: 2 is missing") && stdout.contains("restore the last backup"), "{stdout}");
 
-    assert!(stdout.contains("not repaired: what else is wrong comes first"), "{stdout}");
+    assert!(stdout.contains("not repaired: correct the other faults first"), "{stdout}");
 
     let other = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = other.local_addr().expect("an address").to_string();
@@ -114,7 +114,7 @@ async fn check_names_what_is_wrong_and_repairs_counters() {
     assert!(stdout.contains(&format!("another program listens on {address}")), "{stdout}");
     let (code, _, stderr) = check(Path::new("/nonexistent"), "127.0.0.1:0", &[]).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("there is no database /nonexistent/sambad.db"), "{stderr}");
+    assert!(stderr.contains("database /nonexistent/sambad.db does not exist"), "{stderr}");
 }
 
 /// Goal: a backup taken from a running server restores to its events in a new life, of which old dashboards are told.
@@ -128,7 +128,7 @@ async fn a_backup_is_restored_as_another_life() {
     let file = directory.path().join("copy.db");
     let file = file.to_str().expect("a path in UTF-8");
     let (code, stdout, stderr) = told(&run(&["backup", file, "--database", &database(directory.path())], &[]).await);
-    assert_eq!((code, stdout), (Some(0), format!("{file}: everything up to {cursor}\n")), "{stderr}");
+    assert_eq!((code, stdout), (Some(0), format!("{file}: has everything up to {cursor}\n")), "{stderr}");
     let (code, _, stderr) = told(&run(&["backup", file, "--database", &database(directory.path())], &[]).await);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("copy.db exists: move it away, or choose another file"), "{stderr}");
@@ -137,7 +137,7 @@ async fn a_backup_is_restored_as_another_life() {
     let other = tempfile::tempdir().expect("a temporary directory");
     let (code, stdout, stderr) = told(&run(&["restore", file, "--database", &database(other.path())], &[]).await);
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("readers with an older cursor are told to resync"), "{stdout}");
+    assert!(stdout.contains("readers with an older cursor get a resync"), "{stdout}");
     let restored = Process::start(other.path()).await;
     assert_eq!(audit(&restored.api).await.len(), 5);
     let mut dashboard = Dashboard::connect(restored.address, &format!("after={cursor}")).await;
@@ -162,7 +162,7 @@ async fn health_asks_the_server() {
         };
         let scheme = if more.is_empty() { "http" } else { "https" };
         let (code, stdout, stderr) = ask(&[]).await;
-        assert_eq!((code, stdout), (Some(0), format!("{scheme}://{listen}/livez answers 200 OK\n")), "{stderr}");
+        assert_eq!((code, stdout), (Some(0), format!("{scheme}://{listen}/livez returns 200 OK\n")), "{stderr}");
         if more.is_empty() {
             let ready = format!("http://{listen}/readyz");
             assert_eq!(ask(&[&ready]).await.0, Some(0));
@@ -173,6 +173,6 @@ async fn health_asks_the_server() {
         drop(server);
         let (code, stdout, stderr) = ask(&[]).await;
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
-        assert!(stderr.contains("does not answer"), "{stderr}");
+        assert!(stderr.contains("does not respond"), "{stderr}");
     }
 }

@@ -86,7 +86,7 @@ async fn faults_of_a_file_are_named() {
         assert_eq!(line, Some(format!("sambad.toml:{number}: {expected}").as_str()), "{told}");
     }
     let (code, _, told) = config("log = 'off\n", &[], &[]).await;
-    assert!(code == Some(2) && told.starts_with("error: sambad.toml is no TOML") && told.contains("line 1"), "{told}");
+    assert!(code == Some(2) && told.starts_with("error: sambad.toml is not TOML") && told.contains("line 1"), "{told}");
     let (code, _, told) = config("", &["--config", "nowhere.toml"], &[]).await;
     assert!(code == Some(2) && told.starts_with("error: cannot read nowhere.toml: "), "{told}");
 }
@@ -185,8 +185,8 @@ fn example_of(text: &mut String, arg: &Arg, long: &str) {
 #[tokio::test]
 async fn the_example_is_every_setting() {
     let mut text = String::from(
-        "# Settings of sambad-server: every one there is, each with its default. Copy it to sambad.toml where the server is\n\
-         # started, or name it by --config or SAMBAD_CONFIG. Flags and SAMBAD_* variables win over it.\n\n",
+        "# All settings of sambad-server, with their defaults. Copy this file to sambad.toml in the working directory of the server,\n\
+         # or name it with --config or SAMBAD_CONFIG. Flags and SAMBAD_* variables have priority over it.\n\n",
     );
     let command = Cli::command();
     let arguments = || command.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_id() != "config");

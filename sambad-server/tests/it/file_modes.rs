@@ -80,7 +80,7 @@ async fn older_files_are_changed_at_start() {
         server.terminate().await;
         assert_eq!(server.end().await.code(), Some(0));
         let log = fs::read_to_string(&log).expect("the log can be read");
-        assert_eq!(log.contains("others could read a file of the database"), said, "{log}");
+        assert_eq!(log.contains("other users could read a file of the database"), said, "{log}");
     }
 }
 
@@ -168,7 +168,7 @@ async fn a_shared_key_is_told_of() {
         server.terminate().await;
         assert_eq!(server.end().await.code(), Some(0));
         let log = fs::read_to_string(&log).expect("the log can be read");
-        assert_eq!(log.contains("others than its owner may use the key"), told, "{mode:o}: {log}");
+        assert_eq!(log.contains("other users can read the key"), told, "{mode:o}: {log}");
     }
 }
 

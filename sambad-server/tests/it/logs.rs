@@ -123,7 +123,7 @@ async fn failed_lines_are_bounded() {
     })
     .await;
     let (lines, _) = logged.end().await;
-    let told: u64 = of(&lines, "sambad_server::request", "lines about failed requests were left out")
+    let told: u64 = of(&lines, "sambad_server::request", "log lines about failed requests were dropped")
         .iter()
         .map(|line| line["lines"].as_u64().expect("a number"))
         .sum();

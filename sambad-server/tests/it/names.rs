@@ -122,7 +122,7 @@ async fn a_file_with_two_names_is_refused() {
     let said = refused(root, &["copy", "--from", "sqlite:other.db", "--to", "postgres://nobody@127.0.0.1:1/nothing"]).await;
     assert!(said.contains("has 2 names (hard links)"), "{said}");
     let said = refused(root, &["restore", "other.db", "--database", "sqlite:restored.db"]).await;
-    assert!(said.contains("is no backup and has several names"), "{said}");
+    assert!(said.contains("is not a backup and has several names"), "{said}");
     assert!(!root.join("other.db-wal").exists() && !root.join("copy.db").exists() && !root.join("restored.db").exists());
     server.api.user("+919999999999").await;
     assert_eq!(audit(&server.api).await.len(), 3);

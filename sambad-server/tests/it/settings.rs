@@ -44,8 +44,8 @@ async fn no_spelling_opens_a_new_database() {
         ("sqlite:x.db?cache=shared", "cache=shared"),
         ("sqlite:x.db\n\n", "U+000A"),
         ("sqlite:x.db\t", "U+0009"),
-        ("sqlite:x.db ", "a blank"),
-        ("sqlite: x.db", "a blank"),
+        ("sqlite:x.db ", "a space"),
+        ("sqlite: x.db", "a space"),
         ("sqlite:100%.db", "%25"),
         ("sqlite:file:x.db", "without file:"),
         ("file:x.db", "expected sqlite:PATH"),
@@ -79,7 +79,7 @@ async fn a_line_end_in_a_files_name_opens_no_new_database() {
         for args in [&["migrate"][..], &["check"], &["epoch"], &["admin", "list"], &[]] {
             let (code, _, said) = told(folder, args, &[("SAMBAD_DATABASE", &name), ("SAMBAD_LISTEN", "127.0.0.1:0")]).await;
             assert!(
-                matches!(code, Some(1 | 2)) && said.contains("stop what runs on it and rename it (mv -- $'x.db"),
+                matches!(code, Some(1 | 2)) && said.contains("stop the server on it and rename it (mv -- $'x.db"),
                 "{args:?}: {said}"
             );
             assert_eq!(names(folder), before, "{args:?}");

@@ -147,7 +147,7 @@ async fn a_bad_pair_is_refused_at_start() {
         (&["--tls-cert", &cert][..], 2, "--tls-key"),
         (&["--tls-key", &key], 2, "--tls-cert"),
         (&["--tls-cert", "/nonexistent.pem", "--tls-key", &key], 1, "/nonexistent.pem"),
-        (&["--tls-cert", &key, "--tls-key", &key], 1, "there is no certificate in"),
+        (&["--tls-cert", &key, "--tls-key", &key], 1, "has no certificate"),
         (&["--tls-cert", &cert, "--tls-key", &cert], 1, "cannot read"),
         (&["--tls-cert", &cert, "--tls-key", &other], 1, "cannot"),
     ] {

@@ -87,7 +87,7 @@ async fn lost_lines_are_reported_once_the_log_works_again() {
     server.terminate().await;
     assert_eq!(server.end().await.code(), Some(0));
     let lines = soon("end of the log", reading).await.expect("the log is lines of JSON");
-    let reports = lines.iter().filter(|line| line["message"] == "lines of the log were lost");
+    let reports = lines.iter().filter(|line| line["message"] == "log lines were lost");
     let reported: f64 = reports.map(|line| line["lines"].as_f64().expect("a number")).sum();
     assert!(reported >= before, "{reported} of at least {before}");
     assert_eq!(lines.last().expect("lines")["message"], "stopped", "the log goes on");

@@ -151,7 +151,7 @@ async fn bounds_of_pages_are_checked() {
             // The third is what an older version gave.
             for after in ["garbage", "01", "018f3b8e-7a8b-7c3d-8e4f-1a2b3c4d5e6f", "-0", "99999999999999999999"] {
                 let message = world.api.get(&format!("{list}?after={after}")).await.refused(400, "invalid_field");
-                assert!(message.contains("after") && message.contains("begin the list again"), "{message}");
+                assert!(message.contains("after") && message.contains("start the list again"), "{message}");
             }
         }
     }

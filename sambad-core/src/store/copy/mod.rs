@@ -110,10 +110,10 @@ impl Side {
         let inserted = dispatch!(self, side => side.insert(table, rows).await);
         inserted.map_err(|error| match &error {
             sqlx::Error::Database(database) if database.is_unique_violation() || database.is_foreign_key_violation() => {
-                differs(table, &format!("a row does not go with those that are there ({database})"))
+                differs(table, &format!("a row conflicts with existing rows ({database})"))
             }
             _ => {
-                let what = format!("rows of {} could not be written: run the copy again, it goes on from there", table.name);
+                let what = format!("rows of {} could not be written: run the copy again, it continues from there", table.name);
                 Error::Internal { what, source: Some(error.into()) }
             }
         })
@@ -128,7 +128,7 @@ impl Side {
 /// Moves everything from the database `from` to the database `to`.
 pub(crate) async fn copy(from: &str, to: &str, progress: Progress<'_>) -> Result<Copied, Error> {
     if !postgres::is_url(from) && !postgres::is_url(to) {
-        let what = "one of the two must be PostgreSQL: `sambad-server backup` copies a file".into();
+        let what = "one of the two must be PostgreSQL: to copy an SQLite file, use `sambad-server backup`".into();
         return Err(Error::Internal { what, source: None });
     }
     let mut source = Side::source(from).await?;
@@ -142,7 +142,9 @@ pub(crate) async fn copy(from: &str, to: &str, progress: Progress<'_>) -> Result
     }
     source.end_snapshot().await?;
     if source.standing().await? != standing {
-        let what = "the source was written to meanwhile: stop whatever does so, make the target anew, and copy again".into();
+        let what = "the source changed during the copy: stop the programs that write to it, recreate the target, and copy \
+            again"
+            .into();
         return Err(Error::Internal { what, source: None });
     }
     target.finish(standing).await?;
@@ -213,7 +215,7 @@ async fn verify(given: &Digest, target: &mut Side, table: &'static Table, progre
         }
     }
     if !stored.is_same(given) {
-        let why = format!("the source has {of} rows, the target {}, and not all are the same", stored.rows);
+        let why = format!("the source has {of} rows, the target {}, and some differ", stored.rows);
         return Err(differs(table, &why));
     }
     progress(CopyStep { table: table.name, verifying: true, rows: of, of });
@@ -222,8 +224,8 @@ async fn verify(given: &Digest, target: &mut Side, table: &'static Table, progre
 
 fn differs(table: &Table, why: &str) -> Error {
     let what = format!(
-        "table {} differs: {why}. The source was changed since the copy was begun, or something else wrote to the target: \
-         make the target anew, and copy again",
+        "table {} differs: {why}. The source changed after the copy started, or another program wrote to the target: \
+         recreate the target, and copy again",
         table.name
     );
     Error::Internal { what, source: None }
@@ -233,5 +235,5 @@ fn bounds(log: &LogRow) -> Result<LogBounds, Error> {
     let seq = |number: i64| u64::try_from(number).ok().map(Seq);
     let bounds =
         || Some(LogBounds { epoch: Epoch(u32::try_from(log.epoch).ok()?), head: seq(log.head)?, first: seq(log.first)? });
-    bounds().ok_or_else(|| Error::Internal { what: "store holds a value that cannot be read".into(), source: None })
+    bounds().ok_or_else(|| Error::Internal { what: "the database holds a value that cannot be read".into(), source: None })
 }

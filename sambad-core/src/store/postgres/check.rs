@@ -14,7 +14,7 @@ use crate::store::admission::check_audit;
 use crate::store::examine::{self, Backwards, DayCounters, Extent};
 
 const RESTORE: &str = "Stop all servers, keep a copy of the database, and restore the last backup.";
-const CONFIGURE: &str = "Look at these in postgresql.conf: see docs/guides/scale-out.md.";
+const CONFIGURE: &str = "Check these settings in postgresql.conf: see docs/guides/scale-out.md.";
 
 /// However long it takes.
 const BEGIN: &str = "begin isolation level repeatable read read only; set local statement_timeout = 0";
@@ -62,7 +62,7 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
             and not exists (select 1 from events where kind = 'contact_removed' and data::json->>'id' = e.data::json->>'id')",
     ),
     (
-        "contact_removed whose contact is still there",
+        "contact_removed whose contact still exists",
         "select count(*) from events e
             where kind = 'contact_removed' and exists (select 1 from contacts where id = (e.data::json->>'id')::uuid)",
     ),
@@ -77,16 +77,16 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
 /// Rows that stand in lists where their event is not.
 const ROWS_ELSEWHERE: [(&str, &str); 3] = [
     (
-        "users with another seq than their event",
+        "users whose seq differs from their event's",
         "select count(*) from events e join users u on u.id = e.user_id where e.kind = 'user_created' and u.seq <> e.seq",
     ),
     (
-        "contacts with another seq than their event",
+        "contacts whose seq differs from their event's",
         "select count(*) from events e join contacts c on c.id = (e.data::json->>'id')::uuid
             where e.kind = 'contact_added' and c.seq <> e.seq",
     ),
     (
-        "messages with another seq than their event",
+        "messages whose seq differs from their event's",
         "select count(*) from events e join messages m on m.id = (e.data::json->>'id')::uuid
             where e.kind = 'message_sent' and m.seq <> e.seq",
     ),
@@ -182,7 +182,7 @@ async fn examine(connection: &mut PgConnection, findings: &mut Vec<Finding>) -> 
     sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
     findings.push(settings(connection).await?);
     let broken: Vec<String> = sqlx::query_scalar(FOREIGN_KEYS).fetch_all(&mut *connection).await?;
-    findings.push(Finding::unless("references hold", broken, "every row that a row names is there", RESTORE));
+    findings.push(Finding::unless("references hold", broken, "every referenced row exists", RESTORE));
     findings.push(examine::audit(check_audit(connection).await?));
     let extent = extent(connection).await?;
     let hole = if extent.is_dense() { None } else { sqlx::query_scalar(FIRST_HOLE).fetch_one(&mut *connection).await? };

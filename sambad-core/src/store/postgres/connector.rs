@@ -17,8 +17,8 @@ use super::sqlstate;
 const COMPARISONS: usize = 5;
 /// How long the other one may take to begin. A pool of sessions may have no place for it, and none is needed to serve.
 const OTHER_TIMEOUT: Duration = Duration::from_secs(5);
-const SHARED: &str = "a pooler in transaction or statement mode is in between: set its mode to session (PgBouncer: pool_mode = session), or \
-    connect to PostgreSQL itself";
+const SHARED: &str = "the connection goes through a pooler in transaction or statement mode: set its mode to session \
+    (PgBouncer: pool_mode = session), or connect to PostgreSQL directly";
 const PROCESS: &str = "select pg_backend_pid()";
 /// Where a pooler has a single connection, the other one waits for the end of this.
 const HOLD_PROCESS: &str = "begin; set local idle_in_transaction_session_timeout = '4s'; select pg_backend_pid()";
@@ -99,7 +99,7 @@ impl Connector {
         for (n, (name, value)) in settings.iter().enumerate() {
             let found: &str = row.try_get(n)?;
             if found != *value {
-                let what = format!("{name} was set to {value} and is {found}: a pooler in between does not pass settings on");
+                let what = format!("{name} was set to {value} but is {found}: a connection pooler does not forward settings");
                 return Err(sqlx::Error::Configuration(what.into()));
             }
         }
@@ -119,7 +119,7 @@ impl Connector {
             Ok(Ok(held)) => held,
             Ok(Err(error)) if is_refused_transaction(&error) => return Ok(true),
             _ => {
-                tracing::warn!("no second connection is free: whether a pooler shares connections was not examined");
+                tracing::warn!("no second connection is available: not checked whether a pooler shares connections");
                 return Ok(false);
             }
         };

@@ -62,7 +62,7 @@ impl Side {
         // A database that was in use is not touched, not even its schema.
         let schema = identity::schema(&mut connection, options).await?;
         if schema.stored > 0 && !schema.is_current() {
-            let what = format!("database {} has an older schema: copy into an empty one", identity::name(options));
+            let what = format!("database {} has an older schema: copy into an empty database", identity::name(options));
             return Err(internal(what));
         }
         identity::migrate(&mut connection, options).await?;
@@ -166,7 +166,7 @@ async fn refuse_rows(connection: &mut PgConnection, options: &PgConnectOptions) 
         let has_rows = sqlx::query_scalar(AssertSqlSafe(table.has_rows())).fetch_one(&mut *connection).await;
         if has_rows.map_err(failed)? {
             let (database, table) = (identity::name(options), table.name);
-            return Err(internal(format!("database {database} has rows of {table} already: copy into an empty one")));
+            return Err(internal(format!("database {database} already has rows in {table}: copy into an empty database")));
         }
     }
     Ok(())

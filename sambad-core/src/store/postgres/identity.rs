@@ -43,7 +43,7 @@ pub(super) async fn connect_ours(connector: &Connector) -> Result<(PgConnection,
     let looked = bounded(async { look(&mut connection).await.map_err(|error| cannot_open(options, error)) });
     let schema = match looked.await? {
         Look::Ours(schema) => schema,
-        Look::Empty => return Err(internal(format!("there is nothing in database {}", name(options)))),
+        Look::Empty => return Err(internal(format!("database {} is empty", name(options)))),
         Look::Foreign => return Err(foreign(options)),
     };
     if sqlx::query_scalar(HAS_LOG).fetch_one(&mut connection).await.map_err(failed)? {
@@ -63,13 +63,16 @@ pub(super) async fn connect_current_with(connector: &Connector) -> Result<PgConn
     if schema.is_current() {
         return Ok(connection);
     }
-    let what = format!("the schema of {} is another version's: `sambad-server migrate` tells which", name(connector.options()));
+    let what = format!(
+        "the schema of {} is from another version: `sambad-server migrate --check` shows which",
+        name(connector.options())
+    );
     Err(internal(what))
 }
 
 /// A copy takes the log's row away first, and writes it back last.
 pub(super) fn half_copied(options: &PgConnectOptions) -> Error {
-    internal(format!("a copy into database {} has not ended: run it again", name(options)))
+    internal(format!("a copy into database {} is incomplete: run it again", name(options)))
 }
 
 /// Brings the schema up to date. Servers that start at once take turns, by an advisory lock; all but the first find it done.
@@ -77,8 +80,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, options: &PgConnectOp
     let schema = schema(connection, options).await?;
     let encoding: String = sqlx::query_scalar(ENCODING).fetch_one(&mut *connection).await.map_err(failed)?;
     if encoding != "UTF8" {
-        let what =
-            format!("database {} has encoding {encoding}, and names and messages are UTF-8: create it anew", name(options));
+        let what = format!("database {} has encoding {encoding}, but Sambad needs UTF8: recreate it", name(options));
         return Err(internal(what));
     }
     if schema.stored < schema.known {
@@ -104,7 +106,7 @@ pub(super) async fn schema(connection: &mut PgConnection, options: &PgConnectOpt
     if schema.stored > schema.known {
         let Schema { stored, known } = schema;
         let what = format!(
-            "database {} has migration {stored}, this version of Sambad knows only {known}: use a newer one",
+            "database {} has migration {stored}, this version of Sambad knows only {known}: use a newer version",
             name(options)
         );
         return Err(internal(what));
@@ -140,7 +142,7 @@ fn internal(what: String) -> Error {
 }
 
 fn foreign(options: &PgConnectOptions) -> Error {
-    internal(format!("{} is a database of another program: choose another", name(options)))
+    internal(format!("{} is a database of another program: choose another database", name(options)))
 }
 
 fn cannot_migrate(options: &PgConnectOptions, error: MigrateError) -> Error {
@@ -152,7 +154,7 @@ fn cannot_migrate(options: &PgConnectOptions, error: MigrateError) -> Error {
     };
     let what = match &error {
         MigrateError::VersionMismatch(version) => {
-            format!("migration {version} of database {} is not the one that this version of Sambad knows", name(options))
+            format!("migration {version} of database {} differs from the one in this version of Sambad", name(options))
         }
         _ => format!("cannot bring the schema of {} up to date", name(options)),
     };
@@ -172,12 +174,15 @@ pub(super) fn name(options: &PgConnectOptions) -> String {
 pub(super) fn cannot_open(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     let (name, user) = (name(options), options.get_username());
     let known = match sqlstate(&error).as_deref() {
-        Some("28P01") => Some(format!("database {name} refuses user {user}: the password is wrong")),
-        Some("28000") => Some(format!("database {name} refuses user {user}: look at its pg_hba.conf, and at the URL's sslmode")),
-        Some("3D000") => Some(format!("there is no database {name}: create it with `createdb`")),
-        Some("42501") => Some(format!("user {user} may not use database {name}: make it the owner, or grant it the rights")),
+        Some("28P01") => Some(format!("database {name} rejects user {user}: the password is wrong")),
+        Some("28000") => Some(format!("database {name} rejects user {user}: check its pg_hba.conf, and sslmode in the URL")),
+        Some("3D000") => Some(format!("database {name} does not exist: create it with `createdb`")),
+        Some("42501") => Some(format!(
+            "user {user} has no rights on database {name}: make the user its owner, or grant the \
+            rights"
+        )),
         Some("53300") => Some(format!("database {name} has no connection left: raise its max_connections, or the user's limit")),
-        Some("25006" | "55000") => Some(format!("database {name} is a standby: name the primary")),
+        Some("25006" | "55000") => Some(format!("database {name} is a standby: use the URL of the primary")),
         Some("57P03") => Some(format!("database {name} is starting up or shutting down: try again")),
         _ => None,
     };

@@ -37,8 +37,8 @@ pub(super) async fn begin(connection: &mut PgConnection, options: &PgConnectOpti
         Ok(cluster) => cluster,
         Err(error) if sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
             tracing::warn!(
-                "this user may not call pg_control_system(): after a failover or a restore the epoch is yours to renew, and \
-                 before a copy of this database uses the same Redis"
+                "this user has no right to call pg_control_system(): run `sambad-server epoch --renew` after a failover or \
+                 a restore, and before a copy of this database uses the same Redis"
             );
             return Ok(None);
         }
@@ -46,7 +46,7 @@ pub(super) async fn begin(connection: &mut PgConnection, options: &PgConnectOpti
     };
     if let Some(row) = sqlx::query(BEGIN_LIFE).bind(&cluster).fetch_optional(connection).await.map_err(failed)? {
         let epoch = rows::epoch(&row, 0).map_err(failed)?.to_string();
-        tracing::info!(cluster, epoch, "the log begins a life on this PostgreSQL");
+        tracing::info!(cluster, epoch, "the log is bound to this PostgreSQL server from now on");
     }
     Ok(Some(cluster))
 }

@@ -57,7 +57,8 @@ pub(super) fn is_url(url: &str) -> bool {
 
 /// Says what is used in place of our own copies of a file.
 pub(super) fn has_its_own_backups() -> Error {
-    let what = "a PostgreSQL database is saved and restored by its own tools, pg_dump or pg_basebackup: see docs/guides/production.md";
+    let what = "back up and restore a PostgreSQL database with its own tools, pg_dump or pg_basebackup: see \
+        docs/guides/scale-out.md";
     Error::Internal { what: what.into(), source: None }
 }
 
@@ -146,10 +147,10 @@ fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
 fn failed(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Decode(source) | sqlx::Error::ColumnDecode { source, .. } => {
-            Error::Internal { what: "store holds a value that cannot be read".into(), source: Some(source) }
+            Error::Internal { what: "the database holds a value that cannot be read".into(), source: Some(source) }
         }
         other if matches!(sqlstate(&other).as_deref(), Some("26000" | "42P05")) => {
-            let what = format!("a pooler in between mixes up prepared statements, and must be in session mode: {other}");
+            let what = format!("a connection pooler mixes up prepared statements, and must be in session mode: {other}");
             Error::Unavailable(Some(what.into()))
         }
         other => Error::Unavailable(Some(other.into())),

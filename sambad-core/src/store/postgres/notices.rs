@@ -55,7 +55,7 @@ impl Notices {
     pub(crate) async fn next(&mut self) -> Result<Option<Seq>, Error> {
         match self.0.try_recv().await.map_err(failed)? {
             Some(notice) => Ok(notice.payload().parse::<i64>().ok().and_then(|head| u64::try_from(head).ok()).map(Seq)),
-            None => Err(Error::Unavailable(Some("the connection that hears notices has ended".into()))),
+            None => Err(Error::Unavailable(Some("the connection for notifications has closed".into()))),
         }
     }
 }

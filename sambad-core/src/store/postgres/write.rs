@@ -111,7 +111,7 @@ impl Writer {
                 return Ok(committed);
             }
         }
-        Err(Error::Unavailable(Some("other servers' batches got in the way each time".into())))
+        Err(Error::Unavailable(Some("batches of other servers conflicted each time".into())))
     }
 
     async fn attempt(&mut self, requests: &[Request]) -> Result<Attempt, Error> {
@@ -159,7 +159,7 @@ impl Writer {
         while let Ok(looked) = timeout_at(deadline, self.was_stored()).await {
             match looked {
                 Ok(stored) => return Ok(stored),
-                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "outcome of a COMMIT not known yet"),
+                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "outcome of a COMMIT is not known yet"),
             }
             sleep(OUTCOME_PAUSE).await;
         }
@@ -196,7 +196,7 @@ impl Writer {
             Ok(outcomes)
         };
         let outcomes = bounded(async { apply.await.map_err(failed) }).await?;
-        if self.finish(connection).await? { Ok(outcomes) } else { Err(Error::Unavailable(Some("COMMIT was cut short".into()))) }
+        if self.finish(connection).await? { Ok(outcomes) } else { Err(Error::Unavailable(Some("COMMIT was interrupted".into()))) }
     }
 
     /// Writes a row that stays as it is.
@@ -254,7 +254,7 @@ async fn prepare(
         let begun = begun.first().ok_or(sqlx::Error::RowNotFound)?;
         let seen = Seq(rows::unsigned(begun, 0)?);
         if begun.try_get::<&str, _>(3)? != IDLE_IN_TRANSACTION {
-            let what = "a pooler in between has given this connection's settings to another: it must be in session mode";
+            let what = "a connection pooler has given this connection's settings to another: it must be in session mode";
             return Err(sqlx::Error::Configuration(what.into()));
         }
         clock::note(clock, asked_at, begun)?;
@@ -271,7 +271,7 @@ async fn prepare(
         }
         let Some(row) = take_place(connection, &plan, me, (epoch, last)).await? else {
             // This server ends as soon as it has looked at the log: whoever asks again is served by the next.
-            return Err(sqlx::Error::Protocol("the log was replaced by another: this server must be started anew".into()));
+            return Err(sqlx::Error::Protocol("the log was replaced by another: restart this server".into()));
         };
         let head = Seq(rows::unsigned(&row, 0)?);
         if !row.try_get::<bool, _>(1)? {
@@ -287,7 +287,7 @@ async fn prepare(
 fn failed_batch(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::Database(database) if database.is_unique_violation() || database.is_foreign_key_violation() => {
-            let what = format!("batch contradicts what is stored: {}", database.constraint().unwrap_or("no constraint named"));
+            let what = format!("batch conflicts with stored data: {}", database.constraint().unwrap_or("no constraint named"));
             Error::Internal { what, source: Some(error.into()) }
         }
         _ => failed(error),

@@ -124,7 +124,7 @@ pub(super) async fn open_current(file: &DatabaseFile) -> Result<SqliteConnection
     if check::has_current_schema(&mut connection).await.map_err(failed)? {
         return Ok(connection);
     }
-    let what = format!("the schema of {file} is another version's: start this version's server on it once");
+    let what = format!("the schema of {file} is from another version: start a server of this version on it once");
     Err(Error::Internal { what, source: None })
 }
 

@@ -54,7 +54,10 @@ pub(crate) async fn restore(from: &Path, file: &DatabaseFile) -> Result<LogBound
 /// of backups gives them.
 fn require_whole_log(from: &DatabaseFile) -> Result<(), Error> {
     if from.links()? > 1 && from.has_log() {
-        let what = format!("{from} is no backup and has several names (hard links): restore what `sambad-server backup` made");
+        let what = format!(
+            "{from} is not a backup and has several names (hard links): restore a file that `sambad-server \
+            backup` made"
+        );
         return Err(Error::Internal { what, source: None });
     }
     Ok(())
@@ -100,7 +103,7 @@ async fn inspect(partial: &Path, change: Option<&'static str>) -> Result<LogBoun
     }
     let sound: String = sqlx::query_scalar(QUICK_CHECK).fetch_one(&mut connection).await.map_err(failed)?;
     if sound != "ok" {
-        let what = format!("the copy is not sound: {sound}; run `sambad-server check` on what it was made of");
+        let what = format!("the copy is damaged: {sound}; run `sambad-server check` on the source");
         return Err(Error::Internal { what, source: None });
     }
     let row = sqlx::query(BOUNDS).fetch_one(&mut connection).await.map_err(failed)?;

@@ -60,7 +60,7 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
         ),
     ),
     (
-        "contact_removed whose contact is still there",
+        "contact_removed whose contact still exists",
         "select count(*) from events where kind = 'contact_removed' and data->>'id' in (select id from contacts)",
     ),
     (
@@ -77,16 +77,16 @@ const EVENTS_WITHOUT_ROW: [(&str, &str); 4] = [
 /// Rows that stand in lists where their event is not.
 const ROWS_ELSEWHERE: [(&str, &str); 3] = [
     (
-        "users with another seq than their event",
+        "users whose seq differs from their event's",
         "select count(*) from events e join users u on u.id = e.user_id where e.kind = 'user_created' and u.seq <> e.seq",
     ),
     (
-        "contacts with another seq than their event",
+        "contacts whose seq differs from their event's",
         "select count(*) from events e join contacts c on c.id = e.data->>'id'
             where e.kind = 'contact_added' and c.seq <> e.seq",
     ),
     (
-        "messages with another seq than their event",
+        "messages whose seq differs from their event's",
         "select count(*) from events e join messages m on m.id = e.data->>'id'
             where e.kind = 'message_sent' and m.seq <> e.seq",
     ),
@@ -159,7 +159,7 @@ pub(crate) async fn repair(file: &DatabaseFile) -> Result<(), Error> {
     let _lock = lock(file)?;
     let mut connection = identity::open_existing(file).await?;
     if !has_current_schema(&mut connection).await.map_err(failed)? {
-        let what = "its schema is not this version's: nothing was repaired".into();
+        let what = "its schema is from another version: nothing was repaired".into();
         return Err(Error::Internal { what, source: None });
     }
     let mut tx = connection.begin_with("begin immediate").await.map_err(failed)?;
@@ -202,19 +202,19 @@ async fn examine(connection: &mut SqliteConnection, findings: &mut Vec<Finding>)
 async fn pragmas(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
     let row = sqlx::query(PRAGMAS).fetch_one(connection).await?;
     let (journal_mode, page_size, free): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let detail = format!("journal_mode {journal_mode}, pages of {page_size} bytes, {free} free to be used again");
+    let detail = format!("journal_mode {journal_mode}, pages of {page_size} bytes, {free} free pages");
     Ok(match journal_mode.as_str() {
         "wal" => Finding::fine("pragmas", detail),
         // As `backup` and `restore` leave it.
-        "delete" => Finding::fine("pragmas", format!("{detail}; wal with the next start")),
-        _ => Finding::warning("pragmas", detail, "Something else has opened the file: the next start sets wal again."),
+        "delete" => Finding::fine("pragmas", format!("{detail}; wal after the next start")),
+        _ => Finding::warning("pragmas", detail, "Another program has opened the file: the next start sets wal again."),
     })
 }
 
 async fn integrity(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
     let found = sqlx::query_scalar::<_, String>(INTEGRITY).fetch_all(connection).await?;
     let faults = if found == ["ok"] { Vec::new() } else { found };
-    Ok(Finding::unless("file is sound", faults, "SQLite's integrity check found nothing", RESTORE))
+    Ok(Finding::unless("file is sound", faults, "SQLite's integrity check found no errors", RESTORE))
 }
 
 async fn schema(connection: &mut SqliteConnection) -> Result<Finding, sqlx::Error> {
@@ -232,7 +232,7 @@ async fn foreign_keys(connection: &mut SqliteConnection) -> Result<Finding, sqlx
     let found = sqlx::query(FOREIGN_KEYS).fetch_all(connection).await?;
     let fault = |row: &SqliteRow| Ok(format!("{} rows of {}", row.try_get::<i64, _>(1)?, row.try_get::<String, _>(0)?));
     let faults = found.iter().map(fault).collect::<Result<_, sqlx::Error>>()?;
-    Ok(Finding::unless("references hold", faults, "every user that a row names is there", RESTORE))
+    Ok(Finding::unless("references hold", faults, "every referenced user exists", RESTORE))
 }
 
 async fn extent(connection: &mut SqliteConnection) -> Result<Extent, sqlx::Error> {

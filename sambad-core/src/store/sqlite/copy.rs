@@ -41,7 +41,7 @@ impl Side {
         let mut connection = identity::open_read_only(&file).await?;
         let lock = lock(&file)?;
         if !check::has_current_schema(&mut connection).await.map_err(failed)? {
-            let what = format!("the schema of {file} is another version's: `sambad-server migrate` first");
+            let what = format!("the schema of {file} is from another version: run `sambad-server migrate` first");
             return Err(Error::Internal { what, source: None });
         }
         sqlx::query("begin").execute(&mut connection).await.map_err(failed)?;
@@ -54,7 +54,7 @@ impl Side {
         let lock = lock(&file)?;
         let schema = super::schema(&file).await?;
         if schema.stored > 0 && !schema.is_current() {
-            let what = format!("{file} has another version's schema: copy into a new file");
+            let what = format!("{file} has the schema of another version: copy into a new file");
             return Err(Error::Internal { what, source: None });
         }
         let connection = connect_migrated(&writing(&file), &file).await?;
@@ -70,7 +70,7 @@ impl Side {
         for table in &TABLES {
             let has_rows = sqlx::query_scalar(AssertSqlSafe(table.has_rows())).fetch_one(&mut self.connection).await;
             if has_rows.map_err(failed)? {
-                let what = format!("{} has rows of {} already: copy into a new file", self.file, table.name);
+                let what = format!("{} already has rows in {}: copy into a new file", self.file, table.name);
                 return Err(Error::Internal { what, source: None });
             }
         }

@@ -127,8 +127,8 @@ impl DatabaseFile {
         while let Some(process) = self.opened_elsewhere() {
             if Instant::now() >= deadline {
                 return Err(internal(format!(
-                    "database {self} is open under another name in process {process}: stop it; a database is moved while no \
-                     server runs on it"
+                    "database {self} is open under another name in process {process}: stop that server; move a database \
+                     only while no server runs on it"
                 )));
             }
             sleep(PAUSE).await;

@@ -56,7 +56,7 @@ pub(super) async fn open_existing(file: &DatabaseFile) -> Result<SqliteConnectio
 
 async fn open(file: &DatabaseFile, read_only: bool) -> Result<SqliteConnection, Error> {
     if !file.path().exists() {
-        return Err(Error::Internal { what: format!("there is no database {file}"), source: None });
+        return Err(Error::Internal { what: format!("database {file} does not exist"), source: None });
     }
     file.require_unopened_elsewhere().await?;
     let opened = async {
@@ -81,7 +81,7 @@ pub(super) async fn require_whole(connection: &mut SqliteConnection, file: &Data
     // Where it cannot be asked, the file is damaged, of which whoever goes on says more.
     match sqlx::query_scalar(HAS_LOG).fetch_one(connection).await {
         Ok(false) => {
-            let what = format!("a copy into database {file} has not ended: run it again");
+            let what = format!("a copy into database {file} is incomplete: run it again");
             Err(Error::Internal { what, source: None })
         }
         _ => Ok(()),
@@ -113,7 +113,7 @@ fn require_folder(file: &DatabaseFile) -> Result<(), Error> {
     let folder = file.path().parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) if !folder.is_dir() => {
-            let what = format!("cannot create database {file}: there is no folder {}", folder.display());
+            let what = format!("cannot create database {file}: folder {} does not exist", folder.display());
             Err(Error::Internal { what, source: None })
         }
         _ => Ok(()),
@@ -123,7 +123,7 @@ fn require_folder(file: &DatabaseFile) -> Result<(), Error> {
 /// Says what keeps the database from being opened, and what would help.
 pub(super) fn cannot_open(file: &DatabaseFile, error: sqlx::Error) -> Error {
     let what = match primary_code(&error) {
-        Some(SQLITE_NOTADB) => format!("{file} is no SQLite database: choose another file"),
+        Some(SQLITE_NOTADB) => format!("{file} is not an SQLite database: choose another file"),
         Some(SQLITE_CORRUPT) => format!("database {file} is damaged: restore the last backup"),
         Some(SQLITE_READONLY) => format!("database {file} cannot be written: the file or its file system is read-only"),
         Some(SQLITE_CANTOPEN) => {

@@ -169,10 +169,10 @@ fn outcome_unknown(error: sqlx::Error) -> Error {
 fn failed_otherwise(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(database) if database.is_unique_violation() || database.is_foreign_key_violation() => {
-            Error::Internal { what: "batch contradicts what is stored".into(), source: Some(database.into()) }
+            Error::Internal { what: "batch conflicts with stored data".into(), source: Some(database.into()) }
         }
         sqlx::Error::Decode(source) | sqlx::Error::ColumnDecode { source, .. } => {
-            Error::Internal { what: "store holds a value that cannot be read".into(), source: Some(source) }
+            Error::Internal { what: "the database holds a value that cannot be read".into(), source: Some(source) }
         }
         other => Error::Unavailable(Some(other.into())),
     }
@@ -190,8 +190,8 @@ impl Trouble {
     /// Gives back an error of which there is nothing more to be said.
     fn of(source: sqlx::Error) -> Result<Self, sqlx::Error> {
         let what = match primary_code(&source) {
-            Some(SQLITE_FULL) => "disk is full: it goes on by itself once there is space",
-            Some(SQLITE_READONLY) => "file system is read-only: it goes on by itself once it can be written",
+            Some(SQLITE_FULL) => "disk is full: writing resumes once there is space",
+            Some(SQLITE_READONLY) => "file system is read-only: writing resumes once it is writable",
             _ => return Err(source),
         };
         Ok(Self { what, source })

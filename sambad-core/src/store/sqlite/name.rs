@@ -29,7 +29,8 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, Error> {
     if Path::new(written) != path && Path::new(written).symlink_metadata().is_ok() {
         let encoded = written.replace('%', "%25").replace('?', "%3F");
         let reason = format!(
-            "it means {}, and older versions opened {written}, which is there: write sqlite:{encoded} for that, or move it away",
+            "it means {}, but older versions opened {written}, which exists: write sqlite:{encoded} for that file, or move \
+             it away",
             path.display()
         );
         return Err(Error::field("database", reason));
@@ -48,9 +49,9 @@ fn passed_over(written: &str, end: &str, meant: &Path) -> Option<String> {
         let name = name.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n").replace('\r', "\\r");
         format!("$'{name}'")
     };
-    let told = format!("older versions opened {}, whose name has a line end, and which is there", shown(&older));
+    let told = format!("older versions opened {}, a name with a line break, which exists", shown(&older));
     if meant.symlink_metadata().is_ok() {
-        return Some(format!("{told} beside {}: move away the one that is not wanted", meant.display()));
+        return Some(format!("{told} beside {}: move one of the two away", meant.display()));
     }
     let rename = |suffix: &&str| {
         let from = format!("{older}{suffix}");
@@ -61,14 +62,14 @@ fn passed_over(written: &str, end: &str, meant: &Path) -> Option<String> {
     };
     // Without its WAL it would be without what was acknowledged last.
     let renames: Vec<String> = ["", "-wal"].iter().filter_map(rename).collect();
-    Some(format!("{told}: stop what runs on it and rename it ({}), or move it away", renames.join(" && ")))
+    Some(format!("{told}: stop the server on it and rename it ({}), or move it away", renames.join(" && ")))
 }
 
 fn decoded(written: &str) -> Result<PathBuf, String> {
     let (encoded, parameters) = written.split_once('?').unwrap_or((written, ""));
     if let Some(parameter) = parameters.split('&').find(|parameter| !["", HARMLESS].contains(parameter)) {
         return Err(format!(
-            "parameter {parameter:?} is not supported: leave it out, or write %3F for a question mark in the file's name"
+            "parameter {parameter:?} is not supported: remove it, or write %3F for a question mark in the file's name"
         ));
     }
     let is_byte = |hex: &str| hex.get(..2).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -76,21 +77,21 @@ fn decoded(written: &str) -> Result<PathBuf, String> {
         return Err("% begins an encoded byte such as %20: write %25 for a percent sign in the file's name".into());
     }
     if encoded.trim() != encoded {
-        return Err("a path that begins or ends with a blank: leave it out, or write %20".into());
+        return Err("the path begins or ends with a space: remove it, or write %20".into());
     }
     if let Some(c) = encoded.chars().find(|c| !c.is_control() && is_deceptive(*c)) {
         let bytes = utf8_percent_encode(c.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string();
-        return Err(format!("a path with the invisible character U+{:04X}: leave it out, or write {bytes}", u32::from(c)));
+        return Err(format!("the path has the invisible character U+{:04X}: remove it, or write {bytes}", u32::from(c)));
     }
     if ['\'', '"'].iter().any(|quote| encoded.len() > 1 && encoded.starts_with(*quote) && encoded.ends_with(*quote)) {
-        return Err("a path in quotes: leave them out, or write %27 for ' and %22 for \" in the file's name".into());
+        return Err("the path is in quotes: remove them, or write %27 for ' and %22 for \" in the file's name".into());
     }
-    let path = percent_decode_str(encoded).decode_utf8().map_err(|_| "a path that is not UTF-8")?;
+    let path = percent_decode_str(encoded).decode_utf8().map_err(|_| "the path is not UTF-8")?;
     if let Some(c) = path.chars().find(|c| c.is_control()) {
-        return Err(format!("a path with the control character U+{:04X}", u32::from(c)));
+        return Err(format!("the path has the control character U+{:04X}", u32::from(c)));
     }
     if path.is_empty() || path.starts_with(":memory:") {
-        return Err("expected sqlite:PATH: what was acknowledged must be on disk".into());
+        return Err("expected sqlite:PATH of a file: a database in memory would lose acknowledged writes".into());
     }
     if path.starts_with("file:") {
         return Err("expected sqlite:PATH, without file:".into());
@@ -142,13 +143,13 @@ mod tests {
             ("sqlite:a%2", "%25"),
             ("sqlite:a%zz", "%25"),
             ("sqlite:a%ff.db", "not UTF-8"),
-            ("sqlite:x.db\n", "blank"),
+            ("sqlite:x.db\n", "a space"),
             ("sqlite:x\ty.db", "U+0009"),
             ("sqlite:x.db%0A", "U+000A"),
             ("sqlite:x%00.db", "U+0000"),
-            ("sqlite: x.db", "blank"),
-            ("sqlite:x.db ", "blank"),
-            ("sqlite:x.db\u{feff}", "invisible character U+FEFF: leave it out, or write %EF%BB%BF"),
+            ("sqlite: x.db", "a space"),
+            ("sqlite:x.db ", "a space"),
+            ("sqlite:x.db\u{feff}", "invisible character U+FEFF: remove it, or write %EF%BB%BF"),
             ("sqlite:\u{200b}x.db", "U+200B"),
             ("sqlite:x.db\u{200b}?mode=rwc", "U+200B"),
             ("sqlite:x\u{202e}.db", "U+202E"),
@@ -156,12 +157,12 @@ mod tests {
             ("sqlite:\"x.db\"", "in quotes"),
             ("sqlite://'/x.db'?mode=rwc", "in quotes"),
             ("sqlite:''", "in quotes"),
-            ("sqlite:", "on disk"),
-            ("sqlite://", "on disk"),
-            ("sqlite:?mode=rwc", "on disk"),
-            ("sqlite::memory:", "on disk"),
-            ("sqlite://:memory:", "on disk"),
-            ("sqlite:%3Amemory:", "on disk"),
+            ("sqlite:", "in memory"),
+            ("sqlite://", "in memory"),
+            ("sqlite:?mode=rwc", "in memory"),
+            ("sqlite::memory:", "in memory"),
+            ("sqlite://:memory:", "in memory"),
+            ("sqlite:%3Amemory:", "in memory"),
             ("sqlite:file:x.db", "without file:"),
             ("sqlite:x/", "a folder"),
             ("x.db", "expected sqlite:PATH or postgres://"),
@@ -211,7 +212,7 @@ mod tests {
             assert!(error.contains(&format!("{rename} && mv -- $'{older}{shown}-wal' $'{older}-wal'")), "{error}");
             std::fs::write(file("x.db"), "").unwrap();
             let error = path(&name).unwrap_err().to_string();
-            assert!(error.contains("move away"), "{error}");
+            assert!(error.contains("move one of the two away"), "{error}");
         }
     }
 }

@@ -60,11 +60,11 @@ fn restrict(path: &Path) {
     let (path, was) = (path.display(), format_args!("{mode:03o}"));
     match changed {
         Ok(()) => {
-            tracing::warn!(%path, %was, "others could read a file of the database: it is for its owner alone now (mode 600)")
+            tracing::warn!(%path, %was, "other users could read a file of the database: its mode is 600 now")
         }
         Err(error) => tracing::warn!(
             %path, mode = %was, error = &error as &dyn std::error::Error,
-            "others may read a file of the database, and its mode cannot be changed: chmod 600 it"
+            "other users can read a file of the database, and its mode cannot be changed: chmod 600 it"
         ),
     }
 }

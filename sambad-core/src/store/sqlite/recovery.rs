@@ -30,7 +30,7 @@ pub(super) async fn make_durable(connection: &mut SqliteConnection, database: &D
     let wal = with_suffix(database.path(), "-wal");
     let rewritten = tokio::task::spawn_blocking(move || rewrite(&wal)).await;
     rewritten.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| Error::Internal {
-        what: format!("cannot make sure that what {database} holds is on disk"),
+        what: format!("cannot make sure that the contents of {database} are on disk"),
         source: Some(error.into()),
     })?;
     tx.rollback().await.map_err(failed)
