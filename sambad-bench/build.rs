@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the program is built from, from the workspace's root: another file does not make another program.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 15] = [
     "Cargo.lock",
     "Cargo.toml",
-    "migrations",
     "sambad-bench/Cargo.toml",
     "sambad-bench/build.rs",
     "sambad-bench/src",
@@ -16,14 +15,27 @@ const SOURCES: [&str; 13] = [
     "sambad-client/src",
     "sambad-core/Cargo.toml",
     "sambad-core/build.rs",
+    "sambad-core/migrations",
     "sambad-core/src",
     "sambad-server/Cargo.toml",
     "sambad-server/src",
+    "sambad-settings/Cargo.toml",
+    "sambad-settings/src",
 ];
+/// `cargo package` notes the commit in this file of the package.
+const PACKAGED: &str = ".cargo_vcs_info.json";
 
 fn main() -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let package = std::env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
+    // A package lies in no repository of Sambad: git would report whichever repository is around it.
+    if let Ok(packaged) = std::fs::read_to_string(Path::new(&package).join(PACKAGED)) {
+        writeln!(stdout, "cargo::rerun-if-changed={PACKAGED}")?;
+        if let Some(commit) = packaged_commit(&packaged) {
+            writeln!(stdout, "cargo::rustc-env=SAMBAD_BENCH_COMMIT={commit}")?;
+        }
+        return Ok(());
+    }
     let root = Path::new(&package).parent().unwrap_or(Path::new("."));
     let sources = SOURCES.into_iter().filter(|source| root.join(source).exists());
     // The files that make it dirty, and where the commit is noted: the branch's name, the branches, and those that
@@ -48,4 +60,11 @@ fn main() -> io::Result<()> {
 fn git(root: &Path, args: &[&str]) -> Option<String> {
     let output = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The commit that [`PACKAGED`] names, as short as [`git`] has it.
+fn packaged_commit(packaged: &str) -> Option<String> {
+    let (_, after) = packaged.split_once("\"sha1\": \"")?;
+    let dirty = if packaged.contains("\"dirty\": true") { "-dirty" } else { "" };
+    Some(format!("{}{dirty}", after.get(..12)?))
 }

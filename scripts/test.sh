@@ -111,6 +111,7 @@ stop_server() {
 step 'what tests use is there' needs
 step 'dependencies: licences, bans, sources' dependencies
 step 'files of deploy/' scripts/deploy.sh
+step 'packages of all crates' scripts/package.sh --no-verify
 step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps

@@ -1,8 +1,8 @@
 //! What a machine can check of how code here reads and depends on each other; each rule is one test over the workspace.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+use std::{env, fs};
 
 use sambad_core::EventKind;
 
@@ -34,6 +34,13 @@ const FOREIGN: [(&str, &[&str]); 6] = [
     ("sambad-client", &["axum", "clap", "sambad-cli", "sambad-server", "sqlx"]),
     ("sambad-cli", &["axum", "sambad-bench", "sambad-server", "sqlx"]),
     ("sambad-bench", &["axum", "reqwest", "sambad-cli", "sambad-core", "sqlx"]),
+];
+/// Files and folders of the workspace that a crate embeds, and the copy in the crate that a package takes along.
+const COPIES: [(&str, &str); 4] = [
+    ("migrations", "sambad-core/migrations"),
+    ("deploy/nginx.conf", "sambad-server/deploy/nginx.conf"),
+    ("deploy/haproxy.cfg", "sambad-server/deploy/haproxy.cfg"),
+    ("deploy/Caddyfile", "sambad-server/deploy/Caddyfile"),
 ];
 
 struct File {
@@ -163,6 +170,77 @@ fn migrations_are_equal_sets() {
         sets.push((folder, names.collect()));
     }
     assert!(sets.iter().all(|(_, names)| !names.is_empty() && *names == sets[0].1), "{sets:#?}");
+}
+
+/// The files at a path, which is one file or a folder, by their place below it.
+fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut contents, mut paths) = (BTreeMap::new(), vec![path.to_owned()]);
+    while let Some(next) = paths.pop() {
+        if next.is_dir() {
+            paths.extend(
+                fs::read_dir(&next).expect("folders can be read").map(|entry| entry.expect("entries can be read").path()),
+            );
+        } else if let Ok(bytes) = fs::read(&next) {
+            contents.insert(next.strip_prefix(path).expect("below it").to_owned(), bytes);
+        }
+    }
+    contents
+}
+
+/// Goal: a packaged crate has what it embeds, and its licences. Method: copies compared byte for byte, with no file more or less;
+/// `SAMBAD_UPDATE_SNAPSHOTS=1` writes them anew.
+#[test]
+fn copies_in_crates_are_equal() {
+    let mut complaints = Vec::new();
+    for (original, copy) in COPIES.map(|(original, copy)| (root().join(original), root().join(copy))) {
+        let wanted = contents(&original);
+        if env::var_os("SAMBAD_UPDATE_SNAPSHOTS").is_some() {
+            let _ = fs::remove_dir_all(&copy);
+            for (name, bytes) in &wanted {
+                let file = if name.as_os_str().is_empty() { copy.clone() } else { copy.join(name) };
+                fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("folders can be made");
+                fs::write(file, bytes).expect("files can be written");
+            }
+        }
+        let equal = !wanted.is_empty() && contents(&copy) == wanted;
+        complaints.extend((!equal).then(|| format!("{} is not a copy of {}", copy.display(), original.display())));
+    }
+    for (name, _) in FOREIGN {
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let equal = fs::read(root().join(name).join(licence)).ok() == fs::read(root().join(licence)).ok();
+            complaints.extend((!equal).then(|| format!("{name}/{licence} is not {licence}")));
+        }
+    }
+    no_complaints(complaints);
+}
+
+/// Goal: a package compiles without the workspace. Method: no file that code outside tests embeds lies outside its crate.
+#[test]
+fn crates_embed_only_their_own_files() {
+    let mut complaints = Vec::new();
+    for file in files(&["rs"]).iter().filter(|file| file.path.contains("/src/") && !file.is_test()) {
+        let mut embedded = Vec::new();
+        for embeds in ["include_str!(\"", "include_bytes!(\""] {
+            embedded.extend(file.source().match_indices(embeds).filter_map(|(at, _)| {
+                // An item for tests ends with a brace at the margin.
+                let item = file.source()[..at].rsplit_once("#[cfg(test)]");
+                let in_tests = item.is_some_and(|(_, since)| !since.contains("\n}\n"));
+                (!in_tests).then(|| file.source()[at + embeds.len()..].split('"').next()).flatten()
+            }));
+        }
+        for path in embedded {
+            let folder = Path::new(&file.path).parent().expect("a file lies in a folder");
+            // Folders from the crate's own on; leaving it makes this negative.
+            let depth = folder.components().skip(1).chain(Path::new(path).components()).try_fold(0_i32, |depth, component| {
+                let depth = depth + if component == Component::ParentDir { -1 } else { 1 };
+                (depth >= 0).then_some(depth)
+            });
+            complaints.extend(depth.is_none().then(|| format!("{}: {path}", file.path)));
+        }
+        let migrations = file.source().split("migrate!(\"").skip(1).filter(|after| after.starts_with(".."));
+        complaints.extend(migrations.map(|after| format!("{}: {}", file.path, after.lines().next().unwrap_or_default())));
+    }
+    no_complaints(complaints);
 }
 
 /// Goal: clients can look up every kind of event. Method: the contract's text.

@@ -35,7 +35,7 @@ impl Balancer {
     /// # Panics
     /// As [`Balancer::nginx`], and when a text does not stand in the file once.
     pub async fn nginx_with(servers: &[SocketAddr], changes: &[(&str, &str)]) -> Self {
-        let shipped = include_str!("../../../deploy/nginx.conf").to_owned();
+        let shipped = include_str!("../../deploy/nginx.conf").to_owned();
         let changed = changes.iter().fold(shipped, |text, (from, to)| replaced(&text, from, to));
         Self::start("nginx", servers, |directory, port| {
             let file = write(directory, "nginx.conf", &nginx(&changed, directory, port, servers));
@@ -121,14 +121,14 @@ fn nginx(shipped: &str, directory: &Path, port: u16, servers: &[SocketAddr]) -> 
 }
 
 fn haproxy(port: u16, servers: &[SocketAddr]) -> String {
-    let shipped = include_str!("../../../deploy/haproxy.cfg");
+    let shipped = include_str!("../../deploy/haproxy.cfg");
     let text = replaced(shipped, "bind :80 ", &format!("bind 127.0.0.1:{port} "));
     // It will not start with fewer descriptors than its connections may take.
     with_servers(&text.replace("maxconn 90000", "maxconn 1000"), "    server ", servers)
 }
 
 fn caddy(port: u16, servers: &[SocketAddr]) -> String {
-    let shipped = include_str!("../../../deploy/Caddyfile");
+    let shipped = include_str!("../../deploy/Caddyfile");
     let addresses: Vec<String> = servers.iter().map(SocketAddr::to_string).collect();
     // By whatever name it is called.
     let site = format!("http://:{port} {{\n\tbind 127.0.0.1");

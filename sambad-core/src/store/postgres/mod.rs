@@ -38,7 +38,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::maintenance::Schema;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a transaction may wait for its server before PostgreSQL ends it: one that has stopped in the middle, or is cut
 /// off, holds the head of the log no longer than this, and all others wait for it meanwhile.

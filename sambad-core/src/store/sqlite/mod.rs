@@ -43,7 +43,7 @@ pub(crate) use self::write::Writer;
 use crate::error::Error;
 use crate::limits::Limits;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Longest wait for a lock that a foreign process (a backup, a shell) holds on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
