@@ -38,7 +38,8 @@ step() {
 need_subcommand() {
     local name=$1 version=$2
     shift 2
-    [ "$(cargo "$name" --version 2>/dev/null)" = "cargo-$name $version" ] ||
+    # Some print their name before the version.
+    [ "$(cargo "$name" --version 2>/dev/null | sed "s/^cargo-$name //")" = "$version" ] ||
         cargo install "cargo-$name" --version "$version" --locked --force "$@"
 }
 
@@ -62,6 +63,8 @@ needs() {
     PATH=$PATH:/usr/sbin need ip iproute2 && need unshare util-linux
     # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
     need_subcommand deny 0.20.2 --no-default-features
+    # Builds the Debian package: two minutes of one core as well, once.
+    need_subcommand deb 3.8.0 --no-default-features && need dpkg-shlibdeps dpkg-dev && need adduser adduser
 }
 
 # The policy is deny.toml. Advisories are apart, in scripts/advisories.sh: their database has to be fetched.
@@ -70,7 +73,7 @@ dependencies() {
 }
 
 binaries() {
-    cargo build --bin sambad-server --bin sambad-cli
+    cargo build --bin sambad-server --bin sambad-cli --bin sambad-bench
     target=$(cargo metadata --no-deps --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
 }
 
@@ -116,6 +119,7 @@ step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 step 'binaries' binaries
+step 'Debian package' scripts/deb.sh debug
 step 'client for web pages, in Node' client_for_pages
 step 'event streams, by clients of others' scripts/third-party.sh "$target/debug/sambad-server"
 step 'OpenAPI, by schemathesis' scripts/schemathesis.sh "$target/debug/sambad-server"
