@@ -22,7 +22,7 @@ change() {
     mv "$1.new" "$1"
 }
 
-# The unit and the settings of deploy/, with the paths and the user of the package.
+# The unit and the settings of deploy/, with the paths of the package.
 stage() {
     local cli=$target/$folder/sambad-cli
     rm -rf "$staged"
@@ -34,8 +34,6 @@ stage() {
     } >"$staged/sambad.service"
     change "$staged/sambad.service" 'ExecStart=/usr/local/bin/sambad-server --config /etc/sambad/sambad.toml' \
         'ExecStart=/usr/bin/sambad-server --config /etc/sambad/sambad.toml'
-    # A user that stays: commands such as `backup` and `check` run as this user while no server does.
-    change "$staged/sambad.service" 'DynamicUser=yes' $'User=sambad\nGroup=sambad'
     {
         printf '# These settings are those of the service: restart it after a change. Commands need them as well:\n'
         printf '# sudo -u sambad sambad-server check --config /etc/sambad/sambad.toml\n\n'
@@ -46,6 +44,12 @@ stage() {
         env -i "$cli" completions "$shell" >"$staged/sambad-cli.$shell"
     done
     gzip --best --no-name --to-stdout CHANGELOG.md >"$staged/changelog.gz"
+    # The package's own changelog, in Debian's form: one entry, which names the project's.
+    local release maintainer
+    release=$(sed -n 's/^## \([0-9].*\) - \(.*\)/\1 \2/p' CHANGELOG.md | head -n 1)
+    maintainer=$(sed -n 's/^maintainer = "\(.*\)"/\1/p' sambad-server/Cargo.toml)
+    printf 'sambad (%s-1) unstable; urgency=medium\n\n  * See changelog.gz in this folder.\n\n -- %s  %s\n' \
+        "${release% *}" "$maintainer" "$(LC_ALL=C date --utc --rfc-email --date "${release#* }")" >"$staged/changelog"
 }
 
 # systemd wants the programs that a unit names to be there.

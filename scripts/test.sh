@@ -114,6 +114,8 @@ stop_server() {
 step 'what tests use is there' needs
 step 'dependencies: licences, bans, sources' dependencies
 step 'files of deploy/' scripts/deploy.sh
+step 'workflows and issue forms' scripts/workflows.sh
+step 'npm package' scripts/npm.sh
 step 'packages of all crates' scripts/package.sh --no-verify
 step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features

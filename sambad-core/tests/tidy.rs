@@ -243,6 +243,49 @@ fn crates_embed_only_their_own_files() {
     no_complaints(complaints);
 }
 
+/// Goal: moving the project changes two lines. Method: the addresses at the top of the changelog against every other that names
+/// the repository, and every address for mail where people look for one.
+#[test]
+fn addresses_are_those_of_the_changelog() {
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).expect("there is a changelog");
+    let value = |name: &str| changelog.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let repository = value("REPOSITORY").expect("the changelog names the repository");
+    let contact = value("SECURITY_CONTACT").expect("the changelog names the contact");
+    let (_, ours) = repository.split_once("//").expect("an address with a scheme");
+    let (mut complaints, mut named, mut mails) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut all = files(&["md", "toml", "yml", "yaml", "rs", "sh", "js", "mjs", "ts", "html", "json"]);
+    let copyright = fs::read_to_string(root().join("deploy/debian/copyright")).expect("packages have a copyright");
+    all.push(File { path: "deploy/debian/copyright".into(), text: copyright });
+    for file in &all {
+        for after in file.text.split("github.com/").skip(1) {
+            let path: String = after.chars().take_while(|c| c.is_alphanumeric() || "-_/".contains(*c)).collect();
+            let [owner, name] = [0, 1].map(|i| path.split('/').nth(i).unwrap_or_default());
+            if name == "sambad" {
+                named.insert(file.path.as_str());
+                let address = format!("github.com/{owner}/{name}");
+                complaints.extend((address != ours).then(|| format!("{}: {address}, not {ours}", file.path)));
+            }
+        }
+        let for_people = file.path.starts_with(".github/") || file.path.ends_with("Cargo.toml");
+        if for_people || ["SECURITY.md", "CONTRIBUTING.md"].contains(&file.path.as_str()) {
+            let words = file.text.split(|c: char| c.is_whitespace() || "<>()\"`,;".contains(c));
+            for mail in
+                words.filter(|word| word.split_once('@').is_some_and(|(name, host)| !name.contains('/') && host.contains('.')))
+            {
+                mails.insert(file.path.as_str());
+                complaints.extend((mail != contact).then(|| format!("{}: {mail}, not {contact}", file.path)));
+            }
+        }
+    }
+    for path in ["Cargo.toml", "SECURITY.md", ".github/ISSUE_TEMPLATE/config.yml", "deploy/debian/copyright"] {
+        complaints.extend((!named.contains(path)).then(|| format!("{path} does not name the repository")));
+    }
+    for path in ["SECURITY.md", "sambad-server/Cargo.toml"] {
+        complaints.extend((!mails.contains(path)).then(|| format!("{path} does not name the contact")));
+    }
+    no_complaints(complaints);
+}
+
 /// Goal: clients can look up every kind of event. Method: the contract's text.
 #[test]
 fn every_kind_of_event_is_documented() {
