@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Debian package, checks it, installs it in a copy of this machine (root only), and starts and stops the installed
-# server there: what is installed on this machine itself does not change.
+# Builds the Debian package and checks it. As root, it also installs the package in a copy of this machine, where systemd starts
+# and stops the service: what is installed on this machine itself does not change.
 # Usage: scripts/deb.sh release   builds the binaries first
 #        scripts/deb.sh debug     takes the binaries of the last debug build, as scripts/test.sh does
 set -euo pipefail
@@ -80,4 +80,4 @@ if [ "$(id -u)" -ne 0 ]; then
     printf 'not installed: only root can copy this machine\n'
     exit 0
 fi
-unshare --mount --pid --fork --kill-child scripts/deb-install.sh "$package"
+scripts/deb/boot.sh "$package"

@@ -65,6 +65,8 @@ needs() {
     need_subcommand deny 0.20.2 --no-default-features
     # Builds the Debian package: two minutes of one core as well, once.
     need_subcommand deb 3.8.0 --no-default-features && need dpkg-shlibdeps dpkg-dev && need adduser adduser
+    # Boots in a copy of the machine, to start the service that the package installs.
+    need systemd-analyze systemd
 }
 
 # The policy is deny.toml. Advisories are apart, in scripts/advisories.sh: their database has to be fetched.
