@@ -43,25 +43,25 @@ need_subcommand() {
         cargo install "cargo-$name" --version "$version" --locked --force "$@"
 }
 
-# What the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, npm and Python for
-# event streams as others read them, Python for schemathesis, load balancers in front of several servers, and what the lines
-# below say. PostgreSQL and Redis are the matter of scripts/with-services.sh.
+# Programs that the tests use beside Rust: curl for the flow, Chromium for pages, Node for the client of web pages, npm and
+# Python for event-stream libraries, Python for schemathesis, load balancers in front of several servers, and those that the
+# lines below name. scripts/with-services.sh installs PostgreSQL and Redis.
 needs() {
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
     need npm npm
-    # A second browser: it alone minds how a WebSocket is closed.
+    # A second browser: only this one reports how a WebSocket was closed.
     need firefox-esr firefox-esr
     PATH=$PATH:/usr/sbin need nginx nginx && PATH=$PATH:/usr/sbin need haproxy haproxy && need caddy caddy
-    # Its client of HTTP/2 does what others do not; a source file is run by the compiler of a JDK.
+    # Its HTTP/2 client sends `Expect: 100-continue`, as no other does; the JDK runs a source file.
     need javac default-jdk-headless
     # Its library gives a process another clock.
     need faketime faketime
     # A pooler between servers and PostgreSQL.
     PATH=$PATH:/usr/sbin need pgbouncer pgbouncer
     need python3 python3 && python3 -c 'import ensurepip, venv' || need_package python3-venv
-    # A network of a test's own: by root, or where everybody may make one (kernel.unprivileged_userns_clone).
+    # A test makes a network of its own: as root, or where every user can (kernel.unprivileged_userns_clone).
     PATH=$PATH:/usr/sbin need ip iproute2 && need unshare util-linux
-    # Takes some two minutes of one core, once; it asks no registry, so it needs no client for one.
+    # Compiling takes two minutes of one core, once. Without default features it has no client for registries: none is needed.
     need_subcommand deny 0.20.2 --no-default-features
     # Builds the Debian package: two minutes of one core as well, once.
     need_subcommand deb 3.8.0 --no-default-features && need dpkg-shlibdeps dpkg-dev && need adduser adduser
@@ -69,7 +69,7 @@ needs() {
     need systemd-analyze systemd
 }
 
-# The policy is deny.toml. Advisories are apart, in scripts/advisories.sh: their database has to be fetched.
+# The policy is deny.toml. scripts/advisories.sh checks advisories, since their database has to be fetched.
 dependencies() {
     cargo deny --all-features check --deny unmatched-skip --deny unnecessary-skip bans licenses sources
 }
@@ -91,7 +91,7 @@ client_for_pages() {
     fi
 }
 
-# Starts the server on a free port with a database of its own and waits for the line that says where it listens.
+# Starts the server on a free port with a database of its own, and waits for the line that names its address.
 start_server() {
     "$target/debug/sambad-server" --listen 127.0.0.1:0 --database "sqlite:$work/sambad.db" >"$work/stdout" 2>"$work/stderr" &
     server=$!
