@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks the links of every document, and plays the guides: runs their code blocks from top to bottom.
+"""Checks links and quotes of every document, and plays the guides: runs their code blocks from top to bottom.
 
-Usage: scripts/docs.py links                   every relative link and anchor leads somewhere
+Usage: scripts/docs.py check                   every relative link and anchor has its target; quoted messages are in the code
        scripts/docs.py play BINARIES [PAGE…]   runs README.md, docs/quickstart.md and docs/guides/ with the programs in BINARIES
 
 `scripts/docs.sh` builds the programs, makes the Python environment, and does both.
@@ -22,6 +22,8 @@ A page is played in an empty folder. Words after the language of a fence say wha
 
 A line `<!-- run: COMMAND -->` runs a command that readers do not see, such as pressing Ctrl-C in another terminal:
 `<!-- run: kill %1; wait %1 -->`.
+
+The first column of a table behind `<!-- quoted from: FOLDER… -->` quotes messages: each piece between `…` stands in the code there.
 
 Ports 4000, 8080 and 3000 are replaced by free ones, so that pages can be played beside other servers; programs get the first by
 SAMBAD_LISTEN and SAMBAD_SERVER.
@@ -114,11 +116,34 @@ def tracked(pattern):
     return sorted({ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).exists()})
 
 
-def links():
+def sources(folders):
+    """The Rust code of some folders, without tests and with the lines of each string literal joined."""
+    texts = []
+    for folder in folders.split():
+        for path in sorted((ROOT / folder).rglob("*.rs")):
+            if "tests" not in path.parts and path.name != "tests.rs":
+                code = re.sub(r"^\s*//.*$", "", path.read_text().split("#[cfg(test)]")[0], flags=re.MULTILINE)
+                texts.append(re.sub(r"\\\n\s+", "", code))
+    return "".join(texts)
+
+
+def quotes(where, text):
+    """Messages in tables that the code does not have."""
+    for found in re.finditer(r"<!-- quoted from: (.*) -->\n+((?:\|.*\n)+)", text):
+        code = sources(found[1])
+        for row in found[2].splitlines()[2:]:
+            for quote in re.findall(r"`([^`]+)`", row.split("|")[1]):
+                for piece in re.split(r"…|\bN\b", quote):
+                    if piece.strip() not in code:
+                        yield f"{where}: no message {piece.strip()!r} in the code"
+
+
+def check():
     complaints, pages = [], {}
     for path in tracked("*.md"):
         try:
             pages[path] = parse(path.read_text())
+            complaints += quotes(path.relative_to(ROOT), path.read_text())
         except Failure as failure:
             complaints.append(f"{path.relative_to(ROOT)}: {failure}")
     anchors_of = {path: anchors(prose) for path, (_, prose) in pages.items()}
@@ -374,8 +399,8 @@ def play(binaries, pages):
 
 
 def main(arguments):
-    if arguments == ["links"]:
-        complaints = links()
+    if arguments == ["check"]:
+        complaints = check()
     elif len(arguments) >= 2 and arguments[0] == "play":
         pages = [Path(name).resolve() for name in arguments[2:]] or played()
         complaints = play(Path(arguments[1]).resolve(), pages)

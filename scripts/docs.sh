@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the links of every document, then plays README.md, docs/quickstart.md and docs/guides/: runs their code blocks from top
+# Checks links and quotes of every document, then plays README.md, docs/quickstart.md and docs/guides/: runs their code blocks from top
 # to bottom against the programs that cargo builds. scripts/docs.py says how a block is marked.
 # Usage: scripts/docs.sh [PAGE...]      (without pages: all)
 set -euo pipefail
@@ -22,5 +22,5 @@ fi
 cargo build --workspace --all-features --bins --examples
 target=$(cargo metadata --no-deps --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
 
-scripts/docs.py links
+scripts/docs.py check
 scripts/docs.py play "$target/debug" "$@"

@@ -119,10 +119,12 @@ step 'files of deploy/' scripts/deploy.sh
 step 'workflows and issue forms' scripts/workflows.sh
 step 'npm package' scripts/npm.sh
 step 'packages of all crates' scripts/package.sh --no-verify
+step 'words of the documents' scripts/words.py
 step 'format, lints, tests' scripts/check.sh
 step 'examples in the documentation' cargo test --doc --workspace --all-features
 step 'documentation' env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 step 'binaries' binaries
+step 'guides and links' scripts/docs.sh
 step 'Debian package' scripts/deb.sh debug
 step 'client for web pages, in Node' client_for_pages
 step 'event streams, by clients of others' scripts/third-party.sh "$target/debug/sambad-server"
