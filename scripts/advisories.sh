@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Known vulnerabilities and abandoned crates in the dependency tree. Apart from scripts/test.sh, as it fetches the database of
-# advisories from GitHub: for a machine with network, once a day and before a release.
+# Reports known vulnerabilities and abandoned crates in the dependency tree. It is not part of scripts/test.sh, because it
+# downloads the advisory database from GitHub. Run it once a day and before a release, on a machine with network access.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

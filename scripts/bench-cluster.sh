@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What several servers over one PostgreSQL cost, as tables for docs/explanation/performance.md and numbers for sambad-bench simulate.
+# Measures the cost of several servers on one PostgreSQL. Prints tables for docs/explanation/performance.md and costs for
+# sambad-bench simulate.
 #
 #   scripts/bench-cluster.sh [FOLDER]        default sambad-bench/runs/DATE-cluster
 #
-# ROUNDS (default 5) and DURATION (default 10s) in the environment. Servers run on core 0 and the load generator on core 1;
-# PostgreSQL and Redis, of what is installed, on both. Scenarios run one after the other, round by round, so that a machine
-# that slows down does so for all; figures are medians of the rounds. Every report is kept in FOLDER.
+# Environment: ROUNDS (default 5) and DURATION (default 10s). The servers run on core 0, the load generator on core 1, the
+# installed PostgreSQL and Redis on both. Each round runs all scenarios, so that a slow phase of the machine affects all;
+# figures are medians of the rounds. FOLDER receives every report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +14,8 @@ rounds=${ROUNDS:-5}
 duration=${DURATION:-10s}
 out=${1:-sambad-bench/runs/$(date -u +%F)-cluster}
 
-[ "$(nproc)" -ge 2 ] || { printf 'two cores are needed: one for the servers, one for the load generator\n' >&2 && exit 1; }
-command -v jq >/dev/null || { printf 'jq is needed to read the reports (Debian: apt install jq)\n' >&2 && exit 1; }
+[ "$(nproc)" -ge 2 ] || { printf 'this script needs two cores: one for the servers, one for the load generator\n' >&2 && exit 1; }
+command -v jq >/dev/null || { printf 'jq is not installed: the script needs it to read the reports (Debian: apt install jq)\n' >&2 && exit 1; }
 
 # What every run has.
 common="--server-cores 1 --balancer none --warmup 2s"
@@ -92,7 +93,7 @@ tables() {
         "$rounds" "$duration" "$(uname -sr)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 
     printf '\n### Durable writes on PostgreSQL\n\n'
-    printf '| servers | writes/s | answer p50 | answer p99 | CPU a write: servers | PostgreSQL | Redis | command |\n|---|---|---|---|---|---|---|---|\n'
+    printf '| servers | writes/s | response p50 | response p99 | CPU per write: servers | PostgreSQL | Redis | command |\n|---|---|---|---|---|---|---|---|\n'
     local name
     for name in writes-1 writes-3 alone-1; do
         printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "${name#*-}$([ "$name" = alone-1 ] && printf ', one write at a time' || true)" \
@@ -109,13 +110,13 @@ tables() {
     for name in same redis notify polling; do
         value50=$(figure $name "$p50") value99=$(figure $name "$p99")
         printf '| %s | %s | %s | %s | %s | %s |\n' \
-            "$([ $name = same ] && printf 'the same server' || printf 'another, by %s' "$name")" \
+            "$([ $name = same ] && printf 'the same server' || printf 'another, with %s' "$name")" \
             "$(shown "$value50" 0 ' µs')" "$(shown "$value99" 0 ' µs')" \
             "$((value50 - base50)) µs" "$((value99 - base99)) µs" "$(command_of $name)"
     done
 
-    printf '\n### What each broker costs\n\n'
-    printf '| broker | CPU a write: servers | PostgreSQL | Redis | commit to dashboard p50 | p99 | command |\n|---|---|---|---|---|---|---|\n'
+    printf '\n### Cost of each broker\n\n'
+    printf '| broker | CPU per write: servers | PostgreSQL | Redis | commit to dashboard p50 | p99 | command |\n|---|---|---|---|---|---|---|\n'
     for name in broker-redis broker-notify broker-polling; do
         printf '| %s | %s | %s | %s | %s | %s | %s |\n' "${name#broker-}" \
             "$(shown "$(figure $name "$server")" 0 ' µs')" "$(shown "$(figure $name "$postgres")" 0 ' µs')" \
@@ -136,14 +137,14 @@ costs() {
     server_alone=$(figure alone-1 "$server") server_many=$(figure writes-1 "$server")
     db_alone=$(figure alone-1 "$postgres") db_many=$(figure writes-1 "$postgres")
     printf '\n### For sambad-bench simulate\n\n'
-    printf 'A write alone in its batch costs a batch and a write; one of about %d (512 writers wait for theirs) a write and %d-th of a batch.\n\n```\n' "$many" "$many"
+    printf 'A write that is alone in its batch costs one batch and one write. A write in a batch of about %d (512 writers wait for their responses) costs one write and 1/%d of a batch.\n\n```\n' "$many" "$many"
     jq -rn --argjson alone "${server_alone:-null}" --argjson many_ "${server_many:-null}" --argjson dalone "${db_alone:-null}" \
         --argjson dmany "${db_many:-null}" --argjson n "$many" --argjson http "$http" '
         def solve(a; m): if a == null or m == null then null else ((a - m) / (1 - 1 / $n)) as $batch | {batch: $batch, write: (a - $batch)} end;
         solve($alone; $many_) as $s | solve($dalone; $dmany) as $d |
-        (if $s == null then "server: not known" else "--pg-batch-us \($s.batch | round) --pg-write-us \([$s.write - $http, 0] | max | round)" end),
-        (if $d == null then "PostgreSQL: not known" else "--db-batch-us \($d.batch | round) --db-write-us \($d.write | round)" end)'
-    printf '%s\n```\n' "--hop-us: half of what Redis adds, less what a message costs; --broker-us and --broker-server-us: Redis' CPU a write of broker-redis, which is a batch"
+        (if $s == null then "server: unknown" else "--pg-batch-us \($s.batch | round) --pg-write-us \([$s.write - $http, 0] | max | round)" end),
+        (if $d == null then "PostgreSQL: unknown" else "--db-batch-us \($d.batch | round) --db-write-us \($d.write | round)" end)'
+    printf '%s\n```\n' "--hop-us: half of the time that Redis adds, minus the cost of a message; --broker-us and --broker-server-us: the CPU of Redis per write in broker-redis, where a batch has one write"
 }
 
 tables | tee "$out/README.md"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The same scenarios against the baseline (scripts/baseline) and against Sambad, in turn, and what differs.
+# Runs the same scenarios against the baseline (scripts/baseline) and against Sambad, in turn, and compares them.
 #
 #   scripts/bench.sh [FOLDER]        default sambad-bench/runs/DATE
 #
-# ROUNDS (default 5) and DURATION (default 10s) in the environment. Both servers run on core 0 and the load generator on
-# the other ones, one after the other, so that a machine that slows down does so for both. Every report is kept in FOLDER,
-# with the comparison that sambad-bench makes of them and the commands.
+# Environment: ROUNDS (default 5) and DURATION (default 10s). The servers run on core 0, the load generator on the other
+# cores. The two servers are measured in turn, so that a slow phase of the machine affects both. FOLDER receives every
+# report, the comparison by sambad-bench, and the commands.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ scenarios=(
 )
 
 cores=$(nproc)
-[ "$cores" -ge 2 ] || { printf 'two cores are needed: one for the server, one for the load generator\n' >&2 && exit 1; }
+[ "$cores" -ge 2 ] || { printf 'this script needs two cores: one for the server, one for the load generator\n' >&2 && exit 1; }
 
 scripts/baseline/setup.sh
 cargo build --release -p sambad-bench

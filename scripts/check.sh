@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What every commit passes: format, lints, tests. `scripts/test.sh` runs the rest as well.
+# Checks that every commit must pass: format, lints, tests. `scripts/test.sh` also runs the other checks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

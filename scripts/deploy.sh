@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Looks through the files of deploy/ with the programs that they are for, or with a linter where that cannot run here.
-# What the load balancers do when they run is the matter of sambad-server/tests/cluster.
+# Checks the files of deploy/ with the programs that read them, or with a linter if the program cannot run here.
+# sambad-server/tests/cluster tests the behaviour of the load balancers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/need.sh
@@ -48,7 +48,7 @@ variables() {
     local name missing=0
     for name in $(grep -ohE 'SAMBAD_[A-Z_]+' deploy/Dockerfile deploy/compose.yaml deploy/sambad.service | sort -u); do
         [ "$name" != SAMBAD_ ] && [ "$name" != SAMBAD_POSTGRES_PASSWORD ] || continue
-        grep -q "\[env: $name[]=]" sambad-server/tests/it/help.txt || { printf 'no setting %s\n' "$name" && missing=1; }
+        grep -q "\[env: $name[]=]" sambad-server/tests/it/help.txt || { printf '%s is not a setting of the server\n' "$name" && missing=1; }
     done
     return "$missing"
 }
@@ -66,5 +66,5 @@ check 'variables of all files' variables
 if command -v systemd-analyze >/dev/null; then
     check sambad.service unit
 else
-    printf 'not looked through: sambad.service (no systemd-analyze)\n'
+    printf 'skip  sambad.service (systemd-analyze is not installed)\n'
 fi

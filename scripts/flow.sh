@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The guide's automated test, with curl alone: two users, a contact, and the event that tells of it.
+# End-to-end test of a server with curl: creates two users and a contact, and waits for the contact's event.
 #
 #   scripts/flow.sh [URL]        default http://127.0.0.1:4000
 #
-# Curl without WebSocket support hears of the event by the long poll, which reads the same log as /ws.
-# Phones are random, so that it also passes against a server that has been used. Exits 1 at the first step that fails.
+# The script receives the event over a long poll, which reads the same log as /ws, because not every curl has WebSockets.
+# The phone numbers are random, so it also works on a server in use. Exits with 1 at the first step that fails.
 set -euo pipefail
 
 url=${1:-http://127.0.0.1:4000}
@@ -29,7 +29,7 @@ request() {
             -D "$work/head" -H 'Content-Type: application/json' -d "$3" >"$work/body"
     else
         curl --silent --show-error --max-time 20 -X "$method" "$url$path" -D "$work/head" >"$work/body"
-    fi || fail "$method $path: is a server listening on $url?"
+    fi || fail "$method $path: no response. Is a server running at $url?"
     grep -q '^HTTP/[0-9.]* 2' "$work/head" || fail "$method $path: $(head -n 1 "$work/head" | tr -d '\r'): $(cat "$work/body")"
     cat "$work/body"
 }
@@ -49,7 +49,7 @@ number2=$(ten_digits)
 
 answer=$(request GET /api/health)
 [ "$(printf '%s' "$answer" | field status)" = healthy ] || fail "health: $answer"
-ok "health: the server and its database answer"
+ok "health: the server and its database are healthy"
 
 answer=$(request POST /api/users/login "{\"mobileNumber\":\"$number1\",\"countryCode\":\"+91\"}")
 USER1_ID=$(printf '%s' "$answer" | field id)
@@ -59,12 +59,12 @@ ok "login 1: +91$number1 is $USER1_ID"
 answer=$(request POST /api/users/login "{\"mobileNumber\":\"$number2\",\"countryCode\":\"+91\"}")
 USER2_ID=$(printf '%s' "$answer" | field id)
 [ -n "$USER2_ID" ] || fail "login 2: no id in $answer"
-[ "$USER1_ID" != "$USER2_ID" ] || fail "login 2: two phones, one user"
+[ "$USER1_ID" != "$USER2_ID" ] || fail "login 2: two phone numbers gave the same user"
 ok "login 2: +91$number2 is $USER2_ID"
 
 # The position in the log of the second login: what comes after it is what the dashboard would be told.
 cursor=$({ grep -i '^sambad-cursor:' "$work/head" || true; } | cut -d: -f2 | tr -d ' \r')
-[ -n "$cursor" ] || fail "login 2: no Sambad-Cursor"
+[ -n "$cursor" ] || fail "login 2: no Sambad-Cursor header"
 before=$(request GET /api/admin/analytics | field totalContacts)
 
 answer=$(request POST /api/contacts "{\"userId\":\"$USER1_ID\",\"contactUserId\":\"$USER2_ID\"}")
@@ -93,12 +93,12 @@ ok "event: contact_added arrived, with every field"
 
 answer=$(request GET "/api/contacts?userId=$USER1_ID")
 case $answer in
-*"\"id\":\"$contact_id\""*) ok "list: the contact is in it" ;;
+*"\"id\":\"$contact_id\""*) ok "list: it contains the contact" ;;
 *) fail "list: no $contact_id in $answer" ;;
 esac
 
 after=$(request GET /api/admin/analytics | field totalContacts)
-[ "$after" -gt "$before" ] || fail "analytics: $before contacts before, $after after"
-ok "analytics: totalContacts went from $before to $after"
+[ "$after" -gt "$before" ] || fail "analytics: totalContacts is $after, and was $before"
+ok "analytics: totalContacts rose from $before to $after"
 
-printf 'PASS  the whole flow, against %s\n' "$url"
+printf 'PASS  all steps passed at %s\n' "$url"

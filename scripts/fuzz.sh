@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes the parsers that face the network: scripts/fuzz.sh [TARGET...], by default every file in fuzz/fuzz_targets.
+# Fuzzes the parsers of data from the network: scripts/fuzz.sh [TARGET...]. Default: every file in fuzz/fuzz_targets.
 #
-# SECONDS_EACH is how long each target runs (default 60). What was found stays in fuzz/corpus and is where the next run begins,
-# beside the seeds in fuzz/seeds; an input that crashes stays in fuzz/artifacts. Exits 1 if there was one.
+# SECONDS_EACH is the running time of each target (default 60). New inputs stay in fuzz/corpus, and the next run starts with
+# them and with fuzz/seeds. Inputs that crash a target stay in fuzz/artifacts. Exits with 1 if there was a crash.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,7 +39,7 @@ stat() {
     sed -n "s/^stat::$1: *//p" "$log" | tail -n 1
 }
 
-printf 'sanitizer: %s; %s s each\n' "$sanitizer" "$seconds_each"
+printf 'sanitizer: %s; %s s per target\n' "$sanitizer" "$seconds_each"
 cargo fuzz build --sanitizer "$sanitizer"
 failed=0
 for target in "${targets[@]}"; do

@@ -1,6 +1,6 @@
-# Installs what a script uses and the machine lacks, where it may. To be sourced.
+# Installs missing packages that a script needs, if it has the permission. Other scripts source this file.
 
-# need COMMAND PACKAGE: installs the package where the command is missing.
+# need COMMAND PACKAGE: installs the package if the command is missing.
 need() {
     command -v "$1" >/dev/null || need_package "$2"
 }
@@ -8,7 +8,7 @@ need() {
 # No service of a package is started by its installation: whoever needs one starts one of their own.
 need_package() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        printf '%s is missing: install it and try again\n' "$1" >&2
+        printf '%s is not installed: install it and run the script again\n' "$1" >&2
         return 1
     fi
     printf 'installing %s\n' "$1" >&2

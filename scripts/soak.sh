@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The tests of a failing disk, for longer than the suite has time: kills, power cuts, faults of the disk; and of a client that
-# loses its network, with the default timeouts.
+# Long runs of the tests of a failing disk (kills, power cuts, disk faults) and of a client that loses its network with the
+# default timeouts.
 #
-#   scripts/soak.sh [NAME...]        default: all of the names below
+#   scripts/soak.sh [NAME...]        default: all names below
 #
-# How much, in the environment: SAMBAD_TEST_KILLS (500), SAMBAD_TEST_STATES (6000), SAMBAD_TEST_FAULTS (500). Each test has
-# SOAK_MINUTES (20) at most. SAMBAD_TEST_SEED repeats a run; the seed of each is printed. Prints what the tests say of what
-# they tried, and a line for each test in the end; ends with 1 if one failed. Nothing runs this by itself.
+# Environment: SAMBAD_TEST_KILLS (default 500), SAMBAD_TEST_STATES (6000) and SAMBAD_TEST_FAULTS (500) set the amount of work.
+# SOAK_MINUTES (20) is the time limit of each test. SAMBAD_TEST_SEED repeats a run; each run prints its seed. The script prints
+# the output of the tests, then one line per test, and exits with 1 if a test failed. No other script runs this one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,7 +32,7 @@ export SAMBAD_TEST_LOST_NETWORK_AS_SHIPPED=1
 [ $# -eq 0 ] || tests=("$@")
 
 cargo test --package sambad-server --all-features --test disk --test it --no-run || exit 1
-printf 'kills %s, states %s, faults %s, at most %s min a test\n' \
+printf 'kills %s, states %s, faults %s, at most %s min per test\n' \
     "$SAMBAD_TEST_KILLS" "$SAMBAD_TEST_STATES" "$SAMBAD_TEST_FAULTS" "$minutes"
 
 log=$(mktemp)
@@ -52,7 +52,7 @@ for test in "${tests[@]}"; do
     elif [ "$status" -eq 0 ]; then
         verdict=ok
     elif [ "$status" -eq 124 ]; then
-        verdict="FAIL  not done in $minutes min:"
+        verdict="FAIL  not finished within $minutes min:"
     else
         verdict=FAIL
     fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds a server against clients of event streams that others wrote: libraries from npm and PyPI, in the versions that
-# sambad-server/web/tests/third-party names. They are installed below target/, once for each list.
-# Usage: scripts/third-party.sh SERVER [OPTION...]   (the server's binary; options for `node --test`)
+# Tests a server with event stream clients of other projects: libraries from npm and PyPI, in the versions that
+# sambad-server/web/tests/third-party lists. The script installs them in target/, once for each list.
+# Usage: scripts/third-party.sh SERVER [OPTION...]   (SERVER: the server's binary; OPTION: for `node --test`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

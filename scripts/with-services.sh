@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a command with a PostgreSQL and a Redis for tests, and ends as it ends.
+# Runs a command with a PostgreSQL and a Redis for tests, and exits with the command's exit code.
 #
 #   scripts/with-services.sh cargo nextest run -p sambad-core --all-features
 #
-# SAMBAD_TEST_POSTGRES_URL and SAMBAD_TEST_REDIS_URL name servers that are there already. For each that is not set, a server
-# of its own is started from what is installed, or from what it installs (Debian, as root), and the variable set for the
-# command. Such a server keeps nothing, and is gone when this script is, also if that was killed.
+# SAMBAD_TEST_POSTGRES_URL and SAMBAD_TEST_REDIS_URL give the URLs of existing servers. For each variable that is not set, the
+# script starts a temporary server and sets the variable for the command. It uses the installed packages, or installs them
+# (Debian, as root). The temporary servers keep no data, and stop with this script, even if it is killed.
 set -euo pipefail
 source "$(dirname "$0")/need.sh"
 
