@@ -1,11 +1,12 @@
 /**
- * The events of a Sambad server, in a page or in Node: every event once and in order, across whatever happens to the connection.
+ * Client for the events of a Sambad server, for web pages and Node: delivers every event once and in order, also across
+ * lost connections.
  *
- * One module, no dependencies. What each function takes and promises is declared in `sambad.d.ts`; the guide is
- * `docs/reference/sambad-js.md`, and what travels is `docs/protocol.md`.
+ * One module, no dependencies. `sambad.d.ts` documents the parameters and guarantees of each function; the guide is
+ * `docs/reference/sambad-js.md`, and the protocol is `docs/protocol.md`.
  *
- * `EventStream` decides and knows no socket; a `Link` is one connection, by WebSocket, event stream or long poll, and decides
- * nothing: it hands over frames and, once, a verdict on its end. The rules are those of the Rust client.
+ * `EventStream` makes the decisions and has no socket. A `Link` is one connection, over WebSocket, event stream or long poll,
+ * and makes no decisions: it delivers frames and, once, a verdict on its end. The rules are those of the Rust client.
  */
 
 /** What is used, best first; each asks less of those between than the one before. */
@@ -72,7 +73,7 @@ const RENEW_PAUSE_MS = 30_000;
  */
 const now = () => performance.now();
 
-/** Why a stream does not go on, or not at the moment; `code` is stable, `message` is for people. */
+/** The reason why a stream has ended or is disconnected; `code` is stable, `message` is for people. */
 export class SambadError extends Error {
   constructor(code, message, { status = null, requestId = null, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });
@@ -95,13 +96,13 @@ function readBase(url) {
   const refuse = (message) => new SambadError("invalid_url", message);
   const page = globalThis.location?.href;
   // An empty one is a setting that was forgotten, and would be the page itself.
-  if (url !== undefined && url !== null && String(url).trim() === "") throw refuse("expected an address, not an empty text");
+  if (url !== undefined && url !== null && String(url).trim() === "") throw refuse("expected a URL, not an empty string");
   let base;
   try {
     base = new URL(url ?? new URL(".", import.meta.url), page);
   } catch {
     // Without the text, here and below: there may be a password in it.
-    throw refuse("not an address of the form https://host:port");
+    throw refuse("not a URL of the form https://host:port");
   }
   base.protocol = base.protocol.replace(/^ws/, "http");
   if (!/^https?:$/.test(base.protocol)) throw refuse(`expected http or https, not ${base.protocol}`);
@@ -109,7 +110,7 @@ function readBase(url) {
   // Those of the page, or of this module, are the browser's matter: it sends them along by itself.
   const own = url === undefined || url === null ? base : page && new URL(page);
   if ((base.username || base.password) && !(own && own.username === base.username && own.password === base.password)) {
-    throw refuse("a user and a password in the address are sent by no browser: use the option token");
+    throw refuse("a browser does not send a user and a password in the URL: use the token option");
   }
   base.username = base.password = "";
   base.search = base.hash = "";
@@ -140,7 +141,7 @@ function readTransport(transport = "auto") {
     throw new SambadError("invalid_transport", `expected auto, ${TRANSPORTS.join(", ")}`);
   }
   if (transport === "websocket" && typeof WebSocket !== "function") {
-    throw new SambadError("invalid_transport", "there is no WebSocket here");
+    throw new SambadError("invalid_transport", "this environment has no WebSocket");
   }
   return transport;
 }
@@ -192,7 +193,7 @@ const formatCursor = (cursor) => cursor && `${cursor.epoch}-${cursor.seq}`;
 
 /** Reads a frame; throws where it is not what the contract says. Types that are unknown pass, with a seq as events. */
 function parseFrame(text) {
-  if (text.length > FRAME_CHARS_MAX) throw new SambadError("protocol", `a frame of ${text.length} characters`);
+  if (text.length > FRAME_CHARS_MAX) throw new SambadError("protocol", `the frame is too long: ${text.length} characters`);
   let frame = null;
   try {
     frame = JSON.parse(text);
@@ -204,11 +205,11 @@ function parseFrame(text) {
 
 function checkFrame(frame) {
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-  const broken = (what) => new SambadError("protocol", `a frame that is ${what}`);
-  if (!isObject(frame) || typeof frame.type !== "string") throw broken("no object with a type");
+  const broken = (what) => new SambadError("protocol", `the frame is ${what}`);
+  if (!isObject(frame) || typeof frame.type !== "string") throw broken("not an object with a type");
   if (frame.seq !== undefined) {
     const { type, data, timestamp, seq } = frame;
-    if (!Number.isSafeInteger(seq) || seq < 1 || !isObject(data) || typeof timestamp !== "string") throw broken("no event");
+    if (!Number.isSafeInteger(seq) || seq < 1 || !isObject(data) || typeof timestamp !== "string") throw broken("not an event");
     return { type: "event", event: { type, data, timestamp, seq } };
   }
   const { type, data } = frame;
@@ -218,7 +219,7 @@ function checkFrame(frame) {
   if (type === "token_expiring") return { type, expiresAt: text(data?.expires_at) };
   if (!["connected", "live", "resync", "subscribed", "heartbeat"].includes(type)) return { type: "unknown" };
   const cursor = parseCursor(data?.cursor);
-  if (!cursor) throw broken(`${type} without a cursor`);
+  if (!cursor) throw broken(`\`${type}\` without a cursor`);
   if (type === "heartbeat") return { type: "passed", cursor };
   const heartbeat = typeof data.heartbeat_s === "number" && data.heartbeat_s > 0 ? data.heartbeat_s * 1000 : HEARTBEAT_MS;
   const serverTime = Date.parse(text(frame.timestamp));
@@ -288,7 +289,7 @@ class EventStreamDecoder {
   }
 
   #bounded(more) {
-    if ((this.#data?.length ?? 0) + more > FRAME_CHARS_MAX) throw new SambadError("protocol", "a message that is too long");
+    if ((this.#data?.length ?? 0) + more > FRAME_CHARS_MAX) throw new SambadError("protocol", "the message is too long");
   }
 }
 
@@ -308,9 +309,9 @@ const verdict = (kind, error, delayMs = null, exact = false) => ({ kind, error, 
 const broken = (error) =>
   verdict("blocked", error instanceof SambadError ? error : new SambadError("protocol", error.message, { cause: error }));
 const unanswered = (cause) => verdict("silent", new SambadError("unreachable", cause?.message || "no connection", { cause }));
-const late = (ms) => verdict("silent", new SambadError("timeout", `no answer within ${ms} ms`));
+const late = (ms) => verdict("silent", new SambadError("timeout", `no response within ${ms} ms`));
 const draining = (ms) =>
-  verdict("retry", new SambadError("drain", "the server is going away"), Math.min(ms, ASKED_DELAY_MAX_MS), true);
+  verdict("retry", new SambadError("drain", "the server is shutting down"), Math.min(ms, ASKED_DELAY_MAX_MS), true);
 
 /**
  * Reads a close code as the contract has it. The server begins no close with a code below 4000: such a code comes from
@@ -372,7 +373,7 @@ async function readText(response, bytesMax, heard) {
     bytes += value.length;
     if (bytes > bytesMax) {
       await reader.cancel();
-      throw new SambadError("protocol", "an answer that is too long");
+      throw new SambadError("protocol", "the response is too long");
     }
     text += utf8.decode(value, { stream: true });
   }
@@ -429,7 +430,7 @@ async function askPage(url, signal, timeoutMs, token) {
   } catch (error) {
     if (error instanceof SambadError) return { end: broken(error) };
     // What says 200 and is no page is not the server: a portal that wants a login.
-    if (error instanceof SyntaxError) return { end: broken(new SambadError("protocol", "an answer that is no page of events")) };
+    if (error instanceof SyntaxError) return { end: broken(new SambadError("protocol", "the response is not a page of events")) };
     return { end: wait.signal.aborted ? late(timeoutMs) : unanswered(error.cause ?? error) };
   } finally {
     wait.end();
@@ -464,10 +465,10 @@ async function askPlace(url, signal, timeoutMs, token, full) {
 function readPage(headers, body) {
   const cursor = parseCursor(body?.cursor);
   if (!cursor || !Array.isArray(body.events) || !Number.isSafeInteger(body.head) || !Number.isSafeInteger(body.first)) {
-    throw new SambadError("protocol", "an answer that is no page of events");
+    throw new SambadError("protocol", "the response is not a page of events");
   }
   const frames = body.events.map((event) => checkFrame(event));
-  if (frames.some((frame) => frame.type !== "event")) throw new SambadError("protocol", "a page with something else than events");
+  if (frames.some((frame) => frame.type !== "event")) throw new SambadError("protocol", "the page has a frame that is not an event");
   const asked = headers.get("sambad-reconnect-after-ms");
   if (frames.length === 0 && asked !== null && /^[0-9]+$/.test(asked)) return { end: draining(Number(asked)) };
   return { page: { frames, cursor, head: body.head, first: body.first } };
@@ -478,7 +479,7 @@ function checkFollows({ frames, cursor }, after) {
   const seqs = [after.seq, ...frames.map(({ event }) => event.seq)];
   const rises = seqs.every((seq, at) => at === 0 || seq > seqs[at - 1]);
   if (rises && cursor.epoch === after.epoch && cursor.seq >= seqs.at(-1)) return;
-  throw new SambadError("protocol", `a page that does not follow ${formatCursor(after)}`);
+  throw new SambadError("protocol", `the page does not start after ${formatCursor(after)}`);
 }
 
 // ------------------------------------------------------------------------------------------------------------- one connection
@@ -515,7 +516,7 @@ class Link {
 
   take(frame) {
     if (!this.greeted) {
-      if (frame.type !== "connected") throw new SambadError("protocol", "a first frame that is not connected");
+      if (frame.type !== "connected") throw new SambadError("protocol", "the first frame is not `connected`");
       this.greeted = true;
       clearTimeout(this.#timer);
     }
@@ -528,15 +529,15 @@ class Link {
     if (type === "connected") {
       this.#floor = after === null ? cursor.seq : (parseCursor(after)?.seq ?? Number(after));
     } else if (type === "resync") {
-      if (formatCursor(cursor) === after) throw new SambadError("protocol", `a resync to ${after}, which was asked for`);
+      if (formatCursor(cursor) === after) throw new SambadError("protocol", `a resync to ${after}, the requested position`);
       this.#floor = cursor.seq;
     } else if (event) {
       this.#repeats = event.seq > this.#floor ? 0 : this.#repeats + 1;
-      if (this.#repeats > REPEATS_MAX) throw new SambadError("protocol", `${this.#repeats} events that were not new`);
+      if (this.#repeats > REPEATS_MAX) throw new SambadError("protocol", `${this.#repeats} repeated events`);
       if (this.#repeats > 0) return false;
       this.#floor = event.seq;
     } else if (cursor) {
-      if (cursor.seq < this.#floor) throw new SambadError("protocol", `a position before seq ${this.#floor}`);
+      if (cursor.seq < this.#floor) throw new SambadError("protocol", `the position is before seq ${this.#floor}`);
       this.#floor = cursor.seq;
     }
     return true;
@@ -585,7 +586,7 @@ class SocketLink extends Link {
   #receive(data) {
     this.heard();
     try {
-      if (typeof data !== "string") throw new SambadError("protocol", "a binary frame");
+      if (typeof data !== "string") throw new SambadError("protocol", "the frame is binary");
       this.take(parseFrame(data));
     } catch (error) {
       this.end(broken(error));
@@ -616,7 +617,7 @@ class SseLink extends Link {
     const response = await fetch(url, { signal: this.abort.signal, cache: "no-store", headers });
     if (response.status !== 200) return judgeAnswer(response);
     if (!/^text\/event-stream\s*(;|$)/i.test(response.headers.get("content-type") ?? "")) {
-      return broken(new SambadError("protocol", "an answer that is no event stream"));
+      return broken(new SambadError("protocol", "the response is not an event stream"));
     }
     const decoder = new EventStreamDecoder();
     const reader = response.body.getReader();
@@ -678,7 +679,7 @@ class PollLink extends Link {
       const stands = formatCursor(next.cursor) === formatCursor(at.cursor);
       const held = next.live && (!at.live || tookMs >= pollWaitMs / 2);
       idle = stands && !held ? idle + 1 : 0;
-      if (idle >= IDLE_POLLS_MAX) throw new SambadError("protocol", `${idle} answers in a row with nothing, at once`);
+      if (idle >= IDLE_POLLS_MAX) throw new SambadError("protocol", `${idle} empty responses in a row, each without waiting`);
       if (stands || (at.live && answer.page?.frames.length === 0)) await this.#pause(POLL_PAUSE_MS - tookMs);
       at = next;
     }
@@ -696,7 +697,7 @@ class PollLink extends Link {
     if (resync) {
       // A server whose log began anew says so once, and has what follows the position that it names.
       const again = at.resynced || formatCursor(resync.cursor) === formatCursor(at.cursor);
-      if (again) throw new SambadError("protocol", `a resync right after ${formatCursor(at.cursor)}`);
+      if (again) throw new SambadError("protocol", `a second resync, right after ${formatCursor(at.cursor)}`);
       this.take(resync);
       return { cursor: resync.cursor, live: true, resynced: true };
     }
@@ -872,7 +873,7 @@ class EventStream {
     this.#confirmTimer = setTimeout(() => {
       if (this.#link !== link) return;
       if (now() - due > LATE_MS && asked === 1) this.#confirmBy(this.#timing.doubtMs, asked + 1);
-      else link.end(verdict("retry", new SambadError("silent", `a filter was not confirmed within ${Math.round(ms)} ms`)));
+      else link.end(verdict("retry", new SambadError("silent", `the server did not confirm a filter within ${Math.round(ms)} ms`)));
     }, Math.min(ms, DELAY_MAX_MS));
   }
 
@@ -931,7 +932,7 @@ class EventStream {
       .then(
         (token) => {
           if (token) this.#token = token;
-          return token ? null : verdict("unauthorized", new SambadError("no_token", "the page has no token"));
+          return token ? null : verdict("unauthorized", new SambadError("no_token", "there is no token"));
         },
         // A server that gives tokens may be away, too. What is no token will be none another time.
         (cause) => {
@@ -1066,7 +1067,7 @@ class EventStream {
     this.#failures += 1;
     if (this.#isOffline()) {
       delay = Math.max(delay, backoffMaxMs);
-      error = new SambadError("offline", "this machine has no network", { cause: error });
+      error = new SambadError("offline", "this machine is offline", { cause: error });
     }
     this.#wait(Math.round(delay), delayMs !== null, error);
   }
@@ -1245,7 +1246,7 @@ class EventStream {
   /** Moves the cursor, never back. `events` is how many stand between; if there must be more, that is a loss: gives false. */
   #advance(link, to, events = 0) {
     if (!this.#ofThisEpoch() || to.epoch !== this.#session.start.epoch) {
-      link.end(broken(new SambadError("protocol", "another epoch without a resync")));
+      link.end(broken(new SambadError("protocol", "the epoch changed without a resync")));
       return false;
     }
     const from = this.#position ?? this.#session.start;
@@ -1253,7 +1254,7 @@ class EventStream {
       const before = formatCursor(from);
       if (this.#hole !== before) {
         this.#hole = before;
-        link.end(verdict("retry", new SambadError("gap", `nothing came between ${before} and seq ${to.seq}`)));
+        link.end(verdict("retry", new SambadError("gap", `the events between ${before} and seq ${to.seq} are missing`)));
         return false;
       }
       // It is not there for whoever asks again either. Saying so is better than standing still.
@@ -1312,7 +1313,7 @@ class EventStream {
     else if (this.#pings === 0) this.#ping(this.#link.send && !isLate ? graceMs : doubtMs);
     else if (lateMs < 0) this.#watch(-lateMs);
     else if (isLate && this.#pings === 1) this.#ping(doubtMs);
-    else this.#link.end(verdict("retry", new SambadError("silent", `nothing was heard for ${Math.round(silentMs)} ms`)));
+    else this.#link.end(verdict("retry", new SambadError("silent", `no data from the server for ${Math.round(silentMs)} ms`)));
   }
 
   #ping(patienceMs) {
@@ -1374,7 +1375,7 @@ class EventStream {
 
   #gone() {
     if (!this.#isOffline()) return;
-    if (this.#link) this.#link.end?.(verdict("retry", new SambadError("offline", "this machine has no network")));
+    if (this.#link) this.#link.end?.(verdict("retry", new SambadError("offline", "this machine is offline")));
     else if (this.#retryAt !== null && !this.#retryExact) this.#lost(verdict("retry", null));
   }
 

@@ -137,7 +137,7 @@ async fn a_session_that_ends_hides_everything() {
     log_in(&page, PASSWORD).await;
     page.is_live().await;
     page.shows(1).await;
-    hides_everything(&page, "Your session has ended. Log in to go on.").await;
+    hides_everything(&page, "Your session has expired. Log in to continue.").await;
 
     log_in(&page, PASSWORD).await;
     page.is_live().await;
@@ -145,7 +145,7 @@ async fn a_session_that_ends_hides_everything() {
     page.js(&format!("location.hash = '#/users/{}'", guarded.user["id"].as_str().unwrap())).await;
     page.until(&format!("document.querySelector('[data-testid=user-phone]').innerText === '{PHONE}'")).await;
     guarded.end_session_of(&page).await;
-    hides_everything(&page, "Your session has ended. Log in to go on.").await;
+    hides_everything(&page, "Your session has expired. Log in to continue.").await;
     log_in(&page, PASSWORD).await;
     page.until(&format!("document.querySelector('[data-testid=user-phone]').innerText === '{PHONE}'")).await;
     page.finish_after(Outage::Refused).await;
@@ -184,7 +184,7 @@ async fn the_form_is_for_everybody() {
         log_in(&page, "any").await;
         // Both at once: two seconds later the second is no longer true.
         let told = format!("{failure}.checkVisibility() && {failure}.textContent.includes('{status}: too many requests')");
-        let waits = format!("/^Again in [12] s$/.test({button}.textContent) && {button}.ariaDisabled === 'true'");
+        let waits = format!("/^Retry in [12] s$/.test({button}.textContent) && {button}.ariaDisabled === 'true'");
         page.until(&format!("{told} && {waits}")).await;
         if status == 429 {
             no_violations(&page, "form with a failure").await;

@@ -28,7 +28,7 @@ async fn a_session_is_closed_after_a_question() {
         page.until(OPEN).await;
         let text = page.js("document.querySelector('[data-testid=close-session] p').innerText").await;
         assert!(text.as_str().unwrap().starts_with("WebSocket from 127.0.0.1:"), "{text}");
-        assert_eq!(page.js("document.activeElement.textContent").await, "Keep it", "the harmless answer comes first");
+        assert_eq!(page.js("document.activeElement.textContent").await, "Cancel", "the harmless answer comes first");
         // Enter on that one keeps it as well.
         page.key(answer).await;
         page.until(CLOSED).await;

@@ -69,15 +69,15 @@ async function request(path, init, signal) {
     return { value: await response.json(), epoch, seq: Number(seq), next: nextPage(headers.get("link"), url) };
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
-    if (timeout.aborted) throw new ApiError("The server has not answered for 10 seconds.");
-    throw new ApiError(response ? "The server’s answer was cut off." : "The server cannot be reached.");
+    if (timeout.aborted) throw new ApiError("The server has not responded for 10 seconds.");
+    throw new ApiError(response ? "The server’s response is incomplete." : "The server cannot be reached.");
   }
 }
 
 async function refused(response) {
   const body = await response.json().catch(() => null);
   const retryAfter = Number(response.headers.get("retry-after"));
-  return new ApiError(body?.error ?? `The server answered ${response.status}.`, {
+  return new ApiError(body?.error ?? `The server responded with status ${response.status}.`, {
     status: response.status,
     code: body?.code ?? "",
     retryAfterMs: retryAfter > 0 ? retryAfter * 1_000 : null,
@@ -92,9 +92,9 @@ function nextPage(link, url) {
 
 /** What went wrong, in words for people. @param {unknown} error */
 export function inWords(error) {
-  if (!(error instanceof ApiError)) return "Something in this page went wrong.";
-  if (error.status === 503) return `The server is up but cannot answer now (503: ${error.message}).`;
-  if (error.status >= 500) return `The server failed to answer (${error.status}).`;
-  if (error.status === 404) return "There is nothing here (404).";
+  if (!(error instanceof ApiError)) return "There is an error in this page.";
+  if (error.status === 503) return `The server is up but cannot handle the request now (503: ${error.message}).`;
+  if (error.status >= 500) return `The server failed with an internal error (${error.status}).`;
+  if (error.status === 404) return "Not found (404).";
   return error.message;
 }

@@ -128,7 +128,7 @@ const store = openStore({
     badge.set(state);
   },
   onResync: (reason) => badge.resynced(reason),
-  onFailure: (failure) => drawFailure(failure && `${failure.text} Trying again by itself.`),
+  onFailure: (failure) => drawFailure(failure && `${failure.text} The page retries automatically.`),
 });
 
 const refresher = createRefresher({ ask: () => store.refresh(), serverTime });
@@ -151,8 +151,8 @@ function drawFailure(words) {
 function drawEmpty(element, kept) {
   const filtered = !isEverything(filterBar.filter);
   const [first, second] = filtered
-    ? ["Nothing passes the filter.", `None of the last ${plural(kept, "event")} does. What comes and passes appears here.`]
-    : ["Nothing has happened yet.", "To see this page alive, run"];
+    ? ["No event matches the filter.", `None of the last ${plural(kept, "event")} matches. New events that match appear here.`]
+    : ["There are no events yet.", "To generate demo traffic, run"];
   const lines = [first, second].map((text) => {
     const line = document.createElement("p");
     line.textContent = text;
@@ -201,7 +201,7 @@ function everySecond() {
   setText(
     byId("help-clock"),
     estimate
-      ? `The server’s clock is ${Math.abs(estimate.ahead).toFixed(0)} ms ${estimate.ahead >= 0 ? "ahead of" : "behind"} this computer’s, give or take ${error} ms: this is taken into account, so a latency is off by at most that.`
+      ? `The server’s clock is ${Math.abs(estimate.ahead).toFixed(0)} ms ${estimate.ahead >= 0 ? "ahead of" : "behind"} this computer’s clock, ±${error} ms. The page corrects for this, so a latency is wrong by ${error} ms at most.`
       : "",
   );
   byId("latency").title = byId("help-clock").textContent;

@@ -7,16 +7,16 @@ import { Pages } from "./pages.js";
 const PAGE = 50;
 /** What a newer server tells of keeps its own name. */
 const WORDS = {
-  admin_added: "made an account, or a new password, for",
+  admin_added: "created an account or a new password for",
   admin_removed: "deleted the account of",
   admin_logged_in: "logged in",
   admin_logged_out: "logged out",
   login_failed: "failed to log in as",
   user_logged_in: "logged in the user",
   user_logged_out: "logged out the user",
-  login_evicted: "revoked an older login for a newer one, of",
-  refresh_token_reused: "used a refresh token twice, of",
-  token_created: "made a token for",
+  login_evicted: "revoked an older login, because of a newer one, of",
+  refresh_token_reused: "reused a refresh token of",
+  token_created: "created a token for",
   token_revoked: "revoked",
   messages_read: "read messages of",
   events_read: "read the events of",
@@ -81,7 +81,7 @@ export class AuditPage {
     setText(who, actor);
     const word = WORDS[action] ?? action;
     // Repetitions within an hour, after the entry of the first.
-    setText(verb, count > 1 ? `${word} (${count} times more)` : word);
+    setText(verb, count > 1 ? `${word} (${count} more times)` : word);
     // Of somebody who does something to themselves, one name is enough.
     setText(whom, subject === actor ? "" : subject);
     setText(from, remote || "command line");

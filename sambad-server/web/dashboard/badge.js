@@ -7,11 +7,11 @@ const TRANSPORTS = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
 const RESYNCED_MS = 8_000;
 
 const RESYNC_REASONS = {
-  cursor_expired: "more was missed than the log still holds",
+  cursor_expired: "the missed events are no longer in the log",
   epoch_changed: "the database was replaced",
   cursor_ahead: "the database is older than this page",
   loss: "events were missing",
-  unknown: "the reason was lost on the way",
+  unknown: "the reason is unknown",
 };
 
 const badge = byId("badge");
@@ -80,9 +80,9 @@ export class Badge {
   #words() {
     const { name } = this.#state;
     if (name === "closed" && this.#state.reason === "forbidden") {
-      return { name, words: "Closed by an admin", spoken: "An admin has closed this page’s session; it does not reconnect by itself" };
+      return { name, words: "Closed by an admin", spoken: "An admin has closed this page’s session; the page does not reconnect automatically" };
     }
-    if (name === "closed") return { name, words: "Closed", spoken: "Closed: the page does not reconnect by itself" };
+    if (name === "closed") return { name, words: "Closed", spoken: "Closed: the page does not reconnect automatically" };
     if (name === "live" && performance.now() < this.#resyncedUntil) {
       return { name: "resynced", words: "Resynced", spoken: `Resynced, because ${this.#resyncReason}` };
     }

@@ -12,7 +12,7 @@ import { byId, setText } from "./dom.js";
 const KEPT_AS = "sambad-admin";
 /** Why the page was loaded anew, for the page that comes next. */
 const LEFT_AS = "sambad-left";
-const LEFT = { ended: "Your session has ended. Log in to go on.", out: "You are logged out." };
+const LEFT = { ended: "Your session has expired. Log in to continue.", out: "You are logged out." };
 /** A login that is followed by a refusal this soon was not kept by the browser. */
 const LOST_WITHIN_MS = 5_000;
 
@@ -63,8 +63,8 @@ export class Login {
     keep(sessionStorage, LEFT_AS, null);
     setText(byId("login-note"), LEFT[left] ?? "");
     if (performance.now() - this.#loggedInAt < LOST_WITHIN_MS) {
-      const secure = location.protocol === "https:" ? "allow this site to keep cookies" : "open this page over https";
-      this.#fail(`The password was right, but the browser did not keep the session: ${secure}.`);
+      const secure = location.protocol === "https:" ? "allow cookies for this site" : "open this page over https";
+      this.#fail(`The password is correct, but the browser did not store the session cookie: ${secure}.`);
     }
     this.#email.focus();
   }
@@ -101,7 +101,7 @@ export class Login {
       this.#notBefore = performance.now() + error.retryAfterMs;
       this.#countDown();
     }
-    const words = error.status === 429 ? `The server is asked too much (429: ${error.message})` : inWords(error);
+    const words = error.status === 429 ? `The rate limit is exceeded (429: ${error.message})` : inWords(error);
     const text = words[0].toUpperCase() + words.slice(1);
     this.#fail(text.endsWith(".") ? text : `${text}.`);
     const wrong = error.status === 401;
@@ -130,7 +130,7 @@ export class Login {
     const seconds = Math.ceil((this.#notBefore - performance.now()) / 1_000);
     const idle = !this.#busy && seconds <= 0;
     this.#button.setAttribute("aria-disabled", String(!idle));
-    setText(this.#button, this.#busy ? "Logging in …" : seconds > 0 ? `Again in ${seconds} s` : "Log in");
+    setText(this.#button, this.#busy ? "Logging in …" : seconds > 0 ? `Retry in ${seconds} s` : "Log in");
   }
 
   /** Where nobody need log in there is no way out, and the audit log is empty. @param {string | null} email */

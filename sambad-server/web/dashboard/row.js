@@ -13,8 +13,8 @@ const ICONS = Object.fromEntries(
 );
 const VERBS = { user_created: "joined", contact_added: "added", contact_removed: "removed", message_sent: "to" };
 const LATE = {
-  live: "From the commit to this page",
-  replay: "Came while catching up, so it says nothing about latency",
+  live: "Time from the commit to this page",
+  replay: "Arrived during catch-up, so it has no latency",
   snapshot: "Happened before this page was opened",
 };
 

@@ -60,8 +60,8 @@ export class Sessions {
   #confirm({ dataset, children: [who] }) {
     this.#doomed = dataset.session;
     const [transport, , , remote] = who.children;
-    const own = dataset.own === "true" ? " It is this page’s own: it stays as it is until you reconnect." : "";
-    const words = `${transport.textContent} from ${remote.textContent}. Its client is told not to come back.${own}`;
+    const own = dataset.own === "true" ? " It is the session of this page: the page stays disconnected until you reconnect." : "";
+    const words = `${transport.textContent} from ${remote.textContent}. Its client must not reconnect.${own}`;
     setText(byId("close-session-text"), words);
     this.#failToClose("");
     this.#dialog.showModal();
@@ -98,7 +98,7 @@ export class Sessions {
     const mine = this.#find(sessions);
     sessions.forEach((session, i) => this.#fill(body.rows[i], session, session.session === mine));
     byId("sessions-empty").hidden = sessions.length > 0;
-    const more = total > sessions.length ? `, the ${number(sessions.length)} furthest behind shown` : "";
+    const more = total > sessions.length ? `, showing the ${number(sessions.length)} with the most lag` : "";
     setText(byId("sessions-count"), `${plural(total, "session")}${more}`);
   }
 
@@ -138,6 +138,6 @@ function setLabel(element, label) {
 
 function filterOf({ types, user }) {
   const all = !types || types.length >= Object.keys(TYPE_NAMES).length;
-  const words = all ? "everything" : types.map((type) => TYPE_NAMES[type] ?? type).join(", ");
-  return user ? `${all ? "all" : words} of one user` : words;
+  const words = all ? "all events" : types.map((type) => TYPE_NAMES[type] ?? type).join(", ");
+  return user ? `${words} of one user` : words;
 }

@@ -38,7 +38,7 @@ export class UserPage {
       foot: byId("user-feed-foot"),
       older: byId("user-feed-older"),
       empty: byId("user-feed-empty"),
-      onEmpty: (empty) => setText(empty, "Nothing of this user among the newest events. What comes appears here at once."),
+      onEmpty: (empty) => setText(empty, "The newest events do not involve this user. New ones appear here immediately."),
       onChange,
     });
     this.contacts = new Lines(byId("user-contacts"), "contact-template", (line, contact) => this.#fillContact(line, contact));

@@ -178,7 +178,7 @@ export class Users {
     this.#stale = true;
     this.#forced ||= this.#asked;
     // Only what was searched for is told aloud, not each user that joins.
-    setText(byId("users-found"), this.#q === "" ? "" : this.#countInWords(0) || "nobody found");
+    setText(byId("users-found"), this.#q === "" ? "" : this.#countInWords(0) || "no users found");
     this.onChange();
   }
 
@@ -241,7 +241,7 @@ export class Users {
     const q = this.#q;
     const empty = byId("users-empty");
     empty.hidden = this.#users.length > 0;
-    setText(empty, q === "" ? "No users yet. They appear here with their first login." : `No user’s phone or name begins with “${q}”.`);
+    setText(empty, q === "" ? "There are no users yet. A user appears here with the first login." : `No user has a phone number or name that begins with “${q}”.`);
     byId("users-more").hidden = this.pages.next === null && !(this.#cutOff && this.#users.length < LIMIT_MAX);
   }
 }
