@@ -19,12 +19,16 @@ use crate::slo::Slo;
 use crate::values::duration;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 fine; 1 an objective was missed; 2 the command line cannot be carried out; 3 events were lost, repeated,
-reordered or unexplained; 4 the run is invalid (the generator was the limit, or the target went away).
+Exit codes:
+  0  success
+  1  an objective was missed
+  2  the command line is invalid or cannot be executed
+  3  events were lost, repeated, reordered or unexplained
+  4  the run is invalid: the generator was the limit, or the target failed
 
-Without --target, a server is started: a process of its own, with a temporary database, on half of the cores.";
+Without --target, sambad-bench starts a server: a separate process, with a temporary database, on half of the cores.";
 
-/// Measures how long a write takes to reach every dashboard, from the instant it was planned, and audits every delivery.
+/// Load generator: measures the time from the planned start of a write to its arrival at every dashboard, and audits every delivery.
 #[derive(Debug, Parser)]
 #[command(name = "sambad-bench", version, max_term_width = 100, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -37,17 +41,17 @@ pub(crate) struct Cli {
 /// What to do; without one, `run`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Put a server under load and report latencies, costs and the audit (what happens without a subcommand, too)
+    /// Put a server under load and report latencies, costs and the audit (default without a subcommand)
     Run(Box<RunArgs>),
     /// Find the highest rate, or the most sessions, that meets an objective
     FindMax(Box<find_max::FindMaxArgs>),
-    /// Open many sessions at once: how fast, and what they cost while nothing happens
+    /// Open many sessions at once and measure the rate, and the cost of idle sessions
     Connect(connect::ConnectArgs),
-    /// Show a kept report, or make a page of it
+    /// Show a saved report, or convert it to an HTML page
     Report(report::ReportArgs),
-    /// Tell whether two builds or servers differ, from kept reports of runs of each
+    /// Compare two builds or servers by the saved reports of their runs
     Compare(compare::CompareArgs),
-    /// Compute what it takes to serve more than one machine can, from what was measured on one
+    /// Estimate what a larger load needs, from the figures measured on one machine
     Simulate(Box<simulate::SimulateArgs>),
     /// A server of this program's own, in a process of its own
     #[command(hide = true)]
@@ -63,15 +67,15 @@ pub(crate) struct RunArgs {
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Faults to put the servers through, while they are under load: kill9=5s (SIGKILL and restart every 5 s), pause=5s/500ms;
-    /// with --servers also redis-restart=11s, redis-cut=9s/3s (one server's link to Redis) and postgres-restart=17s, and kills
-    /// and pauses meet one server in turn
+    /// Faults to inject under load: kill9=5s (SIGKILL and restart every 5 s), pause=5s/500ms (stop for 500 ms every 5 s). With
+    /// --servers, kills and pauses hit one server after the other, and there are also redis-restart=11s, redis-cut=9s/3s (one
+    /// server's link to Redis) and postgres-restart=17s
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', conflicts_with = "url", help_heading = "Faults")]
     pub(crate) chaos: Vec<Fault>,
-    /// Run the same deliveries against a bare server as well, in turn, and report ratios to it
+    /// Also run the same deliveries against a bare server, in turn, and report the ratios to it
     #[arg(long, conflicts_with_all = ["chaos", "slow_dashboards", "app_sessions", "servers"], help_heading = "Floor")]
     pub(crate) floor: bool,
-    /// Rounds of target and floor
+    /// Rounds; each measures the target and the floor once
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), requires = "floor", help_heading = "Floor")]
     pub(crate) floor_rounds: u32,
     #[command(flatten)]
@@ -82,31 +86,32 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetArgs {
-    /// Server to measure, such as http://127.0.0.1:4000; without it, one is started
+    /// URL of the server to measure, such as http://127.0.0.1:4000 [default: start one]
     #[arg(long = "target", value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Process of that server, if it runs on this machine: to report its CPU time and memory
+    /// Process id of that server, if it runs on this machine: to report its CPU time and memory
     #[arg(long, value_name = "PID", requires = "url")]
     pub(crate) pid: Option<u32>,
-    /// What the target speaks
+    /// Protocol of the target
     #[arg(long, value_enum, default_value_t = Dialect::Sambad, requires = "url")]
     pub(crate) dialect: Dialect,
-    /// Token for a target that asks who calls, with the roles service and admin; it must outlive the run. Reports leave it out
+    /// Token for a target that requires authentication. It needs the roles service and admin, and must not expire during the
+    /// run. Reports do not contain it
     #[arg(long, env = "SAMBAD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<Secret>,
-    /// Others write to the target as well: count their events and do not judge them
+    /// Other clients also write to the target: count their events, but do not audit them
     #[arg(long, requires = "url")]
     pub(crate) shared_target: bool,
     /// Program to start instead of the built-in server: a `sambad-server` of another build
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     pub(crate) server_bin: Option<PathBuf>,
-    /// Flag for the server that is started, such as --server-arg=--tail-bytes-max=0; may be repeated
+    /// Argument for the server that is started, such as --server-arg=--tail-bytes-max=0; may be repeated
     #[arg(long = "server-arg", value_name = "ARG", allow_hyphen_values = true, conflicts_with = "url")]
     pub(crate) server_args: Vec<String>,
-    /// Folder for the database of the server that is started: to measure another disk
+    /// Folder for the database of the server that is started, to measure another disk
     #[arg(long, value_name = "FOLDER", conflicts_with = "url")]
     pub(crate) data_folder: Option<PathBuf>,
-    /// Cores for the server; the rest is the generator's [default: half of them; with --target, all are the generator's]
+    /// Cores for the server; the generator uses the rest [default: half of the cores; with --target, none]
     #[arg(long, value_name = "N")]
     pub(crate) server_cores: Option<usize>,
 }
@@ -121,40 +126,40 @@ pub(crate) struct LoadArgs {
     /// Dashboards: WebSocket sessions that see every event
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=SESSIONS_MAX))]
     pub(crate) dashboards: u32,
-    /// Dashboards that read at a trickle, beyond those
+    /// Additional dashboards that read slowly
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=SESSIONS_MAX))]
     pub(crate) slow_dashboards: u32,
-    /// App sessions: each listens to its own user
+    /// App sessions: each receives the events of its own user
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=SESSIONS_MAX))]
     pub(crate) app_sessions: u32,
-    /// Operations a second, sent when their time comes whatever the server does (open loop)
+    /// Operations per second, sent at their planned times even if the server is slow (open loop)
     #[arg(long, value_name = "N", default_value_t = 500.0, value_parser = rate)]
     pub(crate) rate: f64,
-    /// So many writers instead, each sending when its last operation is answered (closed loop)
+    /// Use N writers instead of a rate; each sends its next operation after the response to the last (closed loop)
     #[arg(long, value_name = "N", conflicts_with_all = ["rate", "arrival"], value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) closed: Option<u32>,
-    /// Gaps between operations: all equal, or random (exponential) as of independent users
+    /// Gaps between operations: all equal, or random (exponential), as independent users cause
     #[arg(long, value_enum, default_value_t = Arrival::Constant)]
     pub(crate) arrival: Arrival,
-    /// Shares of the operations: somebody new logs in, a user adds another, a user writes to another
+    /// Shares of the operations: a new user logs in, a user adds a contact, a user sends a message
     #[arg(long, value_name = "SHARES", default_value = "login=1,contact=6,message=3")]
     pub(crate) mix: Mix,
-    /// Measured time
+    /// Duration of the measurement
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) duration: Duration,
-    /// Time under the same load before it, which is not measured
+    /// Duration of the same load before the measurement
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub(crate) warmup: Duration,
-    /// Time over which sessions are opened
+    /// Time in which to open the sessions
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) ramp_up: Duration,
-    /// Number that the plan is drawn from: the same number is the same operations at the same instants
+    /// Seed of the plan: the same seed gives the same operations at the same times
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Connections for writes, at most; they are opened as needed
+    /// Maximum number of connections for writes; they are opened as needed
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
-    /// Send writes again, under idempotency keys, until they are answered; so it is with --servers and --chaos in any case
+    /// Retry writes, with idempotency keys, until there is a response; always on with --servers and --chaos
     #[arg(long)]
     pub(crate) retry: bool,
 }
@@ -163,16 +168,16 @@ pub(crate) struct LoadArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Objectives that decide the exit code, such as p99<20ms,response.p99<5ms,lost=0
+    /// Objectives for the exit code, such as p99<20ms,response.p99<5ms,lost=0
     #[arg(long, value_name = "OBJECTIVES")]
     pub(crate) slo: Option<Slo>,
     /// Write the report, with all histograms, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write the distribution of write → dashboard as HdrHistogram's text
+    /// Write the distribution of write → dashboard in HdrHistogram's text format
     #[arg(long, value_name = "FILE")]
     pub(crate) hgrm: Option<PathBuf>,
-    /// Write the report as one self-contained page
+    /// Write the report as one self-contained HTML page
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }
@@ -198,7 +203,7 @@ const LATE_AFTER: Duration = Duration::from_millis(1);
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(rate),
-        _ => Err(format!("expected operations a second, above 0 and up to {RATE_MAX}")),
+        _ => Err(format!("expected operations per second, above 0 and up to {RATE_MAX}")),
     }
 }
 
@@ -323,34 +328,34 @@ fn check(plan: &Plan) -> Result<(), String> {
     }
     if plan.app_sessions > plan.users {
         return Err(format!(
-            "--app-sessions {} is more than --users {}: each listens to its own user",
+            "--app-sessions {} is more than --users {}: each app session needs its own user",
             plan.app_sessions, plan.users
         ));
     }
     if plan.app_sessions > 0 && !plan.dialect.has_log() {
-        return Err(format!("--app-sessions need a server that filters, and the {} dialect does not", plan.dialect));
-    }
-    if plan.slow_dashboards > 0 && !plan.dialect.has_log() {
         return Err(format!(
-            "--slow-dashboards fall behind, and in the {} dialect there is no log to catch up from",
+            "--app-sessions needs a server that filters events, and the {} dialect does not filter",
             plan.dialect
         ));
     }
+    if plan.slow_dashboards > 0 && !plan.dialect.has_log() {
+        return Err(format!("--slow-dashboards needs an event log to catch up from, and the {} dialect has none", plan.dialect));
+    }
     if plan.retries && !plan.dialect.has_log() {
-        return Err(format!("--retry needs a server that knows idempotency keys, and the {} dialect has none", plan.dialect));
+        return Err(format!("--retry needs a server with idempotency keys, and the {} dialect has none", plan.dialect));
     }
     let Pace::Open { rate, .. } = plan.pace else { return Ok(()) };
     let operations = rate * (plan.warmup + plan.duration).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let (users_max, contacts_max) = (INDEXES as f64, Workload::contacts_max(plan.users.into()) as f64);
     if operations + f64::from(plan.users) > users_max {
-        return Err(format!("{operations:.0} operations are planned, more than can be told apart ({users_max:.0})"));
+        return Err(format!("{operations:.0} operations are planned, more than the maximum of {users_max:.0}"));
     }
     // Users take turns, so that pairs are used up at the pace of all operations, not of contacts alone.
     if plan.mix.share(OpKind::Contact) > 0.0 && operations > contacts_max {
         let enough = users_for(operations);
         return Err(format!(
-            "{} users have {contacts_max:.0} pairs to become contacts, too few for {operations:.0} operations: use --users {enough} or a --mix without contacts",
+            "{} users have {contacts_max:.0} pairs for contacts, too few for {operations:.0} operations: use --users {enough} or a --mix without contacts",
             plan.users
         ));
     }
@@ -385,7 +390,7 @@ mod tests {
             (&["run", "--rate", "1e9"], "1000000"),
             (&["run", "--mix", "contact=0"], "sum to 0"),
             (&["run", "--duration", "0s"], "nothing to measure"),
-            (&["run", "--duration", "10"], "no length of time"),
+            (&["run", "--duration", "10"], "is not a time"),
             (&["run", "--users", "1"], "2..=1000000"),
             (&["run", "--users", "10", "--app-sessions", "11"], "its own user"),
             (&["run", "--users", "10", "--rate", "100"], "--users"),

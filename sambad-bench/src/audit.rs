@@ -25,10 +25,12 @@ pub(crate) fn settle(shared: &Shared, entry: Entry, tally: &mut Tally) {
         // forgot a commit in a crash, the hole is filled by another's event.
         if !plan.dialect.has_log() {
             tally.audit.lost += dashboards;
-            tally.finding(|| format!("lost: {name} was acknowledged and reached no dashboard"));
+            tally.finding(|| format!("lost: {name} was acknowledged, but reached no dashboard"));
         } else if entry.seq.is_some_and(|seq| shared.ledger.is_seen(seq)) {
             tally.audit.lost += dashboards;
-            tally.finding(|| format!("lost: {name} was acknowledged for operation {} and came as another's event", entry.k));
+            tally.finding(|| {
+                format!("lost: {name} was acknowledged for operation {}, but arrived as the event of another operation", entry.k)
+            });
         }
     }
     for (place, user) in shared.workload.op(entry.k).involved().into_iter().enumerate() {
@@ -71,13 +73,13 @@ pub(crate) fn no_event(k: OpId, tally: &mut Tally) {
 /// A refused write's event arrived.
 pub(crate) fn refused_arrived(k: OpId, tally: &mut Tally) {
     tally.audit.unexplained += 1;
-    tally.finding(|| format!("unexplained: the event of operation {k} arrived, which was refused"));
+    tally.finding(|| format!("unexplained: operation {k} was rejected, but its event arrived"));
 }
 
 /// An operation was acknowledged as one seq and arrived as another.
 pub(crate) fn disagreement(k: OpId, acknowledged: u64, seen: u64, tally: &mut Tally) {
     tally.audit.unexplained += 1;
-    tally.finding(|| format!("unexplained: operation {k} is acknowledged as seq {acknowledged}, and its event has seq {seen}"));
+    tally.finding(|| format!("unexplained: operation {k} was acknowledged as seq {acknowledged}, but its event has seq {seen}"));
 }
 
 fn named(entry: Entry) -> String {

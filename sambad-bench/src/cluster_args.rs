@@ -14,19 +14,20 @@ const SERVERS_MAX: i64 = 64;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
-    /// So many servers over one PostgreSQL, instead of one server with SQLite
+    /// Start N servers on one PostgreSQL, instead of one server with SQLite
     #[arg(long, value_name = "N", conflicts_with = "url", value_parser = clap::value_parser!(u32).range(1..=SERVERS_MAX))]
     pub(crate) servers: Option<u32>,
-    /// PostgreSQL that they share, with a database for this run [default: one that is started from what is installed]
+    /// PostgreSQL for the servers, with a database for this run [default: start the installed one]
     #[arg(long, value_name = "URL", requires = "servers")]
     postgres: Option<String>,
-    /// Redis that wakes them, or none [default: one that is started from what is installed]
+    /// Redis that notifies the servers of new events, or none [default: start the installed one]
     #[arg(long, value_name = "URL|none", requires = "servers")]
     redis: Option<String>,
-    /// What stands in front of them; none: writers and sessions take the servers in turn [default: nginx, if it is installed]
+    /// Load balancer in front of the servers; with none, writers and sessions use the servers in turn [default: nginx, if
+    /// installed]
     #[arg(long, value_enum, requires = "servers")]
     balancer: Option<Balancer>,
-    /// Servers that the sessions are on; same and other have all writes go to the first server, and no balancer
+    /// Servers that the sessions connect to; with same and other, all writes go to the first server, without a load balancer
     #[arg(long, value_enum, value_name = "WHICH", requires = "servers")]
     dashboards_on: Option<DashboardsOn>,
 }
@@ -34,9 +35,9 @@ pub(crate) struct ClusterArgs {
 /// What stands in front of several servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Balancer {
-    /// An nginx that is started for the run
+    /// An nginx, started for the run
     Nginx,
-    /// Nothing
+    /// No load balancer
     None,
 }
 
@@ -66,17 +67,17 @@ impl ClusterArgs {
         let has = |wanted: fn(&Fault) -> bool| faults.iter().any(wanted);
         let cut = has(|fault| matches!(fault, Fault::RedisCut { .. }));
         if has(|fault| matches!(fault, Fault::RedisRestart { .. })) && redis != RedisSpec::Started {
-            return usage("--chaos redis-restart needs a Redis that is started for the run: leave --redis out");
+            return usage("--chaos redis-restart needs a Redis that sambad-bench starts: omit --redis");
         }
         if cut && redis == RedisSpec::None {
             return usage("--chaos redis-cut needs a Redis");
         }
         if has(|fault| matches!(fault, Fault::PostgresRestart { .. })) && self.postgres.is_some() {
-            return usage("--chaos postgres-restart needs a PostgreSQL that is started for the run: leave --postgres out");
+            return usage("--chaos postgres-restart needs a PostgreSQL that sambad-bench starts: omit --postgres");
         }
         let picked = self.dashboards_on() != DashboardsOn::Any;
         if picked && self.balancer == Some(Balancer::Nginx) {
-            return usage("--dashboards-on same and other pick servers: they need --balancer none");
+            return usage("--dashboards-on same and --dashboards-on other need --balancer none");
         }
         if self.dashboards_on() == DashboardsOn::Other && servers < 2 {
             return usage("--dashboards-on other needs --servers 2 or more");
@@ -132,8 +133,8 @@ mod tests {
         for (words, word) in [
             ("--chaos redis-restart=5s", "need --servers"),
             ("--servers 2 --redis none --chaos redis-cut=9s", "needs a Redis"),
-            ("--servers 2 --redis redis://h --chaos redis-restart=9s", "leave --redis out"),
-            ("--servers 2 --postgres postgres://h/d --chaos postgres-restart=9s", "leave --postgres out"),
+            ("--servers 2 --redis redis://h --chaos redis-restart=9s", "omit --redis"),
+            ("--servers 2 --postgres postgres://h/d --chaos postgres-restart=9s", "omit --postgres"),
             ("--servers 2 --dashboards-on same --balancer nginx", "--balancer none"),
             ("--servers 1 --dashboards-on other", "--servers 2"),
             ("--servers 0", "1..=64"),

@@ -61,7 +61,7 @@ pub(crate) fn generator_limits(report: &Report) -> Vec<String> {
     let headline = p99(LatencyKind::Delivery).max(p99(LatencyKind::Response));
     if generator.late_sends > LATE_SENDS_MAX && late > LATE_SHARE_MAX && lateness * LATENESS_PARTS > headline {
         limits.push(format!(
-            "the generator fell behind: {:.1} % of sends left more than {} ms after their time (p99 {:.1} ms); lower the load, or give it more cores",
+            "the generator fell behind: {:.1} % of requests left more than {} ms late (p99 {:.1} ms); lower the load, or give the generator more cores",
             late * 100.0,
             generator.late_after_us / 1000,
             to_f64(lateness) / 1000.0
@@ -70,7 +70,7 @@ pub(crate) fn generator_limits(report: &Report) -> Vec<String> {
     if generator.busiest_share > BUSY_SHARE_MAX {
         let busy = generator.busiest_share * 100.0;
         limits.push(format!(
-            "the generator was busy: one of its threads for {busy:.0} % of the time; what it measured may be itself"
+            "the generator was busy: one of its threads for {busy:.0} % of the time; the latencies may be its own"
         ));
     }
     limits
@@ -81,11 +81,11 @@ fn target_limits(report: &Report) -> Vec<String> {
     let counts = &report.counts;
     let mut limits = Vec::new();
     if counts.acknowledged == 0 {
-        limits.push("nothing was acknowledged".to_owned());
+        limits.push("no write was acknowledged".to_owned());
     }
     let failed = share(counts.refused + counts.unanswered, counts.planned);
     if failed > FAILED_SHARE_MAX {
-        limits.push(format!("{:.0} % of the writes failed: the latencies are those of the rest", failed * 100.0));
+        limits.push(format!("{:.0} % of the writes failed: the latencies cover only the others", failed * 100.0));
     }
     limits
 }
@@ -94,16 +94,16 @@ fn target_limits(report: &Report) -> Vec<String> {
 fn remark(report: &Report, remarks: &mut Vec<String>) {
     let counts = &report.counts;
     if !report.tool.optimised {
-        remarks.push("built without optimisation: the figures mean nothing, use cargo run --release".to_owned());
+        remarks.push("built without optimisation: the figures are not valid; use cargo run --release".to_owned());
     }
     if counts.refused > 0 {
         let first = counts.first_refusal.as_deref().unwrap_or("no reason given");
-        remarks.push(format!("{} writes were refused, the first with {first}", counts.refused));
+        remarks.push(format!("{} writes were rejected, the first with {first}", counts.refused));
     }
     if counts.unanswered > 0 {
         let arrived = report.audit.unanswered_arrived;
         remarks.push(format!(
-            "{} writes got no answer; the events of {arrived} (warm-up included) arrived all the same",
+            "{} writes got no response; {arrived} of their events arrived nevertheless (warm-up included)",
             counts.unanswered
         ));
     }
@@ -111,16 +111,16 @@ fn remark(report: &Report, remarks: &mut Vec<String>) {
         remarks.push(format!("{} writes changed nothing and caused no event", counts.without_event));
     }
     if counts.untimed > 0 {
-        remarks.push(format!("{} deliveries came too late to be timed; the audit counts them", counts.untimed));
+        remarks.push(format!("{} deliveries arrived too late for the measurement; the audit counts them", counts.untimed));
     }
     if report.chaos.as_ref().is_some_and(|chaos| chaos.faults() == 0) {
-        remarks.push("the run was too short for the fault asked for: there was none".to_owned());
+        remarks.push("no fault was injected: the run was too short".to_owned());
     }
     if counts.sessions == 0 {
-        remarks.push("no session listened: deliveries were not audited".to_owned());
+        remarks.push("there were no sessions: deliveries were not audited".to_owned());
     }
     if report.audit.foreign > 0 {
-        remarks.push(format!("{} events by others were seen and not judged", report.audit.foreign));
+        remarks.push(format!("{} events of other clients arrived and were not audited", report.audit.foreign));
     }
 }
 

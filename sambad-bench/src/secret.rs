@@ -33,7 +33,8 @@ impl Secret {
     /// Usage, when no header can carry it.
     pub(crate) fn authorization(&self) -> anyhow::Result<HeaderValue> {
         let value = HeaderValue::try_from(format!("Bearer {}", self.0));
-        let mut value = value.map_err(|_| Exit::Usage.because("--token: no header can carry it"))?;
+        let mut value =
+            value.map_err(|_| Exit::Usage.because("--token: it contains characters that an HTTP header cannot contain"))?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -160,12 +160,12 @@ impl FromStr for Term {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |what: String| format!("{what}: {EXAMPLE}");
-        let at = text.find(['<', '>', '=']).ok_or_else(|| wrong(format!("{text:?} compares with nothing")))?;
+        let at = text.find(['<', '>', '=']).ok_or_else(|| wrong(format!("{text:?} has no comparison")))?;
         let (name, rest) = text.split_at(at);
         let (sign, relation) =
             RELATIONS.into_iter().find(|(sign, _)| rest.starts_with(sign)).ok_or_else(|| wrong(text.to_owned()))?;
         let bound = rest[sign.len()..].trim();
-        let figure = Figure::find(name.trim()).ok_or_else(|| wrong(format!("nothing measured is named {:?}", name.trim())))?;
+        let figure = Figure::find(name.trim()).ok_or_else(|| wrong(format!("there is no measured figure {:?}", name.trim())))?;
         let bound = match figure {
             Figure::Latency(..) => {
                 let duration = values::duration(bound).map_err(|error| wrong(format!("in {text:?}, {error}")))?;
@@ -174,7 +174,9 @@ impl FromStr for Term {
             Figure::Count(..) | Figure::Rate(..) => {
                 let plain = !bound.is_empty() && bound.bytes().all(|byte| byte.is_ascii_digit());
                 let number = bound.parse::<u32>().ok().filter(|_| plain);
-                f64::from(number.ok_or_else(|| wrong(format!("in {text:?}, {bound:?} is no whole number up to {}", u32::MAX)))?)
+                f64::from(
+                    number.ok_or_else(|| wrong(format!("in {text:?}, {bound:?} is not a whole number up to {}", u32::MAX)))?,
+                )
             }
         };
         Ok(Self { text: text.to_owned(), figure, relation, bound })
@@ -211,16 +213,16 @@ mod tests {
             assert_eq!(text.parse::<Slo>().unwrap().to_string().replace(' ', ""), text.replace(' ', ""));
         }
         for (text, word) in [
-            ("", "compares with nothing"),
-            ("p99", "compares with nothing"),
-            ("p99<", "no length of time"),
-            ("p99<20", "no length of time"),
-            ("p99<-1ms", "no length of time"),
-            ("p99<nanms", "no length of time"),
-            ("p99<20ms,,", "compares with nothing"),
-            ("lost<0ms", "no whole number"),
-            ("lost=-1", "no whole number"),
-            ("lost=99999999999", "no whole number"),
+            ("", "has no comparison"),
+            ("p99", "has no comparison"),
+            ("p99<", "is not a time"),
+            ("p99<20", "is not a time"),
+            ("p99<-1ms", "is not a time"),
+            ("p99<nanms", "is not a time"),
+            ("p99<20ms,,", "has no comparison"),
+            ("lost<0ms", "is not a whole number"),
+            ("lost=-1", "is not a whole number"),
+            ("lost=99999999999", "is not a whole number"),
             ("p98<1ms", "\"p98\""),
             ("frob.p99<1ms", "\"frob.p99\""),
             ("<5ms", "\"\""),

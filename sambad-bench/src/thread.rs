@@ -50,14 +50,18 @@ where
         // Nobody listens when the coordinator has given up.
         let _ = messages.send(Message::Ended(Box::new(outcome)));
     };
-    Builder::new().name(name).spawn(body).context("no thread to be had")
+    Builder::new().name(name).spawn(body).context("cannot start a thread")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // Sockets and the timer are looked at after so many tasks: a thousand deliveries in hand must not keep a write
     // waiting for long.
     const EVENT_INTERVAL: u32 = 31;
-    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build().context("no runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .context("cannot start a runtime")
 }
 
 /// Sends what was recorded at the end of each second of the load.

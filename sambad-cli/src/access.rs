@@ -54,7 +54,7 @@ impl Access {
         let client = match &global.ca_file {
             None => Client::new(&global.server)?,
             Some(path) => {
-                let reading = || format!("read {}", path.display());
+                let reading = || format!("cannot read {}", path.display());
                 let pem = std::fs::read(path).with_context(reading)?;
                 Client::trusting(&global.server, &pem).with_context(reading)?
             }
@@ -75,7 +75,7 @@ impl Access {
     /// The token that the arguments or the environment give.
     pub(crate) fn given(&self) -> anyhow::Result<Option<(Token, String)>> {
         if let Some(path) = &self.token_file {
-            let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             let token = last_line(&text).with_context(|| path.display().to_string())?;
             return Ok(Some((token, path.display().to_string())));
         }
@@ -127,17 +127,17 @@ async fn next(client: Client, file: CredentialsFile, old: Option<Token>) -> Resu
     let none = |error: anyhow::Error| Error::NoToken { reason: format!("{error:#}") };
     let lock = file.lock().await.map_err(none)?;
     let Some(entry) = file.entry(client.url()).map_err(none)? else {
-        return Err(Error::NoToken { reason: "logged out meanwhile".into() });
+        return Err(Error::NoToken { reason: "another process logged out in the meantime".into() });
     };
     let (token, Some(refresh_token)) = (entry.token, entry.refresh_token) else {
-        return Err(Error::NoToken { reason: "somebody else logged in meanwhile".into() });
+        return Err(Error::NoToken { reason: "another user logged in in the meantime".into() });
     };
     if old.as_ref() != Some(&token) {
         // Another process was first. Of another user it is not: a stream goes on as who it began.
         let subject = |token: &Token| token.claims().map(|claims| claims.subject.clone());
         return match old {
             Some(old) if subject(&old) != subject(&token) => {
-                Err(Error::NoToken { reason: "somebody else logged in meanwhile".into() })
+                Err(Error::NoToken { reason: "another user logged in in the meantime".into() })
             }
             _ => Ok(token),
         };
@@ -152,15 +152,15 @@ async fn next(client: Client, file: CredentialsFile, old: Option<Token>) -> Resu
 /// with.
 pub(crate) fn ask() -> anyhow::Result<Token> {
     let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password("Token: ").context("read a token")?
+        rpassword::prompt_password("Token: ").context("cannot read a token")?
     } else {
-        io::read_to_string(io::stdin()).context("read a token from stdin")?
+        io::read_to_string(io::stdin()).context("cannot read a token from stdin")?
     };
     last_line(&text).context("stdin")
 }
 
 fn last_line(text: &str) -> anyhow::Result<Token> {
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).context("there is no token")?;
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).context("no token found")?;
     Ok(Token::new(line)?)
 }
 

@@ -9,10 +9,10 @@ use crate::access::{ASK, GivenToken};
 use crate::commands::Command;
 use crate::output::Color;
 
-/// Talks to a Sambad server: users, contacts, messages, and every event as it happens.
+/// Command-line client for a Sambad server: manages users, contacts and messages, and shows events live.
 ///
-/// People are named by id or by phone; a phone without + is one of the server's country, or of the sender's in
-/// `message send`. Data goes to stdout, everything else to stderr.
+/// A command names a user by id or phone number. A phone number without + belongs to the server's default country, or in
+/// `message send` to the sender's country. Data goes to stdout, everything else to stderr.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -26,25 +26,25 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Address of the server
+    /// URL of the server
     #[arg(long, global = true, env = "SAMBAD_SERVER", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:4000", value_parser = server)]
     pub(crate) server: String,
-    /// Token to ask with, instead of the one that `login` keeps; `-` or nothing reads it from a prompt or stdin. Other users
-    /// of this machine can see arguments: prefer the variable or --token-file
+    /// Token to authenticate with, instead of the one that `login` stored; `-` or no value reads it from a prompt or stdin.
+    /// Other users of this machine can see arguments: prefer the variable or --token-file
     #[arg(long, global = true, env = "SAMBAD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     #[arg(num_args = 0..=1, default_missing_value = ASK)]
     pub(crate) token: Option<GivenToken>,
-    /// Read the token from FILE; its last line counts, and it goes before --token
+    /// Read the token from the last line of FILE; overrides --token
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Trust these certificates (PEM) as well, of an https:// server
+    /// Also trust the certificates (PEM) in FILE, for an https:// server
     #[arg(long, global = true, env = "SAMBAD_CA_FILE", hide_env_values = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Print the server's JSON, one object a line
+    /// Print the server's JSON, one object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, value_name = "WHEN")]
     pub(crate) color: Color,
 }
@@ -60,11 +60,11 @@ fn server(url: &str) -> Result<String, String> {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  done
-  1  refused by the server, server not reached, or expectation not met
+  0  success
+  1  the request failed, or an expectation was not met
   2  wrong usage
   3  `watch --verify` found events missing, repeated or out of order
-  4  not let in: no token, or one that has ended, was revoked, or may not do that
+  4  no valid token, or a token without the role for the request
 
 Examples:
   sambad-cli user create +919876543210

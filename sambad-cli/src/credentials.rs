@@ -69,7 +69,7 @@ impl CredentialsFile {
             Some(entry) => content.servers.insert(server.into(), entry),
             None => content.servers.remove(server),
         };
-        self.write(&content).with_context(|| format!("write {}", self.path.display()))?;
+        self.write(&content).with_context(|| format!("cannot write {}", self.path.display()))?;
         Ok(before)
     }
 
@@ -84,12 +84,12 @@ impl CredentialsFile {
             file.lock()?;
             io::Result::Ok(Lock { _file: file })
         };
-        let locked = tokio::task::spawn_blocking(lock).await.context("the lock is waited for")?;
-        locked.with_context(|| format!("lock {}", self.path.display()))
+        let locked = tokio::task::spawn_blocking(lock).await.context("cannot wait for the lock")?;
+        locked.with_context(|| format!("cannot lock {}", self.path.display()))
     }
 
     fn read(&self) -> anyhow::Result<Content> {
-        let reading = || format!("read {}", self.path.display());
+        let reading = || format!("cannot read {}", self.path.display());
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
@@ -98,7 +98,7 @@ impl CredentialsFile {
         let mode = file.metadata().with_context(reading)?.permissions().mode();
         if mode & OTHERS != 0 {
             let path = self.path.display();
-            bail!("others may read {path} (mode {:o}): chmod 600 {path}, and change what was in it", mode & 0o777);
+            bail!("other users can access {path} (mode {:o}): run chmod 600 {path}, and replace the tokens in it", mode & 0o777);
         }
         let text = io::read_to_string(&mut file).with_context(reading)?;
         // A parser's message would quote the secret.

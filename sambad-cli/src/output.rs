@@ -149,25 +149,25 @@ impl Output {
             self.note(
                 Role::Aside,
                 if of_certificate {
-                    "Is it the server you mean? --ca-file or SAMBAD_CA_FILE names a certificate to trust beside the system's."
+                    "Is this the right server? --ca-file or SAMBAD_CA_FILE adds a certificate to the system's trusted ones."
                 } else {
-                    "Is the server running? --server or SAMBAD_SERVER names another address."
+                    "Is the server running? --server or SAMBAD_SERVER sets another address."
                 },
             );
         }
         match error.downcast_ref() {
             Some(Error::Unauthorized(_) | Error::NoToken { .. }) => self.note(
                 Role::Aside,
-                "Run `sambad-cli login` with a token, or `sambad-cli login PHONE` as a user; --token-file or SAMBAD_TOKEN give one for once.",
+                "Run `sambad-cli login` with a token, or `sambad-cli login PHONE` as a user; --token-file or SAMBAD_TOKEN gives a token for one command.",
             ),
             Some(Error::Forbidden(_)) => self.note(
                 Role::Aside,
-                "`sambad-cli whoami` shows as whom you ask; run `sambad-cli login` with a token that may do this.",
+                "`sambad-cli whoami` shows your identity; run `sambad-cli login` with a token that has the role for this.",
             ),
             _ => {}
         }
         if let Some(Error::Api { request_id: Some(id), status: 500.., .. }) = error.downcast_ref() {
-            self.note(Role::Aside, format_args!("The server's log knows more about request {id}."));
+            self.note(Role::Aside, format_args!("The server's log has more about request {id}."));
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Paging {
     /// Show at most N rows
     #[arg(long, value_name = "N", default_value = "100")]
     limit: NonZeroU32,
-    /// Show all rows, however many
+    /// Show all rows
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }

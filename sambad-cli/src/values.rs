@@ -48,7 +48,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match f64::from_str(text) {
         Ok(rate) if (0.1..=500.0).contains(&rate) => Ok(rate),
-        _ => Err("expected a number a second, from 0.1 to 500".into()),
+        _ => Err("expected a number per second, from 0.1 to 500".into()),
     }
 }
 

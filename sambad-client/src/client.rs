@@ -258,11 +258,11 @@ impl Client {
 
     /// Reads an answer's content and headers.
     pub(crate) fn answer<T: for<'de> Deserialize<'de>>(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer<T>, Error> {
-        let unreadable = |error: serde_json::Error| self.protocol(format!("unreadable JSON: {error}"));
+        let unreadable = |error: serde_json::Error| self.protocol(format!("invalid JSON: {error}"));
         let json: Box<RawValue> = serde_json::from_slice(body).map_err(unreadable)?;
         let value = serde_json::from_str(json.get()).map_err(unreadable)?;
         let cursor: Option<Cursor> = match text(headers, "sambad-cursor") {
-            Some(cursor) => Some(cursor.parse().map_err(|_| self.protocol(format!("Sambad-Cursor: {cursor:?}")))?),
+            Some(cursor) => Some(cursor.parse().map_err(|_| self.protocol(format!("invalid Sambad-Cursor header {cursor:?}")))?),
             None => None,
         };
         Ok(Answer {
@@ -310,7 +310,7 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error, timeout))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(self.protocol(format!("longer than {ANSWER_BYTES_MAX} bytes")));
+                return Err(self.protocol(format!("the response is longer than {ANSWER_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -338,7 +338,8 @@ impl Client {
 /// Reads a server's address.
 fn server_url(base_url: &str) -> Result<Url, Error> {
     let invalid = |reason: &str| Error::InvalidUrl { url: base_url.into(), reason: reason.into() };
-    let base = Url::parse(base_url).map_err(|error| invalid(&format!("{error}, expected for example http://127.0.0.1:4000")))?;
+    let base =
+        Url::parse(base_url).map_err(|error| invalid(&format!("{error}; expected a URL such as http://127.0.0.1:4000")))?;
     if !matches!(base.scheme(), "http" | "https") {
         return Err(invalid("expected http://HOST:PORT or https://HOST"));
     }
@@ -358,7 +359,7 @@ mod tests {
         for (url, reason) in [
             ("ws://localhost:4000", "expected http://"),
             ("localhost:4000", "expected http://"),
-            ("", "expected for example"),
+            ("", "expected a URL such as"),
             ("http://user@localhost", "no user"),
             ("http://localhost?x=1", "query"),
         ] {

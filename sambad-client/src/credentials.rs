@@ -108,7 +108,7 @@ impl Credentials {
                 return Err(error.clone());
             }
             let Some(source) = &self.source else {
-                return Err(Error::NoToken { reason: "the one that was given cannot be renewed".into() });
+                return Err(Error::NoToken { reason: "the given token has no source for its renewal".into() });
             };
             match &state.under_way {
                 Some(renewal) => renewal.clone(),
@@ -137,9 +137,8 @@ impl Credentials {
             drop(state);
             outcome
         });
-        let outcome: Asked = Box::pin(async {
-            task.await.unwrap_or_else(|_| Err(Error::NoToken { reason: "the source of tokens panicked".into() }))
-        });
+        let outcome: Asked =
+            Box::pin(async { task.await.unwrap_or_else(|_| Err(Error::NoToken { reason: "the token source panicked".into() })) });
         outcome.shared()
     }
 

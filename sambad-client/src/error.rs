@@ -36,13 +36,13 @@ pub enum Error {
         reason: String,
     },
     /// There is no token to go on with: it was given once and cannot be renewed, or the source of tokens failed for good.
-    #[error("no token to go on with: {reason}")]
+    #[error("no valid token: {reason}")]
     NoToken {
         /// Why there is none.
         reason: String,
     },
     /// Nobody answers at the address, or over TLS somebody who is not the server; nothing was changed.
-    #[error("connect to {url}: {}", root_cause(source))]
+    #[error("cannot connect to {url}: {}", root_cause(source))]
     Connect {
         /// The server's address.
         url: String,
@@ -51,7 +51,7 @@ pub enum Error {
         source: Source,
     },
     /// No complete answer came in time. Whether a write was stored is unknown: a retry with an idempotency key is safe.
-    #[error("no answer from {url} within {} s", after.as_secs_f32())]
+    #[error("no response from {url} within {} s", after.as_secs_f32())]
     Timeout {
         /// The server's address.
         url: String,
@@ -109,13 +109,13 @@ pub enum Error {
     #[error("{0}")]
     Anomaly(Anomaly),
     /// Neither an event nor a heartbeat came for too long.
-    #[error("nothing heard from the server for {} s", after.as_secs_f32())]
+    #[error("no data from the server for {} s", after.as_secs_f32())]
     Silent {
         /// How long was waited.
         after: Duration,
     },
     /// The server said something that the contract does not allow.
-    #[error("unexpected answer from {url}: {what}")]
+    #[error("unexpected response from {url}: {what}")]
     Protocol {
         /// The server's address.
         url: String,

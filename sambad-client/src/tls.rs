@@ -23,7 +23,7 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Duplex for T {}
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(certificates) if certificates.is_empty() => Err("no certificate in it, expected PEM".into()),
+        Ok(certificates) if certificates.is_empty() => Err("it contains no certificate; expected PEM".into()),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(error.to_string()),
     }

@@ -42,8 +42,8 @@ impl fmt::Display for Anomaly {
                 let missing = got.0 - last.0 - 1;
                 write!(f, "gap: {missing} missing between seq {last} and seq {got}")
             }
-            Self::Repeat { seq, last } => write!(f, "repeat: seq {seq} again, after seq {last}"),
-            Self::Reorder { seq, last } => write!(f, "reorder: seq {seq} came after seq {last}"),
+            Self::Repeat { seq, last } => write!(f, "repeat: seq {seq} arrived again, after seq {last}"),
+            Self::Reorder { seq, last } => write!(f, "reorder: seq {seq} arrived after seq {last}"),
         }
     }
 }

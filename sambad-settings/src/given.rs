@@ -153,7 +153,9 @@ impl Given {
             let other = id.as_ref().and_then(|id| self.above.get(id).cloned());
             match (if said.is_ok() { above } else { above.or(other) }, said) {
                 (Some(_), Ok(_)) => {}
-                (Some(above), Err(complaint)) => self.warnings.push(format!("{complaint}; not used, {above} counts")),
+                (Some(above), Err(complaint)) => {
+                    self.warnings.push(format!("{complaint}; ignored, because {above} overrides it"))
+                }
                 (None, said) => {
                     sources.extend(id.map(|id| (id, source)));
                     match said {

@@ -84,13 +84,13 @@ fn what_is_wrong_is_named() {
     for (args, environment, expected) in [
         (&[][..], &[("SAMBAD_NUMBER", "many")][..], "error: SAMBAD_NUMBER: invalid value 'many' for '--number"),
         (&["check"], &[("SAMBAD_NUMBER", "many")], "error: SAMBAD_NUMBER: "),
-        (&[], &[("SAMBAD_NUMBER", "1\t")], "error: SAMBAD_NUMBER: holds the control character U+0009"),
+        (&[], &[("SAMBAD_NUMBER", "1\t")], "error: SAMBAD_NUMBER: contains the control character U+0009"),
         (&[], &[("SAMBAD_SWITCH", "maybe")], "error: SAMBAD_SWITCH: invalid value 'maybe'; expected true or false"),
         (&[], &[("SAMBAD_SECRET", "hunter2")], "error: SAMBAD_SECRET: invalid value '(redacted)'"),
         (&["--number", "many"], &[("SAMBAD_NUMBER", "2")], "error: invalid value 'many' for '--number"),
         (&["--number", "many"], &[("SAMBAD_NUMBER", "few")], "error: invalid value 'many' for '--number"),
         (&["--number="], &[], "error: --number is empty"),
-        (&["--number", "1\n\n"], &[], "error: --number holds the control character U+000A"),
+        (&["--number", "1\n\n"], &[], "error: --number contains the control character U+000A"),
     ] {
         let told = read(args, environment).expect_err("it is refused");
         assert!(told.starts_with(expected), "{args:?} {environment:?}: {told}");
@@ -100,8 +100,11 @@ fn what_is_wrong_is_named() {
     assert!(told.contains("--number-of-secrets") && told.contains("--secret comes from environment SAMBAD_SECRET"), "{told}");
     let (_, warnings) = read(&["check", "--number", "3"], &[("SAMBAD_NUMBER", "many"), ("SAMBAD_NUMBR", "1")]).unwrap();
     let [unknown, unused] = warnings.try_into().expect("two warnings");
-    assert_eq!(unknown, "SAMBAD_NUMBR is no setting; did you mean SAMBAD_NUMBER?");
-    assert!(unused.starts_with("SAMBAD_NUMBER: invalid value 'many'") && unused.ends_with("not used, flag --number counts"));
+    assert_eq!(unknown, "SAMBAD_NUMBR is not a setting; did you mean SAMBAD_NUMBER?");
+    assert!(
+        unused.starts_with("SAMBAD_NUMBER: invalid value 'many'")
+            && unused.ends_with("ignored, because flag --number overrides it")
+    );
 }
 
 /// Goal: every value follows the rule, but for what people say; what is no value stays. Method: a table of arguments that no variable
@@ -134,12 +137,12 @@ fn every_value_follows_the_rule() {
         assert_eq!(cleaned(args).as_deref(), Ok(&*expected.iter().map(ToString::to_string).collect::<Vec<_>>()), "{args:?}");
     }
     for (args, expected) in [
-        (&["say", ""][..], "<FILE> is empty: leave it out for what counts without it"),
-        (&["say", "f", "w", "m\t"], "<MORE> holds the control character U+0009"),
-        (&["say", "--place", "\n"], "--place is empty: leave it out for what counts without it"),
-        (&["say", "-p\u{1}"], "--place holds the control character U+0001"),
-        (&["say", "--several", "a", "b\t"], "--several holds the control character U+0009"),
-        (&["say", "--maybe="], "--maybe is empty: leave it out for what counts without it"),
+        (&["say", ""][..], "<FILE> is empty: omit it to use the default"),
+        (&["say", "f", "w", "m\t"], "<MORE> contains the control character U+0009"),
+        (&["say", "--place", "\n"], "--place is empty: omit it to use the default"),
+        (&["say", "-p\u{1}"], "--place contains the control character U+0001"),
+        (&["say", "--several", "a", "b\t"], "--several contains the control character U+0009"),
+        (&["say", "--maybe="], "--maybe is empty: omit it to use the default"),
     ] {
         assert_eq!(cleaned(args), Err(expected.to_owned()), "{args:?}");
     }
@@ -150,9 +153,9 @@ fn every_value_follows_the_rule() {
 #[test]
 fn another_argument_may_stand_above() {
     for (args, environment, warning) in [
-        (&["say", "--place", "p"][..], ("SAMBAD_SECRET", "hunter2"), "not used, flag --place counts"),
-        (&["say", "--place", "p"], ("SAMBAD_SECRET", "1\u{1}"), "U+0001; not used, flag --place counts"),
-        (&["say", "f"], ("SAMBAD_NUMBER", "many"), "not used, <FILE> counts"),
+        (&["say", "--place", "p"][..], ("SAMBAD_SECRET", "hunter2"), "ignored, because flag --place overrides it"),
+        (&["say", "--place", "p"], ("SAMBAD_SECRET", "1\u{1}"), "U+0001; ignored, because flag --place overrides it"),
+        (&["say", "f"], ("SAMBAD_NUMBER", "many"), "ignored, because <FILE> overrides it"),
     ] {
         let (_, warnings) = read(args, &[environment]).unwrap_or_else(|error| panic!("{args:?}: {error}"));
         assert!(warnings.len() == 1 && warnings[0].ends_with(warning), "{args:?}: {warnings:?}");
@@ -212,7 +215,7 @@ fn a_lower_place_is_added() {
     let cli = Cli::from_arg_matches(&loaded.matches).unwrap();
     assert!(cli.number == 2 && cli.list == [7], "{cli:?}");
     let loaded = finish(vec![entry("number", Err("x:1: number: wrong"))]).unwrap();
-    assert_eq!(loaded.warnings, ["x:1: number: wrong; not used, environment SAMBAD_NUMBER counts"]);
+    assert_eq!(loaded.warnings, ["x:1: number: wrong; ignored, because environment SAMBAD_NUMBER overrides it"]);
     assert_eq!(finish(vec![entry("list", Err("x:1: list: wrong"))]).expect_err("it counts"), "error: x:1: list: wrong\n");
 }
 

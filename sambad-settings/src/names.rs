@@ -101,7 +101,7 @@ fn warning(name: &OsStr, value: &OsStr, own: &[String]) -> Option<String> {
     }
     let names = known().filter_map(|known| known.strip_prefix(PREFIX));
     let suggestion = nearest(rest, names).map(|name| format!("; did you mean {PREFIX}{name}?")).unwrap_or_default();
-    Some(format!("{} is no setting{suggestion}", shown.escape_debug()))
+    Some(format!("{} is not a setting{suggestion}", shown.escape_debug()))
 }
 
 /// Whether Kubernetes, or Docker with `--link`, made the variable for a service whose name begins with "sambad".
@@ -136,14 +136,14 @@ mod tests {
     #[test]
     fn unknown_variables_are_told() {
         for (name, value, expected) in [
-            ("SAMBAD_LISTN", "x", "SAMBAD_LISTN is no setting; did you mean SAMBAD_LISTEN?"),
-            ("SAMBAD_LISTN", "", "SAMBAD_LISTN is no setting; did you mean SAMBAD_LISTEN?"),
-            ("sambad_listen", "x", "sambad_listen is no setting; did you mean SAMBAD_LISTEN?"),
-            ("SAMBAD_DATABASE_URL", "x", "SAMBAD_DATABASE_URL is no setting; did you mean SAMBAD_DATABASE?"),
-            ("SAMBAD_TOKENS", "x", "SAMBAD_TOKENS is no setting; did you mean SAMBAD_TOKEN?"),
-            ("SAMBAD_QQQQQQQQ", "x", "SAMBAD_QQQQQQQQ is no setting"),
-            ("SAMBAD_PORT", "4000", "SAMBAD_PORT is no setting"),
-            ("SAMBAD_\u{1b}", "x", "SAMBAD_\\u{1b} is no setting"),
+            ("SAMBAD_LISTN", "x", "SAMBAD_LISTN is not a setting; did you mean SAMBAD_LISTEN?"),
+            ("SAMBAD_LISTN", "", "SAMBAD_LISTN is not a setting; did you mean SAMBAD_LISTEN?"),
+            ("sambad_listen", "x", "sambad_listen is not a setting; did you mean SAMBAD_LISTEN?"),
+            ("SAMBAD_DATABASE_URL", "x", "SAMBAD_DATABASE_URL is not a setting; did you mean SAMBAD_DATABASE?"),
+            ("SAMBAD_TOKENS", "x", "SAMBAD_TOKENS is not a setting; did you mean SAMBAD_TOKEN?"),
+            ("SAMBAD_QQQQQQQQ", "x", "SAMBAD_QQQQQQQQ is not a setting"),
+            ("SAMBAD_PORT", "4000", "SAMBAD_PORT is not a setting"),
+            ("SAMBAD_\u{1b}", "x", "SAMBAD_\\u{1b} is not a setting"),
         ] {
             let told = told(name, value).unwrap_or_default();
             assert!(told.starts_with(expected), "{name}={value}: {told}");

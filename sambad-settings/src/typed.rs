@@ -104,7 +104,7 @@ impl<'a> Line<'a> {
         }
         let told = match clean(value.as_ref()) {
             Ok("") if arg.is_required_set() => "is empty".to_owned(),
-            Ok("") => "is empty: leave it out for what counts without it".to_owned(),
+            Ok("") => "is empty: omit it to use the default".to_owned(),
             Ok(value) => return Ok(value.to_owned()),
             Err(why) => why.to_string(),
         };

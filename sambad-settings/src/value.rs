@@ -16,7 +16,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotUtf8 => f.write_str("is not UTF-8"),
-            Self::Control(c) => write!(f, "holds the control character U+{:04X}", u32::from(c)),
+            Self::Control(c) => write!(f, "contains the control character U+{:04X}", u32::from(c)),
         }
     }
 }
@@ -62,6 +62,6 @@ mod tests {
             assert_eq!(clean(OsStr::new(value)), cleaned, "{value:?}");
         }
         assert_eq!(clean(OsStr::from_bytes(b"a\xff")), Err(Refused::NotUtf8));
-        assert_eq!(Refused::Control('\u{85}').to_string(), "holds the control character U+0085");
+        assert_eq!(Refused::Control('\u{85}').to_string(), "contains the control character U+0085");
     }
 }

@@ -11,30 +11,31 @@ use crate::report::file;
 use crate::report::fmt::harmless;
 
 const AFTER_HELP: &str = "\
-One run of each side shows both and proves nothing: verdicts need 3 runs of each side, and become sharp with 5 or more.
-Measure the sides in turn (base, new, base, new, ...), so that a change of the machine in between meets both.";
+One run of each side is not enough for a verdict: a verdict needs 3 runs of each side, and is precise with 5 or more.
+
+Measure the sides in turn (base, new, base, new, ...), so that a change of the machine affects both.";
 
 /// Which reports, and when that is a failure.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct CompareArgs {
-    /// Report that `--json` of the base's run wrote
+    /// Report of the base's run, written with `--json`
     #[arg(value_name = "BASE.json", required_unless_present = "base", requires = "new_run", conflicts_with_all = ["base", "new"])]
     base_run: Option<PathBuf>,
-    /// Report of what is compared with it
+    /// Report of the run to compare with the base
     #[arg(value_name = "NEW.json")]
     new_run: Option<PathBuf>,
     /// Reports of several runs of the base
     #[arg(long, value_name = "FILE.json", num_args = 1.., requires = "new")]
     base: Vec<PathBuf>,
-    /// Reports of several runs of what is compared with it
+    /// Reports of several runs to compare with the base
     #[arg(long, value_name = "FILE.json", num_args = 1.., requires = "base")]
     new: Vec<PathBuf>,
     /// Names of the two columns, such as express,sambad
     #[arg(long, value_name = "BASE,NEW", default_value = "base,new", value_parser = labels)]
     labels: [String; 2],
-    /// Exit with 1 if the new side is shown to be so by p50 or p99 of write → dashboard (of the response, if a side has no
-    /// deliveries); with 2 if a side has fewer than 3 runs; with 3 or 4 if a run's own verdict forbids to rely on it
+    /// Exit with 1 if p50 or p99 of write → dashboard shows this verdict for the new side (p50 or p99 of the response, if a side
+    /// has no deliveries); with 2 if a side has fewer than 3 runs; with 3 or 4 if a run itself failed its audit or was invalid
     #[arg(long, value_name = "VERDICT", value_enum)]
     fail_if: Option<FailIf>,
 }
@@ -85,7 +86,7 @@ impl FailIf {
         match (comparison.spoiled(), comparison.headline()) {
             (Some(exit), _) => Ok(exit),
             (None, Some(headline)) => Ok(if headline.iter().any(fails) { Exit::Missed } else { Exit::Fine }),
-            (None, None) => Err(Exit::Usage.because("--fail-if needs 3 runs of each side with deliveries, or with answers")),
+            (None, None) => Err(Exit::Usage.because("--fail-if needs 3 runs of each side with deliveries, or with responses")),
         }
     }
 }

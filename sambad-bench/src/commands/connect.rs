@@ -23,16 +23,16 @@ use crate::values::duration;
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Sessions that see every event
+    /// Sessions, each of which receives every event
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=SESSIONS_MAX))]
     sessions: u32,
-    /// Time over which they are opened; 0s is as fast as they open
+    /// Time in which to open the sessions; 0s opens them as fast as possible
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     ramp_up: Duration,
-    /// Time in which nothing happens, to see what sessions cost then; a server pings each every 25 s or so
+    /// Idle time, to measure the cost of idle sessions; a server pings each session about every 25 s
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle: Duration,
-    /// Leave out the restart of the server, after which all sessions come back (there is none with --target)
+    /// Skip the restart of the server, after which all sessions reconnect (always skipped with --target)
     #[arg(long)]
     no_restart: bool,
     /// Write the figures, with both histograms, as JSON
@@ -130,18 +130,18 @@ impl ConnectArgs {
 impl fmt::Display for ConnectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "target      {}", self.target)?;
-        writeln!(f, "opened      {} sessions in {:.2} s: {:.0} a second", self.sessions, self.opening_s, self.sessions_per_s)?;
+        writeln!(f, "opened      {} sessions in {:.2} s: {:.0} per second", self.sessions, self.opening_s, self.sessions_per_s)?;
         if let (Some(before), Some(open), Some(each)) = (self.rss_before_bytes, self.rss_open_bytes, self.rss_bytes_per_session) {
             let (before, open) = (shown::size(before), shown::size(open));
-            writeln!(f, "memory      {} a session ({before} resident before, {open} with them)", shown::bytes(each))?;
+            writeln!(f, "memory      {} per session ({before} resident before, {open} with the sessions)", shown::bytes(each))?;
         }
         if let Some(cpu) = self.idle_cpu_us_per_session_and_s {
-            writeln!(f, "idle        {cpu:.3} µs CPU a session and second, over {:.0} s", self.idle_s)?;
+            writeln!(f, "idle        {cpu:.3} µs CPU per session and second, over {:.0} s", self.idle_s)?;
         }
         if let (Some(down), Some(back), Some(rate)) = (self.downtime_s, self.returning_s, self.returns_per_s) {
             writeln!(
                 f,
-                "restart     down for {:.0} ms; all sessions were back {back:.2} s later: {rate:.0} a second",
+                "restart     down for {:.0} ms; all sessions reconnected within {back:.2} s: {rate:.0} per second",
                 down * 1000.0
             )?;
         }
@@ -160,7 +160,7 @@ impl fmt::Display for ConnectReport {
             writeln!(f, "            {finding}")?;
         }
         if !self.tool.optimised {
-            writeln!(f, "\nbuilt without optimisation: the figures mean nothing, use cargo run --release")?;
+            writeln!(f, "\nbuilt without optimisation: the figures are not valid; use cargo run --release")?;
         }
         Ok(())
     }

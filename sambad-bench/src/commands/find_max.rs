@@ -25,22 +25,23 @@ pub(crate) struct FindMaxArgs {
     target: TargetArgs,
     #[command(flatten)]
     load: LoadArgs,
-    /// Objectives that a level has to meet; the audit has to be clean in any case
+    /// Objectives that a level must meet; the audit must always be clean
     #[arg(long, value_name = "OBJECTIVES", default_value = "p99<50ms,lost=0", help_heading = "Search")]
     slo: Slo,
-    /// What is raised: operations a second, dashboards that see every event, or app sessions that see one user's
+    /// The load to raise: operations per second, dashboards (each receives every event), or app sessions (each receives one
+    /// user's events)
     #[arg(long, value_enum, default_value_t = By::Rate, help_heading = "Search")]
     by: By,
     /// First level
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Search")]
     start: u64,
-    /// Last level [default: 1,000,000 operations a second, or the sessions that the descriptors allow]
+    /// Last level [default: 1,000,000 operations per second, or as many sessions as the file descriptors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Search")]
     max: Option<u64>,
-    /// Measurements a level, of which the majority decides
+    /// Measurements per level; the majority decides
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99), help_heading = "Search")]
     repeats: u32,
-    /// How close met and missed have to be in the end, in percent of the met level
+    /// Maximum distance between the last level met and the first level missed, in percent of the level met
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = "Search")]
     precision: u8,
     /// Write all steps and the result as JSON
@@ -88,18 +89,18 @@ impl fmt::Display for Step {
 /// What is raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
-    /// Operations a second
+    /// Operations per second
     Rate,
     /// Dashboards
     Dashboards,
-    /// App sessions, each following one user
+    /// App sessions, each with the events of one user
     Connections,
 }
 
 impl FindMaxArgs {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         if self.load.closed.is_some() && self.by == By::Rate {
-            return Err(Exit::Usage.because("--closed has no rate that could be raised: use --by dashboards, or leave it out"));
+            return Err(Exit::Usage.because("--closed has no rate to raise: use --by dashboards, or omit --closed"));
         }
         let cores = self.target.cores();
         let base = self.load.plan(&self.target, cores.generator.len())?;
@@ -196,7 +197,7 @@ impl FindMaxArgs {
 
     fn what(&self) -> &'static str {
         match self.by {
-            By::Rate => "operations a second",
+            By::Rate => "operations per second",
             By::Dashboards => "dashboards",
             By::Connections => "app sessions",
         }
@@ -215,11 +216,11 @@ impl FindMaxArgs {
         match found {
             Found::Highest { met, missed } => (format!("{met} {what} meet {slo}; {missed} do not"), Exit::Fine),
             Found::AtMax { met } => (format!("at least {met} {what} meet {slo}: the search ended there"), Exit::Fine),
-            Found::NotEven { start } => (format!("not even {start} {what} meet {slo}: begin lower with --start"), Exit::Missed),
+            Found::NotEven { start } => (format!("{start} {what} already miss {slo}: use a lower --start"), Exit::Missed),
             Found::GeneratorLimited { met, limited } => {
                 let least = met.map_or_else(String::new, |met| format!("at least {met} {what} meet {slo}; "));
                 (
-                    format!("{least}no maximum can be named: at {limited} the generator was the limit, not the server"),
+                    format!("{least}the maximum is unknown: at {limited} the generator was the limit, not the server"),
                     Exit::Invalid,
                 )
             }

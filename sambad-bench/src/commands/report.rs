@@ -11,13 +11,13 @@ use crate::report::{file, hgrm, html, table};
 /// Which report, and what becomes of it.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Report that `--json` of a run wrote
+    /// Report that a run wrote with `--json`
     #[arg(value_name = "FILE.json")]
     report: PathBuf,
-    /// Write a page for people to FILE, or beside the report; `-` is stdout
+    /// Write an HTML page to FILE, or next to the report; `-` is stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     html: Option<Option<PathBuf>>,
-    /// Write the percentiles for HdrHistogram's plotter, in milliseconds, to FILE; `-` is stdout
+    /// Write the percentiles in milliseconds to FILE, for HdrHistogram's plotter; `-` is stdout
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ mod tests {
             let words = ["report", &path("r.json"), "--html", &path("r.html"), "--hgrm", &path("r.hgrm")];
             Cli::try_parse_from(words).unwrap().args.run()
         };
-        assert!(run().unwrap_err().to_string().contains("there is no file"));
+        assert!(run().unwrap_err().to_string().contains("no such file"));
         file::write(path("r.json").as_ref(), serde_json::to_vec(&sample::report()).unwrap()).unwrap();
         assert_eq!(run().unwrap(), Exit::Fine);
         assert!(std::fs::read_to_string(path("r.html")).unwrap().starts_with("<!doctype html>"));

@@ -58,7 +58,7 @@ impl RunArgs {
     /// The same deliveries by target and floor in turn; the report is that of the round in the middle.
     fn with_floor(&self, plan: &Plan, cores: &Cores) -> anyhow::Result<Report> {
         if self.target.url.is_some() && self.target.pid.is_none() {
-            return Err(Exit::Usage.because("--floor compares CPU time: name the target's process with --pid"));
+            return Err(Exit::Usage.because("--floor compares CPU time: give the target's process with --pid"));
         }
         // The floor's events have no seq and are numbered by one thread; the target's are received likewise.
         let plan = &Plan { watcher_threads: 1, ..plan.clone() };
@@ -71,8 +71,9 @@ impl RunArgs {
         }
         let comparison = FloorComparison {
             rounds: self.floor_rounds,
-            cpu_us_per_delivery: ratio(&pairs, 0)
-                .context("the floor says nothing: the target's CPU time is not known (name its process with --pid) or nothing was delivered")?,
+            cpu_us_per_delivery: ratio(&pairs, 0).context(
+                "no ratio to the floor: the target's CPU time is unknown (give its process with --pid), or nothing was delivered",
+            )?,
             delivery_p50_us: ratio(&pairs, 1).context("nothing was delivered")?,
             delivery_p99_us: ratio(&pairs, 2).context("nothing was delivered")?,
         };

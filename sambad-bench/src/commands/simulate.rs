@@ -26,13 +26,13 @@ const PLAYED_MAX: f64 = 20_000.0;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Load")]
 pub(crate) struct SimulateArgs {
-    /// Sessions that see every event
+    /// Sessions that receive every event
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
     dashboards: u32,
-    /// Sessions that see the events of one user each
+    /// Sessions that receive the events of one user each
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
     app_sessions: u32,
-    /// Writes a second, each an event
+    /// Writes per second; each causes one event
     #[arg(long, value_name = "N", default_value_t = 100.0, value_parser = rate)]
     rate: f64,
     /// Gaps between writes
@@ -41,35 +41,35 @@ pub(crate) struct SimulateArgs {
     /// Simulated time
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = duration)]
     duration: Duration,
-    /// Number that random gaps are drawn from
+    /// Seed of the random gaps
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Servers [default: as many as it takes]
+    /// Number of servers [default: as many as the load needs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Cluster")]
     servers: Option<u32>,
     /// Cores of each server
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Cluster")]
     cores: u32,
-    /// Where the log is
+    /// Database that has the log
     #[arg(long, value_enum, default_value_t = Store::Postgres, help_heading = "Cluster")]
     store: Store,
-    /// What tells servers of each other's events
+    /// Broker that notifies servers of each other's events
     #[arg(long, value_enum, default_value_t = Broker::Redis, help_heading = "Cluster")]
     broker: Broker,
     /// Cores of PostgreSQL
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Cluster")]
     postgres_cores: u32,
-    /// What if a server let so much time pass between two writes to a socket? More events would share one
+    /// Minimum time between two writes to a socket, to try larger writes: more events then share one write
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = "Cluster")]
     flush_every: Duration,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
     costs: Costs,
-    /// Leave the measured figures out, where they come out right
+    /// Omit the measured figures if the simulation reproduces them
     #[arg(long, help_heading = "Output")]
     brief: bool,
-    /// Write everything as JSON; - is stdout
+    /// Write all figures as JSON; `-` is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     json: Option<PathBuf>,
 }
@@ -77,7 +77,7 @@ pub(crate) struct SimulateArgs {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 10_000_000.0 => Ok(rate),
-        _ => Err("expected writes a second, above 0 and up to 10000000".to_owned()),
+        _ => Err("expected writes per second, above 0 and up to 10000000".to_owned()),
     }
 }
 
@@ -126,7 +126,7 @@ impl SimulateArgs {
         if holds {
             self.tell(&scene, &parts, played.as_ref(), &mut text);
         } else {
-            text.push_str("\nThe simulation does not come to what was measured: nothing follows from it.\n");
+            text.push_str("\nThe simulation does not reproduce the measured figures: its results are not valid.\n");
         }
         if let Some(path) = &self.json {
             let kept = Kept {
@@ -172,17 +172,18 @@ impl SimulateArgs {
             return Err(Exit::Usage.because("--duration is 0: there is nothing to simulate"));
         }
         if self.store == Store::Sqlite && self.servers.is_some_and(|servers| servers > 1) {
-            return Err(Exit::Usage.because("--store sqlite is for one server: several need --store postgres"));
+            return Err(Exit::Usage.because("--store sqlite allows one server: use --store postgres for several"));
         }
         let servers = self.servers.or_else(|| capacity::servers(&scene, &self.costs, &self.limits));
         let servers = servers.ok_or_else(|| {
-            Exit::Usage.because("no number of servers is enough: each has more to do with the others' events than it may")
+            Exit::Usage
+                .because("no number of servers is enough: the other servers' events alone exceed --load-max on each server")
         })?;
         Ok(Scene { servers, ..scene })
     }
 
     fn tell(&self, scene: &Scene, parts: &[Part], played: Option<&Played>, text: &mut String) {
-        let why = if self.servers.is_some() { "as asked for" } else { "as many as it takes" };
+        let why = if self.servers.is_some() { "as given" } else { "as many as the load needs" };
         let servers = if scene.servers == 1 { "1 server".to_owned() } else { format!("{} servers", scene.servers) };
         // Writing into a String cannot fail.
         let _ = writeln!(
@@ -198,7 +199,7 @@ impl SimulateArgs {
         let _ = writeln!(text, "{:<24} {:>12} {:>12}  {:<12} {:>7}", "part", "used", "of", "", "share");
         for part in parts {
             let share = format!("{:.0} %", part.share() * 100.0);
-            let beyond = if part.share() > self.limits.load_max { "  beyond --load-max" } else { "" };
+            let beyond = if part.share() > self.limits.load_max { "  above --load-max" } else { "" };
             let (used, of) = (figure(part.used), figure(part.of));
             let _ = writeln!(text, "{:<24} {used:>12} {of:>12}  {:<12} {share:>7}{beyond}", part.name, part.unit);
         }
@@ -207,11 +208,11 @@ impl SimulateArgs {
             let _ = writeln!(text, "\nfirst bottleneck: {} ({cure})", part.name);
         }
         let Some(played) = played else {
-            let _ = writeln!(text, "too large to be played: no latencies");
+            let _ = writeln!(text, "too large to simulate in time: no latencies");
             return;
         };
-        let _ = writeln!(text, "\n{:<24} {:>10} {:>10} {:>10} {:>10}", "played", "p50", "p90", "p99", "max");
-        for (name, histogram) in [("write → answer", &played.response), ("write → dashboard", &played.delivery)] {
+        let _ = writeln!(text, "\n{:<24} {:>10} {:>10} {:>10} {:>10}", "simulated", "p50", "p90", "p99", "max");
+        for (name, histogram) in [("write → response", &played.response), ("write → dashboard", &played.delivery)] {
             let _ = write!(text, "{name:<24}");
             for value in [0.5, 0.9, 0.99, 1.0].map(|quantile| histogram.value_at_quantile(quantile)) {
                 let _ = write!(text, " {:>10}", shown::duration(value));
@@ -220,8 +221,8 @@ impl SimulateArgs {
         }
         let _ = writeln!(
             text,
-            "{} writes/s answered, {} a batch; {} deliveries/s; CPU: servers {} cores, PostgreSQL {}, Redis {}; the head's row in \
-             use for {:.0} % of the time",
+            "{} writes/s acknowledged, {} per batch; {} deliveries/s; CPU: servers {} cores, PostgreSQL {}, Redis {}; the row with \
+             the head is locked for {:.0} % of the time",
             shown::rate(played.writes_per_s),
             figure(played.writes_per_batch),
             shown::rate(played.deliveries_per_s),
@@ -231,7 +232,7 @@ impl SimulateArgs {
             played.head_share * 100.0
         );
         if played.writes_per_s < scene.rate * 0.95 {
-            let _ = writeln!(text, "writes come faster than they are answered: latencies grow for as long as that lasts");
+            let _ = writeln!(text, "writes arrive faster than they are acknowledged: latencies grow as long as this load lasts");
         }
     }
 }
@@ -268,10 +269,17 @@ fn table(rows: &[Row]) -> String {
         let _ = writeln!(
             text,
             "{:<27} {:<22} {measured:>10} {simulated:>10} {deviation:>10}  {}{missed}",
-            row.load, row.figure, row.source
+            row.load,
+            label(row.figure),
+            row.source
         );
     }
     text
+}
+
+/// The name of a figure as people read it; the JSON keeps the names that it has had.
+fn label(figure: &str) -> String {
+    figure.replacen(" a ", " per ", 1).replacen("answer", "response", 1)
 }
 
 /// A figure with three digits that count.

@@ -23,7 +23,7 @@ pub(super) fn warnings(base: &Side, new: &Side) -> Vec<String> {
         let [ours, theirs] = sides.map(|side| distinct(side, of));
         if ours != theirs || ours.len() > 1 {
             let (ours, theirs) = (ours.join(" and "), theirs.join(" and "));
-            warnings.push(format!("{name} not the same: {} {ours} · {} {theirs}", base.label, new.label));
+            warnings.push(format!("{name} different: {} {ours} · {} {theirs}", base.label, new.label));
         }
     }
     warnings
@@ -39,9 +39,9 @@ fn broken(side: &Side) -> impl Iterator<Item = String> {
         let what = match report.judgement.exit_code {
             _ if failed && reasons.is_empty() => "the audit failed".into(),
             _ if failed => reasons,
-            4 if reasons.is_empty() => "invalid, the figures mean nothing".into(),
-            4 => format!("invalid, the figures mean nothing: {reasons}"),
-            _ if !report.tool.optimised => "measured by a build that is not optimised".into(),
+            4 if reasons.is_empty() => "the run is invalid".into(),
+            4 => format!("the run is invalid: {reasons}"),
+            _ if !report.tool.optimised => "measured with a build without optimisation".into(),
             _ => return None,
         };
         Some(format!("{} {}: {what}", side.label, run.name))
@@ -128,20 +128,14 @@ mod tests {
         type Change = fn(&mut Report);
         assert_eq!(changed(|report| report.scenario.dialect = "broadcast".into()), [""; 0]);
         let mode = changed(|report| report.scenario.mode = Mode::Closed { writers: 8 });
-        assert_eq!(mode[0], "the mode is not the same: old open loop · new open loop and closed loop");
-        assert_eq!(
-            mode[1],
-            "the load is not the same: old 150 writes/s, random gaps · new 150 writes/s, random gaps and 8 writers"
-        );
+        assert_eq!(mode[0], "the mode is different: old open loop · new open loop and closed loop");
+        assert_eq!(mode[1], "the load is different: old 150 writes/s, random gaps · new 150 writes/s, random gaps and 8 writers");
         let cases: [(Change, &str); 6] = [
-            (|report| report.scenario.dashboards = 5, "dashboards are not the same: old 1,000 · new 1,000 and 5"),
-            (|report| report.machine.cores = 64, "the machine is not the same: old 2 cores of AMD EPYC 7B13"),
-            (
-                |report| report.scenario.chaos = Some("kill9=5s".into()),
-                "faults are not the same: old none · new none and kill9=5s",
-            ),
+            (|report| report.scenario.dashboards = 5, "dashboards are different: old 1,000 · new 1,000 and 5"),
+            (|report| report.machine.cores = 64, "the machine is different: old 2 cores of AMD EPYC 7B13"),
+            (|report| report.scenario.chaos = Some("kill9=5s".into()), "faults are different: old none · new none and kill9=5s"),
             (|report| report.tool.commit = None, "new mixes builds: sambad-bench 0.1.0 (1988042d0c5e) and sambad-bench 0.1.0"),
-            (|report| report.judgement.exit_code = 4, "new 1.json: invalid, the figures mean nothing"),
+            (|report| report.judgement.exit_code = 4, "new 1.json: the run is invalid"),
             (|report| report.scenario.seed = 1, "0.json and 1.json are the same run"),
         ];
         for (change, expected) in cases {

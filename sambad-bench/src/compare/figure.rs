@@ -72,13 +72,13 @@ pub(super) static FIGURES: [Figure; 9] = {
         latency((response, "p50"), Some(Response), |report| at(report, Response, |latency| latency.summary.p50_us)),
         latency((response, "p99"), Some(Response), |report| at(report, Response, |latency| latency.summary.p99_us)),
         Figure {
-            name: ("server CPU a delivery", ""),
+            name: ("server CPU per delivery", ""),
             unit: Unit::Cpu,
             headline: None,
             of: |report| report.server.as_ref().and_then(|usage| usage.cpu_us_per_delivery),
         },
         Figure {
-            name: ("server CPU a write", ""),
+            name: ("server CPU per write", ""),
             unit: Unit::Cpu,
             headline: None,
             of: |report| report.server.as_ref().and_then(|usage| usage.cpu_us_per_write),

@@ -53,7 +53,7 @@ pub(crate) fn render(comparison: &Comparison, styled: bool) -> String {
 fn told(side: &Side) -> String {
     let targets = distinct(side, words::target).join(" and ");
     let tools = distinct(side, words::tool).join(" and ");
-    format!("{} of {targets}, by {tools}", many(side.runs.len() as u64, "run"))
+    format!("{} of {targets}, with {tools}", many(side.runs.len() as u64, "run"))
 }
 
 /// The counts over all runs, and whether all of them are as they should be.
@@ -174,19 +174,19 @@ impl Page {
 /// What the reader has to know to read the figures.
 fn note(comparison: &Comparison) -> String {
     let (base, new) = (harmless(&comparison.base.label), harmless(&comparison.new.label));
-    let each = "Each figure is judged by itself: of 20 without a difference, about 1 may seem to have one.";
+    let each = "Each figure has its own verdict: of 20 figures without a real difference, about 1 shows one by chance.";
     let (how, each) = match comparison.runs() {
         ..RUNS_MIN => {
-            let why = "No difference is shown, because fewer than 3 runs of a side say nothing about the noise between runs: \
-                 measure each side at least 3 times, better 5, in turn.";
+            let why = "There are no verdicts: with fewer than 3 runs of a side, the noise between runs is unknown. Measure each side at \
+                 least 3 times, better 5 times, in turn.";
             (why, "")
         }
         RUNS_MIN..RUNS_ENOUGH => {
-            let how = "With 3 or 4 runs of a side, the interval spans every pair of runs, so that only sides that stand clearly \
-                 apart differ; 5 runs of each make it narrower.";
+            let how = "With 3 or 4 runs of a side, the interval covers every pair of runs, so only a clear difference is shown; \
+                 5 runs of each side give a narrower interval.";
             (how, each)
         }
-        _ => ("The interval is that of 10,000 resamples of the runs.", each),
+        _ => ("The interval comes from 10,000 resamples of the runs.", each),
     };
     format!("Figures are medians over the runs; the ratio is {new} / {base}. {how} {each}").trim_end().to_owned()
 }
@@ -240,13 +240,13 @@ mod tests {
     fn a_whole_table() {
         let text = render(&comparison(5), false);
         let expected = "\
-sides       express     5 runs of sambad-server 0.1.0, started for this run on core 0, by
+sides       express     5 runs of sambad-server 0.1.0, started for this run on core 0, with
                         sambad-bench 0.1.0 (1988042d0c5e)
-            sambad      5 runs of sambad-server 0.1.0, started for this run on core 0, by
+            sambad      5 runs of sambad-server 0.1.0, started for this run on core 0, with
                         sambad-bench 0.1.0 (1988042d0c5e)
 load        150 writes/s (open loop, random gaps) by 200 users to 1,000 dashboards, 10 slow
             dashboards and 50 app sessions, for 30 s
-warnings    sambad sambad-1.json: invalid, the figures mean nothing
+warnings    sambad sambad-1.json: the run is invalid
 
 figure                           express     sambad     ratio    95 % interval  verdict
 write → dashboard       p50      8.12 ms    2.31 ms     0.285      0.273–0.296  faster
@@ -255,12 +255,12 @@ write → dashboard       p50      8.12 ms    2.31 ms     0.285      0.273–0.2
                         p99.9    16.2 ms    4.62 ms     0.284      0.273–0.296  faster
 write → acknowledgement p50      2.15 ms    1.90 ms     0.883      0.651–1.607  no difference shown
                         p99      3.38 ms    2.88 ms     0.854      0.560–1.831  no difference shown
-server CPU a delivery            5.94 µs    5.94 µs     1.000      1.000–1.000  no difference shown
-server CPU a write                891 µs     891 µs     1.000      1.000–1.000  no difference shown
+server CPU per delivery          5.94 µs    5.94 µs     1.000      1.000–1.000  no difference shown
+server CPU per write              891 µs     891 µs     1.000      1.000–1.000  no difference shown
 deliveries/s                     149,533    149,533     1.000      1.000–1.000  no difference shown
-Figures are medians over the runs; the ratio is sambad / express. The interval is that of 10,000
-resamples of the runs. Each figure is judged by itself: of 20 without a difference, about 1 may seem
-to have one.
+Figures are medians over the runs; the ratio is sambad / express. The interval comes from 10,000
+resamples of the runs. Each figure has its own verdict: of 20 figures without a real difference,
+about 1 shows one by chance.
 
 audit       express     lost 0 · duplicate 0 · reordered 0 · unexplained 0 · 26,250,000 checked
             sambad      lost 0 · duplicate 0 · reordered 0 · unexplained 0 · 26,250,000 checked

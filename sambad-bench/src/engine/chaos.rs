@@ -76,13 +76,13 @@ impl Chaos {
         match (timed.fault, target) {
             (Fault::Kill9 { .. }, target) => {
                 let server = &mut target.servers()[server];
-                server.kill9().context("the server cannot be killed")?;
-                let downtime = server.restart().context("the server does not come back")?;
+                server.kill9().context("cannot kill the server")?;
+                let downtime = server.restart().context("the server did not restart")?;
                 summary.kills += 1;
                 summary.downtimes_us.push(u64::try_from(downtime.as_micros()).unwrap_or(u64::MAX));
             }
             (Fault::Pause { length, .. }, target) => {
-                target.servers()[server].pause().context("the server cannot be stopped")?;
+                target.servers()[server].pause().context("cannot pause the server")?;
                 summary.pauses += 1;
                 timed.lasting = Some((now_ns + nanos(length), server));
             }
@@ -93,11 +93,11 @@ impl Chaos {
                 timed.lasting = Some((now_ns + nanos(length), server));
             }
             (Fault::RedisRestart { .. }, Target::Cluster(cluster, _)) => {
-                cluster.restart_redis().context("Redis cannot be restarted")?;
+                cluster.restart_redis().context("cannot restart Redis")?;
                 summary.redis_restarts += 1;
             }
             (Fault::PostgresRestart { .. }, Target::Cluster(cluster, _)) => {
-                cluster.restart_postgres().context("PostgreSQL cannot be restarted")?;
+                cluster.restart_postgres().context("cannot restart PostgreSQL")?;
                 summary.postgres_restarts += 1;
             }
             (_, Target::Remote { .. } | Target::Hosted(_)) => {}
@@ -140,7 +140,7 @@ impl Chaos {
 fn heal(fault: Fault, server: usize, target: &mut Target) -> anyhow::Result<()> {
     match (fault, target) {
         (Fault::RedisCut { .. }, Target::Cluster(cluster, _)) => cluster.links()[server].set(LinkState::Open),
-        (_, target) => target.servers()[server].resume().context("the server cannot be continued")?,
+        (_, target) => target.servers()[server].resume().context("cannot resume the server")?,
     }
     Ok(())
 }

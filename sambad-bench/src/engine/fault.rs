@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     PostgresRestart { every: Duration },
 }
 
-const EXPECTED: &str = "expected kill9=5s (SIGKILL every 5 s) or pause=5s/500ms (stopped for 500 ms every 5 s); with --servers \
+const EXPECTED: &str = "expected kill9=5s (SIGKILL every 5 s) or pause=5s/500ms (stop for 500 ms every 5 s); with --servers \
     also redis-restart=11s, redis-cut=9s/3s or postgres-restart=17s";
 
 impl Fault {

@@ -40,7 +40,7 @@ pub(super) fn prepare(urls: &Urls, plan: &Plan) -> anyhow::Result<Prepared> {
     let prepared = LocalSet::new().block_on(&runtime, async {
         let places =
             Places { writers: locate_all(&urls.writers, plan).await?, sessions: locate_all(&urls.sessions, plan).await? };
-        let first = places.writers.first().context("nowhere to write to")?;
+        let first = places.writers.first().context("there is no server to write to")?;
         for _ in 0..ATTEMPTS_MAX {
             let run = fastrand::u32(..RUNS);
             let workload = Workload::new(plan.mix.clone(), plan.seed, run, u64::from(plan.users));
@@ -48,7 +48,7 @@ pub(super) fn prepare(urls: &Urls, plan: &Plan) -> anyhow::Result<Prepared> {
                 return Ok(Prepared { places, workload, users });
             }
         }
-        let known = format!("the target knows the users of {ATTEMPTS_MAX} runs already: give it a fresh database");
+        let known = format!("the target has the users of {ATTEMPTS_MAX} runs already: use an empty database");
         Err(Exit::Usage.because(known))
     });
     runtime.shutdown_background();
@@ -69,10 +69,10 @@ async fn locate_all(urls: &[String], plan: &Plan) -> anyhow::Result<Vec<Place>> 
 
 async fn locate(url: &str) -> anyhow::Result<Place> {
     let expected =
-        |what: &str| Exit::Usage.because(format!("target {url:?}: {what}, expected for example http://127.0.0.1:4000"));
+        |what: &str| Exit::Usage.because(format!("target {url:?}: {what}; expected for example http://127.0.0.1:4000"));
     let uri: Uri = url.parse().map_err(|error| expected(&format!("{error}")))?;
     if uri.scheme_str() != Some("http") {
-        return Err(expected("no http:// address (TLS is not built in)"));
+        return Err(expected("it is not an http:// URL (TLS is not built in)"));
     }
     let (Some(host), "/" | "") = (uri.host(), uri.path()) else {
         return Err(expected("a path is not supported"));
@@ -97,9 +97,9 @@ async fn check(url: &str) -> anyhow::Result<()> {
     let client = Client::new(url).map_err(|error| refused(error.to_string()))?;
     match client.health().await {
         Ok(health) if health.value.is_healthy() => Ok(()),
-        Ok(health) => Err(refused(format!("{url} says it is {}: {}", health.value.status, health.value.database))),
+        Ok(health) => Err(refused(format!("{url} reports status {}: {}", health.value.status, health.value.database))),
         Err(error @ Error::Connect { .. }) => {
-            Err(refused(format!("{error}: is a server running there? without --target, one is started")))
+            Err(refused(format!("{error}: is a server running there? Without --target, sambad-bench starts one")))
         }
         Err(error) => Err(refused(format!("{url} is not a Sambad server: {error}"))),
     }
@@ -119,7 +119,7 @@ async fn create_users(place: &Place, plan: &Plan, workload: &Workload) -> anyhow
         let authorization = plan.authorization.clone();
         lanes.spawn_local(async move {
             let mut connection = Connection::open(&place, authorization).await.map_err(|error| {
-                Exit::Usage.because(format!("connect to {}: {error}: is a server running there?", place.authority))
+                Exit::Usage.because(format!("cannot connect to {}: {error}: is a server running there?", place.authority))
             })?;
             let mut ids = Vec::new();
             loop {
@@ -147,15 +147,15 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
     let answer = connection.post(LOGIN, login(workload.phone(index)), None).await.map_err(|error| {
         let why = match error {
             PostError::NotSent => "the connection was closed".to_owned(),
-            PostError::TimedOut => "no answer came in time".to_owned(),
+            PostError::TimedOut => "there was no response in time".to_owned(),
             PostError::Unknown(why) => why,
         };
-        Exit::Usage.because(format!("a user cannot be created: {why}"))
+        Exit::Usage.because(format!("cannot create a user: {why}"))
     })?;
     let text = String::from_utf8_lossy(&answer.body);
     let excerpt: String = text.chars().take(200).collect();
     if !answer.status.is_success() {
-        return Err(Exit::Usage.because(format!("a user cannot be created: {}: {excerpt}", answer.status)));
+        return Err(Exit::Usage.because(format!("cannot create a user: {}: {excerpt}", answer.status)));
     }
     match serde_json::from_str::<WriteAnswer>(&text) {
         Ok(WriteAnswer { created: Some(false), .. }) => Ok(None),
@@ -163,7 +163,7 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
             Ok(Some((id, seq.flatten().filter(|seq| *seq <= SEQ_MAX).unwrap_or_default())))
         }
         Ok(_) | Err(_) => {
-            Err(Exit::Usage.because(format!("the answer to a login has no id: is that the right target? {excerpt}")))
+            Err(Exit::Usage.because(format!("the response to a login has no id: is this the right target? {excerpt}")))
         }
     }
 }

@@ -52,7 +52,7 @@ impl Coordinator<'_> {
         let opening = begun.elapsed();
         std::thread::sleep(super::SETTLE);
         let open = self.target.usage();
-        say(&format!("{sessions} sessions are open; nothing happens for {} s", idle.as_secs()));
+        say(&format!("{sessions} sessions are open; idle for {} s", idle.as_secs()));
         let idle_until = Instant::now() + idle;
         while Instant::now() < idle_until {
             self.check_target()?;
@@ -61,7 +61,7 @@ impl Coordinator<'_> {
         let idle_usage = self.target.usage();
         let (mut downtime, mut returning) = (None, None);
         if let (true, Target::Hosted(server)) = (restart, &mut *self.target) {
-            say(&format!("the server is restarted; {sessions} sessions come back"));
+            say(&format!("the server restarts; {sessions} sessions reconnect"));
             downtime = Some(server.restart()?);
             let begun = Instant::now();
             // A session counts as open until it notices that it is not: each has to come back once.
@@ -70,7 +70,7 @@ impl Coordinator<'_> {
                 if begun.elapsed() > RETURN_MAX {
                     let back = self.shared.returned_sessions();
                     return Err(Exit::Invalid
-                        .because(format!("only {back} of {sessions} sessions came back within {} s", RETURN_MAX.as_secs())));
+                        .because(format!("only {back} of {sessions} sessions reconnected within {} s", RETURN_MAX.as_secs())));
                 }
                 self.poll(&watchers, Side::Watcher, STEP)?;
             }

@@ -25,11 +25,11 @@ pub(crate) enum Target {
 /// Which servers of a cluster the sessions are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DashboardsOn {
-    /// All, as the writers
+    /// All servers, as for the writers
     Any,
-    /// The one that all writes go to
+    /// The server that receives all writes
     Same,
-    /// Another than the one that all writes go to
+    /// A server other than the one that receives all writes
     Other,
 }
 

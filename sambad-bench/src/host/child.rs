@@ -116,7 +116,7 @@ impl ServerProcess {
     /// # Errors
     /// When it has, with the end of its stderr.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        ensure!(self.is_alive(), "the server ended by itself{}", self.last_words());
+        ensure!(self.is_alive(), "the server exited unexpectedly{}", self.last_words());
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl ServerProcess {
     /// # Errors
     /// When it had ended before.
     pub(crate) fn kill9(&mut self) -> anyhow::Result<()> {
-        ensure!(self.is_alive(), "the server had ended already{}", self.last_words());
+        ensure!(self.is_alive(), "the server had already exited{}", self.last_words());
         if let Some(mut running) = self.running.take() {
             self.killed_at = Some(Instant::now());
             running.kill().context("cannot wait for the server")?;
@@ -144,7 +144,7 @@ impl ServerProcess {
             self.kill9()?;
         }
         let gone_at = self.killed_at.take().unwrap_or_else(Instant::now);
-        self.launch().context("cannot start the server again")?;
+        self.launch().context("cannot restart the server")?;
         Ok(gone_at.elapsed())
     }
 
@@ -170,7 +170,7 @@ impl ServerProcess {
     /// When it had ended before, had to be killed, or says that it failed.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
-        let Some(mut running) = self.running.take() else { bail!("the server had ended already") };
+        let Some(mut running) = self.running.take() else { bail!("the server had already exited") };
         // A paused process does not see it. One that has ended by now is not waited for yet, and so the id is still its own.
         let _ = running.signal(Signal::CONT);
         let in_time = running.ends_within(STOP_TIMEOUT);
@@ -178,12 +178,12 @@ impl ServerProcess {
         ensure!(in_time, "the server did not stop within {} s and was killed{}", STOP_TIMEOUT.as_secs(), self.last_words());
         // The floor knows no signals: the kernel ends it.
         let terminated = self.spec.kind == Kind::Floor && status.signal() == Some(Signal::TERM.as_raw());
-        ensure!(status.success() || terminated, "the server failed as it stopped: {status}{}", self.last_words());
+        ensure!(status.success() || terminated, "the server failed during shutdown: {status}{}", self.last_words());
         Ok(())
     }
 
     fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
-        ensure!(self.is_alive(), "the server has ended{}", self.last_words());
+        ensure!(self.is_alive(), "the server has exited{}", self.last_words());
         if let Some(running) = &self.running {
             running.signal(signal).context("cannot signal the server")?;
         }
@@ -192,7 +192,7 @@ impl ServerProcess {
 
     fn launch(&mut self) -> anyhow::Result<()> {
         let stderr = OpenOptions::new().create(true).append(true).open(self.stderr_path()).context("cannot write its logs")?;
-        let command = self.command(stderr).context("cannot find this program's own file")?;
+        let command = self.command(stderr).context("cannot find the executable of sambad-bench")?;
         let mut running = Process::start(command, None, " listening on http://").context("cannot start the server")?;
         match running.ready_within(START_TIMEOUT) {
             Start::Ready => {
@@ -201,7 +201,7 @@ impl ServerProcess {
             }
             Start::Ended => {
                 let status = running.kill().context("cannot wait for the server")?;
-                Err(anyhow!("the server ended before it listened: {status}{}", self.last_words()))
+                Err(anyhow!("the server exited before it listened: {status}{}", self.last_words()))
             }
             Start::Late => {
                 running.kill().context("cannot wait for the server")?;
@@ -255,7 +255,7 @@ impl ServerProcess {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(LINES_MAX)..];
-        if last.is_empty() { String::new() } else { format!("; its last words:\n{}", last.join("\n")) }
+        if last.is_empty() { String::new() } else { format!("; its last lines:\n{}", last.join("\n")) }
     }
 }
 

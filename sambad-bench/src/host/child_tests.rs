@@ -105,8 +105,8 @@ fn says_why_it_did_not_start() {
     let missing = spec(Kind::Program("/nonexistent/sambad-server".into()));
     let asked_at = Instant::now();
     for (spec, words) in [
-        (bad_argument, ["ended before it listened", "heartbeat"]),
-        (missing, ["ended before it listened", "cannot run /nonexistent/sambad-server"]),
+        (bad_argument, ["exited before it listened", "heartbeat"]),
+        (missing, ["exited before it listened", "cannot run /nonexistent/sambad-server"]),
         (spec(dies), ["exit status: 7", "line 20"]),
     ] {
         let error = format!("{:#}", ServerProcess::start(spec).unwrap_err());
@@ -160,7 +160,7 @@ fn says_when_it_failed() {
         thread::yield_now();
     }
     let error = server.stop().unwrap_err().to_string();
-    assert!(error.contains("has ended") && error.contains("over"), "{error}");
+    assert!(error.contains("has exited") && error.contains("over"), "{error}");
 }
 
 /// Goal: the floor is a server like the other. Method: started, asked, killed, started again, stopped.

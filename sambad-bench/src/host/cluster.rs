@@ -72,7 +72,7 @@ impl Cluster {
         let database = match (&spec.postgres, &postgres) {
             (Some(url), _) => url.clone(),
             (None, Some(service)) => format!("postgres://sambad@{}/postgres", service.address()),
-            (None, None) => bail!("no PostgreSQL"),
+            (None, None) => bail!("there is no PostgreSQL"),
         };
         let (redis, redis_url) = match &spec.redis {
             RedisSpec::None => (None, None),
@@ -103,7 +103,7 @@ impl Cluster {
         let balancer = if spec.balancer == Some(false) { None } else { Service::nginx(cores, &addresses)? };
         ensure!(
             spec.balancer != Some(true) || balancer.is_some(),
-            "there is no nginx to start: install it (Debian: apt install nginx), or do without by --balancer none"
+            "nginx is not installed: install it (Debian: apt install nginx), or use --balancer none"
         );
         Ok(Self { balancer, servers, links, redis, postgres, has_redis: redis_url.is_some() })
     }
@@ -188,17 +188,17 @@ impl Cluster {
 
 /// Host and port of a `redis://` URL.
 fn address_of(url: &str) -> anyhow::Result<SocketAddr> {
-    let uri: Uri = url.parse().ok().context("the Redis URL cannot be read")?;
-    ensure!(uri.scheme_str() == Some("redis"), "a link that can be cut needs a redis:// URL");
+    let uri: Uri = url.parse().ok().context("the Redis URL is invalid")?;
+    ensure!(uri.scheme_str() == Some("redis"), "--chaos redis-cut needs a redis:// URL");
     let host = uri.host().context("the Redis URL has no host")?.trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(6379);
-    let mut addresses = (host, port).to_socket_addrs().with_context(|| format!("no address of {host}"))?;
-    addresses.next().with_context(|| format!("no address of {host}"))
+    let mut addresses = (host, port).to_socket_addrs().with_context(|| format!("{host} has no address"))?;
+    addresses.next().with_context(|| format!("{host} has no address"))
 }
 
 /// The same URL at another address.
 fn by_way_of(url: &str, address: SocketAddr) -> anyhow::Result<String> {
-    let uri: Uri = url.parse().ok().context("the Redis URL cannot be read")?;
+    let uri: Uri = url.parse().ok().context("the Redis URL is invalid")?;
     let authority = uri.authority().context("the Redis URL has no host")?.as_str();
     let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
     let rest = uri.path_and_query().map_or("", |rest| rest.as_str());

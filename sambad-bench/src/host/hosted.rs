@@ -69,11 +69,12 @@ pub(crate) fn run_hosted(args: HostedArgs) -> anyhow::Result<()> {
 /// Has the kernel kill this process when its parent ends, even by SIGKILL; a program that replaces it inherits that.
 fn end_with(parent: u32) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent process")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .context("cannot set the signal for the end of the parent process")?;
     // It may have ended before the kernel knew.
     let now = rustix::process::getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs());
     if now != Some(parent) {
-        bail!("the process that started this one has ended");
+        bail!("the parent process has exited");
     }
     Ok(())
 }
@@ -81,7 +82,7 @@ fn end_with(parent: u32) -> anyhow::Result<()> {
 fn exec(command: &[OsString]) -> anyhow::Result<()> {
     use std::os::unix::process::CommandExt as _;
 
-    let Some((program, args)) = command.split_first() else { bail!("no program to run") };
+    let Some((program, args)) = command.split_first() else { bail!("there is no program to run") };
     // It only returns when it fails.
     Err(Command::new(program).args(args).exec()).with_context(|| format!("cannot run {}", program.display()))
 }
@@ -155,6 +156,6 @@ mod tests {
     #[test]
     fn ends_without_its_parent() {
         let args = parse(&["--parent", "1000000000", "floor"]).unwrap();
-        assert!(run_hosted(args).unwrap_err().to_string().contains("has ended"));
+        assert!(run_hosted(args).unwrap_err().to_string().contains("has exited"));
     }
 }

@@ -37,5 +37,5 @@ pub(crate) fn watch() -> anyhow::Result<()> {
 /// # Errors
 /// When it is time to stop.
 pub(crate) fn check() -> anyhow::Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) { Err(Exit::Invalid.because("interrupted: nothing is reported")) } else { Ok(()) }
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Exit::Invalid.because("interrupted: no report")) } else { Ok(()) }
 }

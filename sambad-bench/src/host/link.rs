@@ -33,9 +33,9 @@ impl Link {
     /// # Errors
     /// When the system has no port or no thread to give.
     pub(crate) fn to(target: SocketAddr) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).context("cannot find a free port")?;
-        let address = listener.local_addr().context("a listener without an address")?;
+        let address = listener.local_addr().context("the listener has no address")?;
         let (state, watched) = watch::channel(State::Open);
         std::thread::Builder::new()
             .name("link".to_owned())

@@ -57,7 +57,7 @@ impl Process {
             .name("process-keeper".to_owned())
             .spawn(move || keep(command, output, mark, &sender, read))
             .context("cannot start a thread for the process")?;
-        let Ok(Notice::Spawned(child)) = notices.recv() else { bail!("the process's thread ended") };
+        let Ok(Notice::Spawned(child)) = notices.recv() else { bail!("the thread of the process ended") };
         Ok(Self { child: child.context("cannot start the process")?, notices, lines })
     }
 

@@ -9,7 +9,8 @@ use clap::ValueEnum;
 pub(crate) enum Dialect {
     /// Sambad's contract: events have a seq, sessions resume by cursor
     Sambad,
-    /// The same REST and `/ws`, but events without a seq: a server that broadcasts. A session that is cut loses what happens meanwhile
+    /// The same REST and `/ws`, but events without a seq, as a server that broadcasts sends them. A session that disconnects loses the
+    /// events until it reconnects
     Broadcast,
     /// A bare server that sends each POST's body to every session
     Floor,

@@ -65,7 +65,7 @@ impl FromStr for Mix {
         for part in text.split(',') {
             let (name, weight) = part.split_once('=').ok_or_else(|| format!("{part:?} has no share: {EXPECTED}"))?;
             let index = OpKind::ALL.iter().position(|(_, known)| *known == name.trim());
-            let index = index.ok_or_else(|| format!("no operation is named {:?}: {EXPECTED}", name.trim()))?;
+            let index = index.ok_or_else(|| format!("there is no operation {:?}: {EXPECTED}", name.trim()))?;
             let weight: u32 = weight.trim().parse().ok().filter(|weight| *weight <= WEIGHT_MAX).ok_or_else(|| {
                 format!("the share of {} is {:?}: expected a whole number from 0 to {WEIGHT_MAX}", name.trim(), weight.trim())
             })?;

@@ -34,7 +34,7 @@ pub(super) fn groups(report: &Report) -> Vec<Group> {
     ];
     groups.extend(report.server.as_ref().map(|usage| Group { name: "server", facts: server(usage) }));
     if !report.services.is_empty() {
-        groups.push(Group { name: "around it", facts: report.services.iter().map(service).collect() });
+        groups.push(Group { name: "services", facts: report.services.iter().map(service).collect() });
     }
     groups.extend(report.chaos.as_ref().map(|summary| Group { name: "chaos", facts: chaos(summary) }));
     groups.extend(report.floor.as_ref().map(|comparison| Group { name: "floor", facts: floor(comparison) }));
@@ -58,9 +58,9 @@ fn throughput(counts: &Counts) -> Vec<Fact> {
 fn writes(counts: &Counts) -> Vec<Fact> {
     let mut facts = vec![plain("planned", count(counts.planned)), plain("acknowledged", count(counts.acknowledged))];
     if counts.without_event > 0 {
-        facts.push(plain("of them without event", count(counts.without_event)));
+        facts.push(plain("of these without an event", count(counts.without_event)));
     }
-    for (label, number) in [("refused", counts.refused), ("unanswered", counts.unanswered), ("sent again", counts.retried)] {
+    for (label, number) in [("rejected", counts.refused), ("without response", counts.unanswered), ("retried", counts.retried)] {
         if number > 0 {
             facts.push(toned(Tone::Warn, label, count(number)));
         }
@@ -74,7 +74,7 @@ fn sessions(counts: &Counts) -> Vec<Fact> {
         facts.push(toned(Tone::Warn, things(counts.reconnects, "reconnect"), count(counts.reconnects)));
     }
     if counts.untimed > 0 {
-        facts.push(toned(Tone::Warn, "deliveries too late to be timed", count(counts.untimed)));
+        facts.push(toned(Tone::Warn, "deliveries too late for the measurement", count(counts.untimed)));
     }
     facts
 }
@@ -87,15 +87,15 @@ fn generator(report: &Report) -> Vec<Fact> {
         toned(tone, late, count(generator.late_sends)),
         plain("CPU of its cores", percent(generator.cpu_share)),
         plain(format!("busy (the busiest of {})", many(generator.workers as u64, "thread")), percent(generator.busiest_share)),
-        plain("resident at most", size(generator.rss_max_bytes)),
+        plain("peak resident memory", size(generator.rss_max_bytes)),
     ]
 }
 
 fn server(usage: &ServerUsage) -> Vec<Fact> {
     let mut facts = Vec::new();
-    facts.extend(usage.cpu_us_per_delivery.map(|us| plain("CPU a delivery", micros(us))));
-    facts.extend(usage.cpu_us_per_write.map(|us| plain("CPU a write", micros(us))));
-    facts.extend(usage.rss_bytes_per_session.map(|bytes| plain("memory a session", super::fmt::bytes(bytes))));
+    facts.extend(usage.cpu_us_per_delivery.map(|us| plain("CPU per delivery", micros(us))));
+    facts.extend(usage.cpu_us_per_write.map(|us| plain("CPU per write", micros(us))));
+    facts.extend(usage.rss_bytes_per_session.map(|bytes| plain("memory per session", super::fmt::bytes(bytes))));
     facts.push(plain("resident before", size(usage.rss_before_bytes)));
     facts.push(plain("idle", size(usage.rss_idle_bytes)));
     facts.push(plain("at the end", size(usage.rss_end_bytes)));
@@ -104,7 +104,7 @@ fn server(usage: &ServerUsage) -> Vec<Fact> {
 
 fn service(usage: &ServiceUsage) -> Fact {
     match usage.cpu_us_per_write {
-        Some(us) => plain(format!("CPU a write in {}", usage.name), micros(us)),
+        Some(us) => plain(format!("CPU per write in {}", usage.name), micros(us)),
         None => plain(format!("CPU in {}", usage.name), duration(usage.cpu_us)),
     }
 }
@@ -131,7 +131,7 @@ fn chaos(summary: &ChaosSummary) -> Vec<Fact> {
 fn floor(comparison: &FloorComparison) -> Vec<Fact> {
     vec![
         plain(things(comparison.rounds.into(), "round"), comparison.rounds.to_string()),
-        plain("CPU a delivery", ratio(&comparison.cpu_us_per_delivery)),
+        plain("CPU per delivery", ratio(&comparison.cpu_us_per_delivery)),
         plain("p50", ratio(&comparison.delivery_p50_us)),
         plain("p99", ratio(&comparison.delivery_p99_us)),
     ]
@@ -165,13 +165,13 @@ mod tests {
             shown(&sample::report()),
             [
                 "throughput: 149,533 deliveries/s, 150 publishes/s, 1.26 GB received, 612 KB sent",
-                "writes: 4,500 planned, 4,498 acknowledged, 12 of them without event, 2 unanswered",
+                "writes: 4,500 planned, 4,498 acknowledged, 12 of these without an event, 2 without response",
                 "sessions: 1,060 opened, 2,120 reconnects",
-                "generator: 0 late sends (> 1 ms), 43 % CPU of its cores, 61 % busy (the busiest of 1 thread), 85.0 MB resident at most",
-                "server: 5.94 µs CPU a delivery, 891 µs CPU a write, 3.59 KB memory a session, 9.10 MB resident before, \
+                "generator: 0 late sends (> 1 ms), 43 % CPU of its cores, 61 % busy (the busiest of 1 thread), 85.0 MB peak resident memory",
+                "server: 5.94 µs CPU per delivery, 891 µs CPU per write, 3.59 KB memory per session, 9.10 MB resident before, \
                  12.9 MB idle, 24.4 MB at the end",
                 "chaos: 2 kills, 1 pause, 312 ms longest downtime",
-                "floor: 5 rounds, 1.06 × (0.99–1.19) CPU a delivery, 1.05 × (0.97–1.12) p50, 0.82 × (0.61–1.40) p99",
+                "floor: 5 rounds, 1.06 × (0.99–1.19) CPU per delivery, 1.05 × (0.97–1.12) p50, 0.82 × (0.61–1.40) p99",
             ]
         );
     }

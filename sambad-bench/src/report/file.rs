@@ -44,7 +44,7 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     if path.is_dir() {
-        bail!("cannot write {}: it is a folder", path.display());
+        bail!("cannot write {}: it is a directory", path.display());
     }
     tempfile::Builder::new()
         .prefix(".sambad-bench-")
@@ -80,13 +80,13 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Report> {
     let shown = path.display();
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("there is no file {shown}"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("no such file: {shown}"),
         Err(error) => return Err(error).with_context(|| format!("failed to open {shown}")),
     };
     let mut bytes = Vec::new();
     file.take(READ_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(|| format!("failed to read {shown}"))?;
     if bytes.len() as u64 > READ_BYTES_MAX {
-        bail!("{shown} is no report: more than {} MiB", READ_BYTES_MAX >> 20);
+        bail!("{shown} is not a report: it has more than {} MiB", READ_BYTES_MAX >> 20);
     }
     parse(&bytes).with_context(|| format!("failed to read {shown}"))
 }
@@ -100,11 +100,11 @@ struct Head {
 fn parse(bytes: &[u8]) -> anyhow::Result<Report> {
     // Apart from the rest, since a syntax error far into the file is no other form of report.
     serde_json::from_slice::<IgnoredAny>(bytes).context("not JSON")?;
-    let other = "JSON, but no report of sambad-bench";
+    let other = "not a sambad-bench report";
     // The version comes first: a newer form may well lack what this program looks for.
     let Head { schema } = serde_json::from_slice(bytes).context(other)?;
     if schema > Report::SCHEMA {
-        bail!("a report of schema {schema}, and this version of sambad-bench reads up to {}", Report::SCHEMA);
+        bail!("the report has schema {schema}, but this version of sambad-bench reads schemas up to {}", Report::SCHEMA);
     }
     let report: Report = serde_json::from_slice(bytes).context(other)?;
     for latency in &report.latencies {
@@ -162,17 +162,17 @@ mod tests {
             let error = format!("{:#}", read(&path).unwrap_err());
             assert!(error.contains(expected) && error.contains("report.json"), "{error}");
         };
-        says("there is no file");
+        says("no such file");
         let mut damaged = sample::report();
         damaged.latencies[0].histogram_v2_base64.clear();
         for (content, expected) in [
             ("", "not JSON"),
             ("latency,p50", "not JSON"),
             ("{\"schema\":1,", "not JSON"),
-            ("[1,2]", "no report of sambad-bench"),
-            ("{\"a\":1}", "no report of sambad-bench"),
+            ("[1,2]", "not a sambad-bench report"),
+            ("{\"a\":1}", "not a sambad-bench report"),
             ("{\"schema\":1}", "missing field `tool`"),
-            ("{\"schema\":999}", "a report of schema 999"),
+            ("{\"schema\":999}", "the report has schema 999"),
             (&serde_json::to_string(&damaged).unwrap(), "the histogram delivery"),
         ] {
             write(&path, content).unwrap();

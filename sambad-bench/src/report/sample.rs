@@ -39,7 +39,7 @@ pub(crate) fn report() -> Report {
                 "the load generator shares its cores with other programs: a fifth of the time of core 1 was taken by somebody \
                  else, which makes latencies look longer than they are"
                     .into(),
-                "2 writes had no answer when the server was killed; their events arrived, once".into(),
+                "2 writes had no response when the server was killed; their events arrived, once".into(),
             ],
         },
         ..empty()

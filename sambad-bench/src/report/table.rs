@@ -236,13 +236,13 @@ mod tests {
 run         150 writes/s (open loop, random gaps) by 200 users to 1,000 dashboards, 10 slow
             dashboards and 50 app sessions, for 30 s
 target      sambad-server 0.1.0, started for this run on core 0
-verdict     ok — there was no delivery to check
+verdict     ok — there were no deliveries to check
 
 throughput  0 deliveries/s · 0 publishes/s · 0 B received · 0 B sent
 writes      0 planned · 0 acknowledged
 sessions    0 opened
 generator   0 late sends (> 1 ms) · 43 % CPU of its cores · 61 % busy (the busiest of 1 thread)
-            85.0 MB resident at most
+            85.0 MB peak resident memory
 
 audit       lost 0 · duplicate 0 · reordered 0 · unexplained 0 · 0 checked
 ";

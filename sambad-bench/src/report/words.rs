@@ -40,7 +40,7 @@ pub(super) fn verdict(report: &Report) -> Verdict {
     let met = report.objectives.iter().filter(|objective| objective.met).count();
     let mut parts = vec![delivered(report)];
     if report.judgement.exit_code == 4 {
-        parts.insert(0, "the figures mean nothing".into());
+        parts.insert(0, "the figures are not valid".into());
     }
     if !report.objectives.is_empty() {
         parts.push(format!("{met} of {} met", many(report.objectives.len() as u64, "objective")));
@@ -53,7 +53,7 @@ fn delivered(report: &Report) -> String {
     if !audit.is_clean() {
         "not every event arrived once and in order".into()
     } else if audit.checked == 0 {
-        "there was no delivery to check".into()
+        "there were no deliveries to check".into()
     } else {
         format!("all of {} arrived once and in order", many(audit.checked, "delivery"))
     }
@@ -134,12 +134,12 @@ pub(super) fn two_times(report: &Report) -> Option<&'static str> {
     let shown = both(LatencyKind::Delivery, LatencyKind::DeliveryService) || both(LatencyKind::Response, LatencyKind::Service);
     shown.then_some(match report.scenario.mode {
         Mode::Open { .. } => {
-            "Response time runs from a write's intended start; service time only from its actual send, and so hides the wait \
+            "Response time starts at a write's planned time. Service time starts at the actual send, and so hides the wait \
              before it."
         }
         Mode::Closed { .. } => {
-            "Writers wait for answers here, so a stall also slows the load down: response and service time look better than \
-             under a planned load."
+            "In a closed loop, writers wait for responses, so a stall also slows the load: response and service time look better \
+             than under a planned load."
         }
     })
 }
@@ -162,10 +162,14 @@ pub(super) const fn alone(kind: LatencyKind) -> &'static str {
 pub(crate) fn audit(report: &Report) -> [(&'static str, u64, &'static str); 4] {
     let audit = &report.audit;
     [
-        ("lost", audit.lost, "a session should have seen the event and never did"),
-        ("duplicate", audit.duplicate, "a session saw the event again"),
-        ("reordered", audit.reordered, "a session saw the event after one with a higher seq"),
-        ("unexplained", audit.unexplained, "nobody asked for the event, or it differs from what was asked or seen elsewhere"),
+        ("lost", audit.lost, "a session did not receive an event that it should have received"),
+        ("duplicate", audit.duplicate, "a session received the event again"),
+        ("reordered", audit.reordered, "a session received the event after one with a higher seq"),
+        (
+            "unexplained",
+            audit.unexplained,
+            "no operation caused the event, or it differs from the operation or from another session's copy",
+        ),
     ]
 }
 
@@ -174,10 +178,10 @@ pub(super) fn audit_asides(report: &Report) -> Vec<String> {
     let audit = &report.audit;
     let mut asides = vec![format!("{} checked", count(audit.checked))];
     if audit.foreign > 0 {
-        asides.push(format!("{} by others, not judged", count(audit.foreign)));
+        asides.push(format!("{} of other clients, not audited", count(audit.foreign)));
     }
     if audit.unanswered_arrived > 0 {
-        asides.push(format!("{} without an answer arrived all the same", many(audit.unanswered_arrived, "write")));
+        asides.push(format!("{} without a response arrived nevertheless", many(audit.unanswered_arrived, "write")));
     }
     asides
 }
@@ -226,7 +230,7 @@ mod tests {
         report.audit.lost = 1;
         assert!(verdict(&report).sentence.starts_with("not every event"));
         report.judgement.exit_code = 4;
-        assert!(verdict(&report).sentence.starts_with("the figures mean nothing"));
-        assert_eq!(verdict(&sample::empty()).sentence, "there was no delivery to check");
+        assert!(verdict(&report).sentence.starts_with("the figures are not valid"));
+        assert_eq!(verdict(&sample::empty()).sentence, "there were no deliveries to check");
     }
 }

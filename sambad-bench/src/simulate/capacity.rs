@@ -9,16 +9,16 @@ use super::{Broker, Scene, Store, ns};
 #[derive(Debug, Clone, Copy, PartialEq, clap::Args, Serialize)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// What a network card sends (Gbit/s)
+    /// Send rate of a network card (Gbit/s)
     #[arg(long, value_name = "GBIT", default_value_t = 10.0)]
     pub(crate) nic_gbit: f64,
-    /// What PostgreSQL's disk takes (MB/s)
+    /// Write rate of PostgreSQL's disk (MB/s)
     #[arg(long, value_name = "MB", default_value_t = 250.0)]
     pub(crate) disk_mb: f64,
-    /// Sessions that a server may hold: descriptors and memory
+    /// Maximum number of sessions of a server, by file descriptors and memory
     #[arg(long, value_name = "N", default_value_t = 200_000.0)]
     pub(crate) sessions_max: f64,
-    /// Share of a part that may be in use on average: the rest is for peaks, and for the servers that are gone
+    /// Maximum average utilisation of a part, as a share; the rest is reserved for peaks and for failed servers
     #[arg(long, value_name = "SHARE", default_value_t = 0.6)]
     pub(crate) load_max: f64,
 }

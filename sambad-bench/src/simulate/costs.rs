@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Args, Serialize)]
 #[command(next_help_heading = "Costs")]
 pub(crate) struct Costs {
-    /// CPU of a write outside its batch: request and answer (µs)
+    /// CPU of a write outside its batch: request and response (µs)
     // Source: fitted to the 44 µs a write of docs/explanation/performance.md, "Writes".
     #[arg(long, value_name = "US", default_value_t = 9.0)]
     pub(crate) http_us: f64,
@@ -22,15 +22,15 @@ pub(crate) struct Costs {
     // Source: fitted to 370 µs a write at 1,000/s, docs/explanation/performance.md, "Sessions that should cost nothing".
     #[arg(long, value_name = "US", default_value_t = 334.0)]
     pub(crate) batch_us: f64,
-    /// More for each factor of ten between two batches, as caches go cold (µs)
+    /// Additional CPU for each factor of ten in the time between two batches, as caches go cold (µs)
     // Source: fitted to "0.6 to 1 ms" for a write alone in its batch, docs/explanation/performance.md, "Delivery".
     #[arg(long, value_name = "US", default_value_t = 200.0)]
     pub(crate) batch_cold_us: f64,
-    /// Time until a commit is on disk, in which the CPU is free (µs)
+    /// Time until a commit is on disk; the CPU is free in this time (µs)
     // Source: "fdatasync: 0.3 ms as a rule", docs/explanation/performance.md, "How".
     #[arg(long, value_name = "US", default_value_t = 300.0)]
     pub(crate) fsync_us: f64,
-    /// CPU to begin handing events to the sessions of a core (µs)
+    /// CPU to start the delivery of events to the sessions of a core (µs)
     // Source: fitted to the difference between 0 and 10 dashboards at 1,000 writes/s, sambad-bench/runs.
     #[arg(long, value_name = "US", default_value_t = 40.0)]
     pub(crate) wake_us: f64,
@@ -38,15 +38,15 @@ pub(crate) struct Costs {
     // Source: fitted to the table of docs/explanation/performance.md, "Delivery", and to sambad-bench/runs.
     #[arg(long, value_name = "US", default_value_t = 4.0)]
     pub(crate) flush_us: f64,
-    /// More for each factor of ten between two writes to a socket (µs)
+    /// Additional CPU for each factor of ten in the time between two writes to a socket (µs)
     // Source: fitted likewise; the bare server of the same table shows it as well (4.50, 5.85, 7.45 µs).
     #[arg(long, value_name = "US", default_value_t = 1.35)]
     pub(crate) flush_cold_us: f64,
-    /// CPU of each event that goes out in such a write (µs)
+    /// CPU of each event in such a write (µs)
     // Source: fitted to 1,000 dashboards × 1,000/s, docs/explanation/performance.md, "Delivery".
     #[arg(long, value_name = "US", default_value_t = 0.1)]
     pub(crate) event_us: f64,
-    /// CPU of an open session for each second in which nothing happens (µs)
+    /// CPU of an open, idle session per second (µs)
     // Source: docs/explanation/performance.md, "Sessions".
     #[arg(long, value_name = "US", default_value_t = 0.44)]
     pub(crate) session_us: f64,
@@ -54,11 +54,11 @@ pub(crate) struct Costs {
     // Source: docs/explanation/performance.md, "Sessions".
     #[arg(long, value_name = "BYTES", default_value_t = 4200.0)]
     pub(crate) session_bytes: f64,
-    /// An event as a session gets it (bytes)
+    /// Size of an event as a session receives it (bytes)
     // Source: bytes_received / deliveries of sambad-bench/runs, with the default mix.
     #[arg(long, value_name = "BYTES", default_value_t = 357.0)]
     pub(crate) event_bytes: f64,
-    /// What WebSocket, TCP, IP and Ethernet add to each write to a socket (bytes)
+    /// Bytes that WebSocket, TCP, IP and Ethernet add to each write to a socket (bytes)
     // Source: 4 (RFC 6455, above 125 bytes) + 32 (TCP with timestamps) + 20 (IP) + 38 (Ethernet with preamble and gap).
     #[arg(long, value_name = "BYTES", default_value_t = 94.0)]
     pub(crate) packet_bytes: f64,
@@ -74,7 +74,7 @@ pub(crate) struct SharedCosts {
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: a write alone.
     #[arg(long, value_name = "US", default_value_t = 340.0)]
     pub(crate) pg_batch_us: f64,
-    /// CPU of the server for a write of it (µs)
+    /// CPU of the server for each write in the batch (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: the default mix, less HTTP and its part of a batch.
     #[arg(long, value_name = "US", default_value_t = 18.0)]
     pub(crate) pg_write_us: f64,
@@ -82,19 +82,19 @@ pub(crate) struct SharedCosts {
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: a write alone.
     #[arg(long, value_name = "US", default_value_t = 660.0)]
     pub(crate) db_batch_us: f64,
-    /// CPU of PostgreSQL for a write of it (µs)
+    /// CPU of PostgreSQL for each write in the batch (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: the default mix, less its part of a batch.
     #[arg(long, value_name = "US", default_value_t = 31.0)]
     pub(crate) db_write_us: f64,
-    /// Time for which a batch holds the row with the head: its update, COMMIT and the disk (µs)
+    /// Time for which a batch locks the row with the log's head: its update, COMMIT and the disk (µs)
     // Source: assumed: the disk's 300 µs and a turn over loopback.
     #[arg(long, value_name = "US", default_value_t = 400.0)]
     pub(crate) head_us: f64,
-    /// ... and for each event, which is written while it is held (µs)
+    /// Additional time for each event, which is written while the row is locked (µs)
     // Source: assumed, likewise.
     #[arg(long, value_name = "US", default_value_t = 10.0)]
     pub(crate) head_event_us: f64,
-    /// Bytes that PostgreSQL writes to its disk for a write, WAL and tables (bytes)
+    /// Bytes that PostgreSQL writes to its disk per write: WAL and tables (bytes)
     // Source: docs/explanation/performance.md, More than one server: 1,250 of WAL and 790 of tables, with the default mix.
     #[arg(long, value_name = "BYTES", default_value_t = 2050.0)]
     pub(crate) db_bytes: f64,
@@ -102,27 +102,27 @@ pub(crate) struct SharedCosts {
     // Source: assumed: too little to be told apart in scripts/bench-cluster.sh.
     #[arg(long, value_name = "US", default_value_t = 20.0)]
     pub(crate) publish_us: f64,
-    /// CPU of a server for a message of the broker (µs)
+    /// CPU of a server for each message from the broker (µs)
     // Source: assumed, likewise.
     #[arg(long, value_name = "US", default_value_t = 15.0)]
     pub(crate) receive_us: f64,
-    /// CPU of a server for each event in it (µs)
+    /// CPU of a server for each event in the message (µs)
     // Source: assumed, likewise.
     #[arg(long, value_name = "US", default_value_t = 1.0)]
     pub(crate) receive_event_us: f64,
-    /// CPU of the broker, Redis or PostgreSQL, for a message (µs)
+    /// CPU of the broker (Redis or PostgreSQL) for a message (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: Redis' CPU of a batch with three servers is both together.
     #[arg(long, value_name = "US", default_value_t = 20.0)]
     pub(crate) broker_us: f64,
-    /// CPU of the broker for each server that a message goes to (µs)
+    /// CPU of the broker for each server that receives the message (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server, likewise.
     #[arg(long, value_name = "US", default_value_t = 8.0)]
     pub(crate) broker_server_us: f64,
-    /// Time that a message is on its way, beyond what it waits for (µs)
+    /// Network time of a message, without queueing (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: half of what Redis adds on loopback; a network adds its own.
     #[arg(long, value_name = "US", default_value_t = 40.0)]
     pub(crate) hop_us: f64,
-    /// CPU of PostgreSQL for a server's read of new events, where messages carry the head alone (µs)
+    /// CPU of PostgreSQL for a server's read of new events, if messages contain only the log's head (µs)
     // Source: scripts/bench-cluster.sh, docs/explanation/performance.md, More than one server: what PostgreSQL does more with NOTIFY than with Redis, by two servers that read.
     #[arg(long, value_name = "US", default_value_t = 160.0)]
     pub(crate) read_us: f64,

@@ -43,7 +43,7 @@ pub(crate) struct Scene {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Store {
-    /// In the server, on its own cores and disk
+    /// In the server, on the server's cores and disk
     Sqlite,
     /// In PostgreSQL, for all servers
     Postgres,

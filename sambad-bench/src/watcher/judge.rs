@@ -110,8 +110,8 @@ impl Judge {
         }
         let event = match EventText::parse(text) {
             Ok(event) if event.seq.is_none_or(|seq| seq <= SEQ_MAX) => event,
-            Ok(_) => return self.strange(session, "a frame with a seq beyond all", &mut recorder.tally),
-            Err(error) => return self.strange(session, &format!("a frame that cannot be read ({error})"), &mut recorder.tally),
+            Ok(_) => return self.strange(session, "a frame with a seq above the maximum", &mut recorder.tally),
+            Err(error) => return self.strange(session, &format!("an unreadable frame ({error})"), &mut recorder.tally),
         };
         let has_log = self.shared.plan.dialect.has_log();
         if has_log && event.seq.is_none() || !has_log && event.event_type == "connected" {
@@ -140,7 +140,7 @@ impl Judge {
             return Err(format!("{what}: is this a Sambad server?"));
         }
         tally.audit.unexplained += 1;
-        tally.finding(|| format!("unexplained: {role} got {what}"));
+        tally.finding(|| format!("unexplained: {role} received {what}"));
         Ok(Frame::Other)
     }
 
@@ -158,7 +158,7 @@ impl Judge {
             if *known.text != *text {
                 tally.audit.unexplained += 1;
                 let role = self.sessions[session].role;
-                tally.finding(|| format!("unexplained: seq {place} at {role} differs from what another session got"));
+                tally.finding(|| format!("unexplained: seq {place} at {role} differs from the same seq at another session"));
             }
             return known.timing;
         }
@@ -168,7 +168,7 @@ impl Judge {
         {
             tally.audit.unexplained += 1;
             let role = self.sessions[session].role;
-            tally.finding(|| format!("unexplained: seq {place} at {role} differs from what another session got"));
+            tally.finding(|| format!("unexplained: seq {place} at {role} differs from the same seq at another session"));
         }
         if !self.seen.is_past(place) {
             self.shared.ledger.raise_head(if self.shared.plan.dialect.has_log() { place } else { 0 });
@@ -205,7 +205,7 @@ impl Judge {
             None => {
                 if self.shared.is_first_to_judge(place) {
                     tally.audit.unexplained += 1;
-                    tally.finding(|| format!("unexplained: seq {place} is of operation {k}, which was not sent"));
+                    tally.finding(|| format!("unexplained: seq {place} belongs to operation {k}, which was not sent"));
                 }
                 None
             }
@@ -223,15 +223,15 @@ impl Judge {
         }
         tally.audit.unexplained += 1;
         tally.finding(|| match place {
-            Some(place) => format!("unexplained: seq {place}, a {}, is of no operation of this run", event.event_type),
-            None => format!("unexplained: a {} is of no operation of this run", event.event_type),
+            Some(place) => format!("unexplained: seq {place}, a {}, belongs to no operation of this run", event.event_type),
+            None => format!("unexplained: a {} belongs to no operation of this run", event.event_type),
         });
     }
 
     fn control(&mut self, session: usize, event: &EventText<'_>, tally: &mut Tally) -> Result<Frame, String> {
         let cursor = || -> Result<Cursor, String> {
             let text = event.data.cursor.as_deref().ok_or("no cursor: is this a Sambad server?")?;
-            text.parse().map_err(|_| format!("{text:?} is no cursor"))
+            text.parse().map_err(|_| format!("an invalid cursor {text:?}"))
         };
         match &*event.event_type {
             "connected" if !self.shared.plan.dialect.has_log() => Ok(Frame::Connected),
@@ -269,7 +269,7 @@ impl Judge {
                 if matches!(standing.role, Role::App(_)) && standing.verifier.as_mut().is_some_and(passes) {
                     return Ok(Frame::Other);
                 }
-                self.strange(session, &format!("a heartbeat at {at}, which it knows"), tally)
+                self.strange(session, &format!("a heartbeat at seq {at}, which is not new"), tally)
             }
             "live" | "token_expiring" => Ok(Frame::Other),
             other => {
@@ -283,7 +283,7 @@ impl Judge {
     pub(super) fn ended(&self, session: usize, why: &str, tally: &mut Tally) {
         tally.audit.unexplained += 1;
         let role = self.sessions[session].role;
-        tally.finding(|| format!("unexplained: {role} was ended for good: {why}"));
+        tally.finding(|| format!("unexplained: {role} was closed permanently: {why}"));
     }
 
     /// Where every dashboard has to arrive.
@@ -341,14 +341,14 @@ fn deliver(
     match judged {
         _ if repeated => {
             tally.audit.duplicate += 1;
-            tally.finding(|| format!("duplicate: seq {place} came again to {role}"));
+            tally.finding(|| format!("duplicate: seq {place} arrived again at {role}"));
             return;
         }
         Err(Anomaly::Gap { last, got }) => tally.missing_delta += i64::try_from(got.0 - last.0 - 1).unwrap_or(i64::MAX),
         Err(Anomaly::Reorder { last, .. }) => {
             tally.audit.reordered += 1;
             tally.missing_delta -= i64::from(!matches!(role, Role::App(_)));
-            tally.finding(|| format!("reordered: seq {place} came to {role} after seq {last}"));
+            tally.finding(|| format!("reordered: seq {place} arrived at {role} after seq {last}"));
         }
         Ok(()) | Err(Anomaly::Repeat { .. }) => {}
     }
@@ -362,7 +362,9 @@ fn deliver(
 /// The log is another one than before.
 fn replaced(role: Role, goes_on_from: Cursor, tally: &mut Tally) {
     tally.audit.unexplained += 1;
-    tally.finding(|| format!("unexplained: the log was replaced while {role} was away (it goes on from {goes_on_from})"));
+    tally.finding(|| {
+        format!("unexplained: the log was replaced while {role} was disconnected (the session continues from {goes_on_from})")
+    });
 }
 
 fn hash(text: &str) -> u64 {
@@ -377,7 +379,7 @@ fn at_app(shared: &Shared, user: u32, timing: Option<Timing>, place: u64, tally:
     let involved = shared.workload.op(k).involved();
     let Some(position) = involved.iter().position(|involved| *involved == Some(u64::from(user))) else {
         tally.audit.unexplained += 1;
-        tally.finding(|| format!("unexplained: seq {place} came to app session {user}, whom it does not involve"));
+        tally.finding(|| format!("unexplained: seq {place} arrived at app session {user}, but does not involve that user"));
         return true;
     };
     let bit = state::AT_APP << position;

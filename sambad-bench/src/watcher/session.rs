@@ -95,10 +95,10 @@ pub(super) async fn run(sessions: Rc<Sessions>, index: usize, delay: Duration) -
             }
             End::Final(why) => {
                 let role = sessions.judge.borrow().role(index);
-                return Err(Exit::Usage.because(format!("{role} cannot be opened: {why}")));
+                return Err(Exit::Usage.because(format!("cannot open {role}: {why}")));
             }
             End::Lost { why, .. } if !was_open && shared.clock.now_ns() - begun_ns > nanos(AWAY_MAX) => {
-                bail!("{} cannot be opened: {why}", sessions.judge.borrow().role(index));
+                bail!("cannot open {}: {why}", sessions.judge.borrow().role(index));
             }
             End::Lost { after, .. } => {
                 server = another(server, servers);
@@ -208,7 +208,7 @@ impl Session<'_> {
             WsError::Http(response) if response.status().is_server_error() => {
                 End::Lost { after: None, why: format!("status {}", response.status()) }
             }
-            WsError::Http(response) => End::Final(format!("the target answers /ws with status {}", response.status())),
+            WsError::Http(response) => End::Final(format!("the target responds to /ws with status {}", response.status())),
             error => End::Lost { after: None, why: error.to_string() },
         })
     }

@@ -82,7 +82,7 @@ pub(super) async fn run(writer: Rc<Writer>, home: usize) -> anyhow::Result<()> {
                 Sent::Not => {}
             }
             if shared.clock.now_ns() - due.queued_ns.max(free_ns) > nanos(AWAY_MAX) {
-                bail!("the target takes no request: it has closed every connection for {} s", AWAY_MAX.as_secs());
+                bail!("the target accepts no requests: it has closed every connection for {} s", AWAY_MAX.as_secs());
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
@@ -105,7 +105,7 @@ async fn connect(writer: &Writer, home: usize) -> anyhow::Result<Option<Connecti
             return Ok(None);
         }
         if shared.clock.now_ns() - since_ns > nanos(AWAY_MAX) {
-            bail!("the target went away: {} for {} s: {error}", places[at].authority, AWAY_MAX.as_secs());
+            bail!("the target is gone: {} has been unreachable for {} s: {error}", places[at].authority, AWAY_MAX.as_secs());
         }
         at = another(at, places.len());
         tokio::time::sleep(RETRY_DELAY).await;
@@ -133,7 +133,7 @@ async fn send(
     let outcome = match answer {
         Err(PostError::NotSent) => return Ok(Sent::Not),
         Err(PostError::TimedOut) if writer.answered_ns.get() < sent_ns => {
-            bail!("the target has not answered for {} s", ANSWER_TIMEOUT.as_secs());
+            bail!("the target has not responded for {} s", ANSWER_TIMEOUT.as_secs());
         }
         Err(PostError::TimedOut | PostError::Unknown(_)) => Outcome::Unanswered,
         Ok(answer) => {
@@ -214,7 +214,7 @@ fn judge(dialect: Dialect, path: request::Path, answer: &HttpAnswer) -> Outcome 
                 let existed = path == request::CONTACTS && answer.status != StatusCode::CREATED || created == Some(false);
                 Outcome::Acknowledged { seq: None, has_event: !existed }
             }
-            Err(error) => Outcome::Refused(format!("{} with unreadable JSON: {error}", answer.status)),
+            Err(error) => Outcome::Refused(format!("{} with invalid JSON: {error}", answer.status)),
         };
     }
     let text = String::from_utf8_lossy(&answer.body);

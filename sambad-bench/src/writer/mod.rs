@@ -120,7 +120,7 @@ impl Writer {
     /// Puts each operation into the queue at its time and sees to it that there is a lane for it.
     async fn pace(self: &Rc<Self>, schedule: Schedule, lanes: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
         let shared = &self.shared;
-        let timer = Timer::new().context("no timer")?;
+        let timer = Timer::new().context("cannot use the timer")?;
         let threads = u64::from(shared.plan.writer_threads);
         let lanes_max = (shared.plan.connections / shared.plan.writer_threads).max(1) as usize;
         for (turn, offset_ns) in (0..).zip(schedule) {
@@ -133,7 +133,7 @@ impl Writer {
                 if now_ns >= intended_ns {
                     break now_ns;
                 }
-                timer.sleep(Duration::from_nanos(intended_ns - now_ns)).await.context("no timer")?;
+                timer.sleep(Duration::from_nanos(intended_ns - now_ns)).await.context("cannot use the timer")?;
             };
             // A lane that ends by now has given the target up.
             if let Some(lane) = lanes.try_join_next() {
@@ -145,7 +145,7 @@ impl Writer {
             self.queue.borrow_mut().push_back(Due { k: turn * threads + u64::from(self.index), intended_ns, queued_ns });
             let waiting = self.queue.borrow().len();
             if waiting > QUEUE_MAX {
-                bail!("the target is {waiting} operations behind: the run was given up");
+                bail!("the target is {waiting} operations behind: the run was stopped");
             }
             if waiting > self.idle.get() && lanes.len() < lanes_max {
                 let home = self.index as usize + lanes.len() * shared.plan.writer_threads as usize;

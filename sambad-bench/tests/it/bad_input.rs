@@ -23,7 +23,7 @@ async fn contradictions_are_refused() {
         ("--target https://127.0.0.1:1", &["https://127.0.0.1:1", "TLS"]),
         ("--target http://127.0.0.1:1/path", &["path"]),
         ("--hgrm /nonexistent/x.hgrm", &["cannot write /nonexistent/x.hgrm"]),
-        ("--html FOLDER", &["cannot write", "a folder"]),
+        ("--html FOLDER", &["cannot write", "a directory"]),
     ] {
         run(options).await.failed(2, words);
     }
@@ -126,7 +126,7 @@ async fn wrong_reports_are_refused() {
     let path = path.to_str().unwrap();
     let html = folder.path().join("page.html");
     for (content, words) in [
-        (None, "there is no file"),
+        (None, "no such file"),
         (Some(""), "not JSON"),
         (Some("{\"schema\":1,\"tool\""), "not JSON"),
         (Some("{\"schema\":1}"), "missing field"),
@@ -156,16 +156,22 @@ async fn variables_follow_the_rule() {
     let nowhere = ["run", "--target", "http://127.0.0.1:1", "--duration", "1s"];
     let (code, said) = run(&nowhere, "abc\n").await;
     assert!(code == Some(2) && said.contains("is a server running there?"), "{said}");
-    assert!(said.contains("SAMBAD_TOKN is no setting; did you mean SAMBAD_TOKEN?") && !said.contains("SAMBAD_LISTEN"), "{said}");
+    assert!(
+        said.contains("SAMBAD_TOKN is not a setting; did you mean SAMBAD_TOKEN?") && !said.contains("SAMBAD_LISTEN"),
+        "{said}"
+    );
     let (code, said) = run(&nowhere, "ab\u{7}c").await;
-    assert!(code == Some(2) && said.contains("error: SAMBAD_TOKEN: holds the control character U+0007"), "{said}");
+    assert!(code == Some(2) && said.contains("error: SAMBAD_TOKEN: contains the control character U+0007"), "{said}");
     let (code, said) = run(&[&nowhere[..], &["--token", "abc"]].concat(), "ab\u{7}c").await;
-    assert!(code == Some(2) && said.contains("is a server running there?") && said.contains("flag --token counts"), "{said}");
+    assert!(
+        code == Some(2) && said.contains("is a server running there?") && said.contains("flag --token overrides it"),
+        "{said}"
+    );
     let target = ["run", "--target", "http://127.0.0.1:1\n", "--duration", "1s\n", "--json", "r.json\n"];
     let (code, said) = run(&target, "").await;
     assert!(code == Some(2) && said.contains("is a server running there?"), "{said}");
     let (code, said) = run(&["run", "--target", "http://127.0.0.1:1\u{1}"], "").await;
-    assert!(code == Some(2) && said.contains("--target holds the control character U+0001"), "{said}");
+    assert!(code == Some(2) && said.contains("--target contains the control character U+0001"), "{said}");
     let (code, said) = run(&["report", ""], "").await;
     assert!(code == Some(2) && said.contains("<FILE.json> is empty"), "{said}");
     assert_eq!(run(&["--help"], "\u{7}").await, (Some(0), String::new()));

@@ -68,5 +68,5 @@ async fn says_what_cannot_be_started() {
     let url = "postgres://someone:hidden@127.0.0.1:1/nothing";
     let ran = run_words(&["run", "--servers", "2", "--redis", "none", "--postgres", url, "--duration", "1s"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("the server ended before it listened") && !ran.stderr.contains("hidden"), "{ran:?}");
+    assert!(ran.stderr.contains("the server exited before it listened") && !ran.stderr.contains("hidden"), "{ran:?}");
 }

@@ -19,7 +19,7 @@ async fn ran(words: &[String]) -> crate::harness::Ran {
 #[track_caller]
 fn ends(search: &crate::harness::Ran, code: i32, conclusion: &str) {
     let (code, conclusion) =
-        if search.stdout.contains("  unclear  ") { (4, "no maximum can be named") } else { (code, conclusion) };
+        if search.stdout.contains("  unclear  ") { (4, "the maximum is unknown") } else { (code, conclusion) };
     assert_eq!(search.code, code, "{search:?}");
     assert!(search.stdout.contains(conclusion), "{search:?}");
 }
@@ -31,11 +31,11 @@ async fn a_search_tells_its_ends() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("found.json");
     let met = ran(&find_max(&format!("--slo p99<1m --json {}", kept.display()))).await;
-    ends(&met, 0, "at least 100 operations a second meet p99<1m");
+    ends(&met, 0, "at least 100 operations per second meet p99<1m");
     let kept: Value = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
     assert_eq!(kept["schema"], 1);
     assert_eq!(kept["steps"][0]["level"], 50);
-    ends(&ran(&find_max("--slo p99<1us")).await, 1, "not even 50 operations a second");
+    ends(&ran(&find_max("--slo p99<1us")).await, 1, "50 operations per second already miss");
     run_words(&["find-max", "--start", "500", "--max", "100"]).await.failed(2, &["--max 100", "--start 500"]);
 }
 

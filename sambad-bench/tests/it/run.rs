@@ -198,10 +198,10 @@ async fn others_are_borne_where_they_are_announced() {
         assert_eq!(ran.number("/audit/checked"), ran.number("/counts/deliveries"));
         if foreign == 1 {
             ran.is_sound();
-            assert!(ran.stdout.contains("1 events by others"), "{}", ran.stdout);
+            assert!(ran.stdout.contains("1 events of other clients"), "{}", ran.stdout);
         } else {
             ran.audit_is([0, 0, 0, 1]);
-            assert!(ran.findings()[0].contains("a user_created, is of no operation of this run"), "{:?}", ran.findings());
+            assert!(ran.findings()[0].contains("a user_created, belongs to no operation of this run"), "{:?}", ran.findings());
         }
     }
 }

@@ -12,7 +12,7 @@ async fn an_own_server_that_dies_is_told() {
     let server = hosted(&bench).await;
     Log::of(&server.url).has(20).await;
     kill_process(Pid::from_raw(server.pid).unwrap(), Signal::KILL).unwrap();
-    bench.end().await.failed(4, &["the server ended by itself"]);
+    bench.end().await.failed(4, &["the server exited unexpectedly"]);
 }
 
 /// Goal: somebody's server that stops under load is waited for, and not for ever. Method: a server that drains and stops, and
@@ -27,5 +27,5 @@ async fn a_target_that_stops_is_given_up() {
     log.has(20).await;
     drop(log);
     server.stop().await;
-    bench.end().await.failed(4, &["the target went away", &address]);
+    bench.end().await.failed(4, &["the target is gone", &address]);
 }

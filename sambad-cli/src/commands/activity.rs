@@ -23,7 +23,7 @@ impl ActivityArgs {
             return output.json_rows(&answer.json);
         }
         let rows: Vec<_> = answer.value.iter().map(row).collect();
-        Ok(Table::new(["TIME", "SEQ", "TYPE", "WHAT"]).numbers(1..=1).rows(output, &rows)?)
+        Ok(Table::new(["TIME", "SEQ", "TYPE", "DESCRIPTION"]).numbers(1..=1).rows(output, &rows)?)
     }
 }
 

@@ -14,22 +14,22 @@ use crate::text::{Local, harmless};
 /// What to do with contacts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContactCommand {
-    /// Add one user to another's contacts
+    /// Add a contact to a user
     Add(AddArgs),
     /// List contacts
     List(ListArgs),
-    /// Remove a contact, named by its id or by its two users
+    /// Remove a contact, given its id or its two users
     Remove(RemoveArgs),
 }
 
 /// Who adds whom.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// Who adds: id or phone
+    /// The user who adds the contact: id or phone number
     user: UserRef,
-    /// Who is added: id or phone
+    /// The user to add: id or phone number
     contact: UserRef,
-    /// What the one calls the other
+    /// The name that the user gives the contact
     #[arg(long)]
     name: Option<String>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct AddArgs {
 /// Which contacts are listed.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only contacts that this user added: id or phone
+    /// Only contacts of this user: id or phone number
     user: Option<UserRef>,
     #[command(flatten)]
     paging: Paging,
@@ -49,10 +49,10 @@ pub(crate) struct ListArgs {
     override_usage = "sambad-cli contact remove [OPTIONS] <CONTACT_ID>\n       sambad-cli contact remove [OPTIONS] <USER> <CONTACT>"
 )]
 pub(crate) struct RemoveArgs {
-    /// The contact's id; or who added: id or phone
+    /// The contact's id; or the user who added it: id or phone number
     #[arg(value_name = "CONTACT_ID|USER")]
     first: UserRef,
-    /// Who was added: id or phone
+    /// The user who was added: id or phone number
     contact: Option<UserRef>,
 }
 
@@ -76,14 +76,14 @@ async fn add(args: AddArgs, client: &Client, output: &mut Output) -> anyhow::Res
     let added = output.paint(Role::Good, "added");
     let line = match answer.seq {
         Some(seq) => format!("{who} {added} {whom} (contact {id}, seq {seq})"),
-        None => format!("{who} has {whom} already (contact {id})"),
+        None => format!("{who} already has {whom} (contact {id})"),
     };
     Ok(output.line(line)?)
 }
 
 async fn list(args: ListArgs, client: &Client, output: &mut Output) -> anyhow::Result<()> {
     let user = match &args.user {
-        Some(user) => Some(client.resolve(user).await.with_context(|| format!("find user {user}"))?),
+        Some(user) => Some(client.resolve(user).await.with_context(|| format!("cannot find user {user}"))?),
         None => None,
     };
     let mut table = Table::new(["USER", "CONTACT", "NAME", "ID", "ADDED"]);
@@ -114,7 +114,7 @@ async fn remove(args: RemoveArgs, client: &Client, output: &mut Output) -> anyho
         (user, Some(contact)) => find(client, user, contact).await?,
         (UserRef::Id(id), None) => id.to_string().parse().expect("a contact's id is a UUID like a user's"),
         (UserRef::Phone(_), None) => {
-            let usage = "a phone alone names no contact: say also who was added";
+            let usage = "a phone number alone does not identify a contact: add the user who was added";
             let mut cli = Cli::command();
             cli.build();
             let remove = cli.find_subcommand_mut("contact").and_then(|contact| contact.find_subcommand_mut("remove"));
@@ -134,8 +134,8 @@ async fn remove(args: RemoveArgs, client: &Client, output: &mut Output) -> anyho
 
 /// Looks for the contact between two users.
 async fn find(client: &Client, user: &UserRef, contact: &UserRef) -> anyhow::Result<ContactId> {
-    let id = client.resolve(user).await.with_context(|| format!("find user {user}"))?;
-    let contact_id = client.resolve(contact).await.with_context(|| format!("find user {contact}"))?;
+    let id = client.resolve(user).await.with_context(|| format!("cannot find user {user}"))?;
+    let contact_id = client.resolve(contact).await.with_context(|| format!("cannot find user {contact}"))?;
     let mut found = None;
     let fetch = async |limit, after| client.contacts(&ContactQuery { user: Some(id), limit: Some(limit), after }).await;
     let search = |page: &Answer<Vec<ContactWithUsers>>| {
@@ -144,5 +144,5 @@ async fn find(client: &Client, user: &UserRef, contact: &UserRef) -> anyhow::Res
         Ok(())
     };
     Paging::ALL.each(fetch, search).await?;
-    found.with_context(|| format!("{contact} is no contact of {user}"))
+    found.with_context(|| format!("{contact} is not a contact of {user}"))
 }

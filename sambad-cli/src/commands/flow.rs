@@ -17,14 +17,15 @@ use crate::values;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct FlowArgs {
-    /// How long a step may take
+    /// Time limit of each step
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     timeout: Duration,
 }
 
 const AFTER_HELP: &str = "\
-Creates two users with random phone numbers, a contact and a message, so it can run against a server in use.
-Exit code 0 when every step passed, 1 at the first that did not.";
+It creates two users with random phone numbers, a contact and a message, so it is safe on a server in use.
+
+Exit code: 0 if every step passed; 1 at the first step that failed.";
 
 impl FlowArgs {
     pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<()> {
@@ -53,7 +54,7 @@ impl Steps<'_> {
         let begin = Instant::now();
         let outcome = match tokio::time::timeout(self.timeout, work).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(anyhow::anyhow!("nothing within {}", millis(self.timeout))),
+            Err(_) => Err(anyhow::anyhow!("no result within {}", millis(self.timeout))),
         };
         self.tell(what, outcome.is_ok(), begin.elapsed())?;
         outcome.with_context(|| format!("step {}, {what}", self.count))
@@ -74,17 +75,17 @@ impl Steps<'_> {
 
 async fn flow(client: &Client, steps: &mut Steps<'_>) -> anyhow::Result<()> {
     steps.step("the server is healthy", health(client)).await?;
-    let before = steps.step("analytics before", analytics(client)).await?;
+    let before = steps.step("analytics are readable", analytics(client)).await?;
     let mut live = steps.step("a WebSocket is live", Live::open(client)).await?;
     let one = steps.step("first user logs in", login(client)).await?;
     let two = steps.step("second user logs in", login(client)).await?;
-    steps.step("user_created of both seen live", live.users([&one, &two])).await?;
-    let contact = steps.step("first adds second as a contact", add_contact(client, &one.value, &two.value)).await?;
-    steps.step("contact_added seen live, with its fields", live.contact(&contact)).await?;
+    steps.step("user_created arrives live for both", live.users([&one, &two])).await?;
+    let contact = steps.step("first user adds second as a contact", add_contact(client, &one.value, &two.value)).await?;
+    steps.step("contact_added arrives live, with its fields", live.contact(&contact)).await?;
     steps.step("the contact is in the list", listed(client, &contact.value)).await?;
-    let message = steps.step("first sends second a message", send(client, &one.value, &two.value)).await?;
-    steps.step("message_sent seen live, with its fields", live.message(&message)).await?;
-    steps.step("analytics count all of it", counted(client, &before)).await?;
+    let message = steps.step("first user sends second a message", send(client, &one.value, &two.value)).await?;
+    steps.step("message_sent arrives live, with its fields", live.message(&message)).await?;
+    steps.step("analytics count all new rows", counted(client, &before)).await?;
     live.stream.close().await;
     Ok(())
 }
@@ -104,22 +105,26 @@ async fn login(client: &Client) -> anyhow::Result<Answer<User>> {
     let national = format!("9{:09}", fastrand::u32(..1_000_000_000));
     let user = NewUser { country_code: Some("+91".into()), ..NewUser::new(&national) };
     let answer = client.login(&user).await?;
-    ensure!(answer.value.created, "{} existed already: run again", answer.value.user.phone);
+    ensure!(answer.value.created, "{} already exists: run the flow again", answer.value.user.phone);
     let expected = format!("+91{national}");
-    ensure!(answer.value.user.username.as_str() == expected, "username {} for {expected}", answer.value.user.username);
+    ensure!(answer.value.user.username.as_str() == expected, "username is {}, expected {expected}", answer.value.user.username);
     Ok(answer.map(|login| login.user))
 }
 
 async fn add_contact(client: &Client, one: &User, two: &User) -> anyhow::Result<Answer<Contact>> {
     let answer = client.add_contact(&NewContact::new(one.id, two.id)).await?;
     let Contact { user_id, contact_user_id, .. } = answer.value.contact;
-    ensure!((user_id, contact_user_id) == (one.id, two.id), "the answer names other users");
+    ensure!((user_id, contact_user_id) == (one.id, two.id), "the response names other users");
     Ok(answer.map(|added| added.contact))
 }
 
 async fn listed(client: &Client, contact: &Contact) -> anyhow::Result<()> {
     let list = client.contacts(&ContactQuery { user: Some(contact.user_id), ..ContactQuery::default() }).await?;
-    ensure!(list.value.iter().any(|entry| entry.contact.id == contact.id), "{} contacts, not this one", list.value.len());
+    ensure!(
+        list.value.iter().any(|entry| entry.contact.id == contact.id),
+        "this contact is not among {} contacts",
+        list.value.len()
+    );
     Ok(())
 }
 
@@ -135,7 +140,7 @@ async fn counted(client: &Client, before: &Analytics) -> anyhow::Result<()> {
         ("contacts", before.total_contacts, after.total_contacts, 1),
         ("messages", before.total_messages, after.total_messages, 1),
     ] {
-        ensure!(after >= before + added, "{what}: {before} before, {after} after, at least {added} more expected");
+        ensure!(after >= before + added, "{what}: {before} before, {after} after; expected at least {added} more");
     }
     Ok(())
 }
@@ -164,16 +169,16 @@ impl Live {
 
     /// Waits for the event that a write caused.
     async fn event<T>(&mut self, kind: EventKind, answer: &Answer<T>) -> anyhow::Result<Event> {
-        let seq = answer.seq.context("the answer names no seq")?;
+        let seq = answer.seq.context("the response has no seq")?;
         loop {
             match self.stream.next().await.context("the stream ended")?? {
                 Item::Event(event) => {
                     self.verifier.check(event.seq).map_err(|anomaly| anyhow::anyhow!("{anomaly}"))?;
                     if event.seq == seq {
-                        ensure!(event.kind() == Some(kind), "seq {seq} is a {:?}", event.event_type);
+                        ensure!(event.kind() == Some(kind), "the event at seq {seq} is {:?}", event.event_type);
                         return Ok(event);
                     }
-                    ensure!(event.seq < seq, "seq {seq} was passed over");
+                    ensure!(event.seq < seq, "the stream skipped seq {seq}");
                 }
                 Item::Resync(resync) => bail!("resync: {}", resync.reason.as_str()),
                 _ => {}
@@ -215,7 +220,7 @@ fn compare(event: &Event, expected: &serde_json::Value, seq: Option<Seq>) -> any
     }
     let created_at = data.get("created_at").and_then(|at| at.as_str());
     ensure!(created_at == Some(&event.timestamp.to_string()), "timestamp {} differs from created_at", event.timestamp);
-    ensure!(Some(event.seq) == seq, "seq {} differs from the answer's", event.seq);
+    ensure!(Some(event.seq) == seq, "seq {} differs from the response's", event.seq);
     Ok(())
 }
 

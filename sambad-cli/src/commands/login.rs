@@ -13,16 +13,19 @@ use crate::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LoginArgs {
-    /// The user who logs in; without one, a token is kept as it is
+    /// The user to log in; without PHONE, store a token unchanged
     phone: Option<String>,
 }
 
 const AFTER_HELP: &str = "\
-Without PHONE it keeps a token: the one of --token, --token-file or SAMBAD_TOKEN, or else one from a
-prompt or the last line of stdin. With PHONE it asks for that user's tokens, for which the server
-wants a service token or an ID token that names the phone; they are renewed by themselves.
-Tokens are kept by server in sambad/credentials.json below $XDG_CONFIG_HOME or ~/.config, which
-nobody else may read.
+Without PHONE, `login` stores a token: from --token, --token-file or SAMBAD_TOKEN, else from a prompt or the last line of \
+stdin.
+
+With PHONE, `login` requests that user's tokens. The server requires a service token for this, or an ID token that names the \
+phone number. The client renews the user's tokens automatically.
+
+Tokens are stored per server in sambad/credentials.json under $XDG_CONFIG_HOME or ~/.config. Only the file's owner may have \
+access to it.
 
 Examples:
   sambad-server token create --role service --role admin --auth-key k.json | sambad-cli login
@@ -31,7 +34,7 @@ Examples:
 
 impl LoginArgs {
     pub(crate) async fn run(self, access: &Access, output: &mut Output) -> anyhow::Result<()> {
-        let file = CredentialsFile::of_user().context("neither XDG_CONFIG_HOME nor HOME says where to keep a token")?;
+        let file = CredentialsFile::of_user().context("cannot store a token: neither XDG_CONFIG_HOME nor HOME is set")?;
         let entry = match self.phone {
             Some(phone) => user(phone, access).await?,
             None => Entry { token: token(access).await?, refresh_token: None },
@@ -46,7 +49,7 @@ impl LoginArgs {
 async fn user(phone: String, access: &Access) -> anyhow::Result<Entry> {
     let login = access.client()?.login(&NewUser::new(phone)).await?.value;
     let Some(tokens) = login.tokens else {
-        bail!("{} asks nobody who they are: there is nothing to log in to", access.url());
+        bail!("{} does not require authentication: a login is not needed", access.url());
     };
     Ok(tokens.into())
 }
@@ -59,7 +62,7 @@ async fn token(access: &Access) -> anyhow::Result<Token> {
     let client = access.anonymous().with_token(token.clone());
     // A token that may do something else is good as well, and a server that is away cannot say.
     match client.events(&EventQuery { limit: Some(1), ..EventQuery::default() }).await {
-        Err(error @ Error::Unauthorized(_)) => Err(error).context("the token is not kept"),
+        Err(error @ Error::Unauthorized(_)) => Err(error).context("the token was not stored"),
         _ => Ok(token),
     }
 }

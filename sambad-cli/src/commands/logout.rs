@@ -9,9 +9,9 @@ use crate::output::{Output, Role};
 
 /// Ends a user's login at the server, and forgets what was kept for it.
 pub(crate) async fn run(access: &Access, output: &mut Output) -> anyhow::Result<()> {
-    let file = CredentialsFile::of_user().context("neither XDG_CONFIG_HOME nor HOME says where tokens are kept")?;
+    let file = CredentialsFile::of_user().context("cannot find stored tokens: neither XDG_CONFIG_HOME nor HOME is set")?;
     let Some(entry) = file.entry(access.url())? else {
-        output.note(Role::Aside, format_args!("nothing is kept for {}", access.url()));
+        output.note(Role::Aside, format_args!("no token is stored for {}", access.url()));
         return Ok(());
     };
     let is_user = entry.refresh_token.is_some();
@@ -22,10 +22,10 @@ pub(crate) async fn run(access: &Access, output: &mut Output) -> anyhow::Result<
     match ended {
         // It had ended already.
         Ok(()) | Err(Error::Unauthorized(_)) => {}
-        Err(error) => return Err(error).context("the token is forgotten here, and still good at the server"),
+        Err(error) => return Err(error).context("the stored token was deleted, but the server still accepts it"),
     }
     if !is_user {
-        output.note(Role::Aside, "The token itself is good until it ends; `sambad-server token revoke` ends it.");
+        output.note(Role::Aside, "The token stays valid until it expires; `sambad-server token revoke` revokes it.");
     }
     Ok(())
 }

@@ -21,13 +21,13 @@ pub(crate) enum MessageCommand {
 /// Who says what to whom.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
-    /// Who sends: id or phone
+    /// The sender: id or phone number
     from: UserRef,
-    /// To whom: id or phone
+    /// The recipient: id or phone number
     to: UserRef,
-    /// What is said, up to 4,096 characters
+    /// The text, up to 4,096 characters
     content: String,
-    /// What kind of content it is
+    /// The type of the content
     #[arg(long = "type", value_name = "TYPE", default_value = "text")]
     message_type: String,
 }
@@ -35,9 +35,9 @@ pub(crate) struct SendArgs {
 /// Which messages are listed.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only messages from or to this user: id or phone
+    /// Only messages from or to this user: id or phone number
     user: Option<UserRef>,
-    /// Of these, only the ones exchanged with this other user: id or phone
+    /// Of these, only messages exchanged with this other user: id or phone number
     #[arg(long, value_name = "USER", requires = "user")]
     with: Option<UserRef>,
     #[command(flatten)]
@@ -69,7 +69,7 @@ async fn send(args: SendArgs, client: &Client, output: &mut Output) -> anyhow::R
 async fn list(args: ListArgs, client: &Client, output: &mut Output) -> anyhow::Result<()> {
     let mut people = Vec::new();
     for user in args.user.iter().chain(&args.with) {
-        people.push(client.resolve(user).await.with_context(|| format!("find user {user}"))?);
+        people.push(client.resolve(user).await.with_context(|| format!("cannot find user {user}"))?);
     }
     let (user, with) = (people.first().copied(), people.get(1).copied());
     let mut table = Table::new(["SENT", "FROM", "TO", "TYPE", "CONTENT"]);

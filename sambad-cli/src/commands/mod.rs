@@ -30,18 +30,18 @@ pub(crate) enum Command {
     /// Something that a server does.
     #[command(flatten)]
     OfServer(ServerCommand),
-    /// Print the completion script of a shell
+    /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
 
 /// What to do with a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
-    /// Keep a token for a server, or log a user in
+    /// Store a token for a server, or log in a user
     Login(login::LoginArgs),
-    /// End a login and forget its token
+    /// Log out and delete the stored token
     Logout,
-    /// Show as whom this machine asks
+    /// Show the identity that requests use
     Whoami,
     /// Create, list and show users
     #[command(subcommand)]
@@ -54,15 +54,15 @@ pub(crate) enum ServerCommand {
     Message(message::MessageCommand),
     /// Show events as they happen
     Watch(watch::WatchArgs),
-    /// Show what happened recently, newest first
+    /// Show recent activity, newest first
     Activity(activity::ActivityArgs),
-    /// Show the figures of the dashboard
+    /// Show the statistics of the dashboard
     Stats,
-    /// Have people log in, add each other and chat, until stopped: shows a dashboard alive
+    /// Generate demo traffic until stopped: users log in, add contacts and chat
     Demo(demo::DemoArgs),
-    /// Check a server: health, logins, a contact seen live, a message, the figures
+    /// Test a server end to end: health, logins, a live contact event, a message, statistics
     Flow(flow::FlowArgs),
-    /// Examine the way to a server: reachability, WebSocket, streams, quiet connections, clocks
+    /// Diagnose the connection to a server: reachability, WebSocket, streams, quiet connections, clocks
     Doctor(doctor::DoctorArgs),
 }
 

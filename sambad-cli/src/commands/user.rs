@@ -11,7 +11,7 @@ use crate::text::{Local, harmless};
 /// What to do with users.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Log a user in, which creates the user the first time
+    /// Log in a user; the first login creates the user
     Create(CreateArgs),
     /// List users, oldest first
     List(ListArgs),
@@ -22,9 +22,9 @@ pub(crate) enum UserCommand {
 /// Who is created.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Phone number; without + it is one of the server's country
+    /// Phone number; without + it belongs to the server's default country
     phone: String,
-    /// What the user wants to be called
+    /// The user's name
     #[arg(long)]
     name: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct CreateArgs {
 /// Which users are listed.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only users whose phone or name begins with PREFIX
+    /// Only users with a phone number or name that begins with PREFIX
     #[arg(long, short, value_name = "PREFIX")]
     query: Option<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) struct ListArgs {
 /// Who is shown.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The user: id or phone
+    /// The user: id or phone number
     user: UserRef,
 }
 

@@ -9,7 +9,7 @@ use crate::text::{Local, harmless};
 /// Shows as whom this machine asks, by what the token says of itself.
 pub(crate) fn run(access: &Access, output: &mut Output) -> anyhow::Result<()> {
     let Some(Identity { token, from, entry }) = access.identity()? else {
-        return Err(Error::NoToken { reason: format!("none was given, and none is kept for {}", access.url()) }.into());
+        return Err(Error::NoToken { reason: format!("none was given, and none is stored for {}", access.url()) }.into());
     };
     if output.wants_json() {
         return Ok(output.line(told(access.url(), &token, true))?);
@@ -19,17 +19,17 @@ pub(crate) fn run(access: &Access, output: &mut Output) -> anyhow::Result<()> {
         Some(claims) => {
             let renewed = entry.is_some_and(|(_, entry)| entry.refresh_token.is_some());
             let state = if renewed {
-                " (renewed by itself)"
+                " (renewed automatically)"
             } else if claims.expires_at <= Timestamp::now() {
-                " (has ended)"
+                " (expired)"
             } else {
                 ""
             };
             fields.push(("subject", harmless(&claims.subject)));
             fields.push(("roles", harmless(&claims.roles.join(", "))));
-            fields.push(("ends", format!("{}{state}", Local::of(claims.expires_at).date_time())));
+            fields.push(("expires", format!("{}{state}", Local::of(claims.expires_at).date_time())));
         }
-        None => fields.push(("subject", "unknown: the token does not say".into())),
+        None => fields.push(("subject", "unknown: the token is not a JWT".into())),
     }
     fields.push(("from", from));
     Ok(output.fields(&fields)?)

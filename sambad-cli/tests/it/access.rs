@@ -109,7 +109,7 @@ async fn whoever_is_not_let_in_hears_what_to_do() {
     }
     // As if it were not there.
     assert_eq!(world.run_as("", &["stats"]).await.code, 4);
-    world.run(&["whoami"]).await.failed(4, "none is kept for");
+    world.run(&["whoami"]).await.failed(4, "none is stored for");
 }
 
 /// Goal: a token from stdin is kept for nobody else's eyes, used by every command, and forgotten. Method: its whole life.
@@ -136,7 +136,7 @@ async fn a_token_is_kept_and_forgotten() {
     world.run(&["stats"]).await.failed(4, "Credentials are missing");
     // A token that the server does not take is not kept.
     let bad = world.run_as("not.a.token", &["login"]).await;
-    assert!(bad.code == 4 && bad.stderr.contains("not kept") && !world.kept().contains("not.a.token"), "{bad:?}");
+    assert!(bad.code == 4 && bad.stderr.contains("not stored") && !world.kept().contains("not.a.token"), "{bad:?}");
 }
 
 /// Goal: a file that others may read is not used, and its secret told to nobody. Method: change its mode; damage it.
@@ -145,7 +145,7 @@ async fn a_file_for_all_eyes_is_refused() {
     let world = World::start(LONG).await;
     world.run_as(&world.operator(), &["login"]).await.ok();
     std::fs::set_permissions(world.file(), std::fs::Permissions::from_mode(0o640)).unwrap();
-    world.run(&["stats"]).await.failed(1, "others may read");
+    world.run(&["stats"]).await.failed(1, "other users can access");
     world.run(&["completions", "bash"]).await.ok();
     world.run_as(&world.operator(), &["stats"]).await.ok();
     std::fs::set_permissions(world.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -206,7 +206,7 @@ async fn a_watch_ends_with_its_token() {
     let world = World::start(LONG).await;
     let token = world.keys.token_for(&[Role::Admin], "operator", Duration::from_secs(2));
     let ran = world.run_as(&token, &["watch"]).await;
-    assert!(ran.code == 4 && ran.stderr.contains("the token ends at ") && ran.stderr.contains("4501"), "{ran:?}");
+    assert!(ran.code == 4 && ran.stderr.contains("the token expires at ") && ran.stderr.contains("4501"), "{ran:?}");
 }
 
 /// Goal: `doctor` tells an open server, a missing, a good and a bad token apart. Method: each of them.
@@ -215,15 +215,18 @@ async fn doctor_looks_at_the_token() {
     let world = World::start(LONG).await;
     let args = ["doctor", "--hold", "0s"];
     let none = world.run(&args).await;
-    assert!(none.code == 1 && none.stdout.contains("the server asks who calls, and there is no token"), "{none:?}");
+    assert!(none.code == 1 && none.stdout.contains("the server requires authentication, and there is no token"), "{none:?}");
     let good = world.run_as(&world.operator(), &args).await.ok();
-    assert!(good.contains("the token is good: operator (service, admin), ends in ") && good.contains("all is well"), "{good}");
+    assert!(
+        good.contains("the token is valid: operator (service, admin), expires in ") && good.contains("no problems found"),
+        "{good}"
+    );
     let service = world.run_as(&world.keys.token(&[Role::Service], "backend"), &args).await.ok();
     assert!(service.contains("may not read events"), "{service}");
     let bad = world.run_as("not.a.token", &args).await;
-    assert!(bad.code == 1 && bad.stdout.contains("the token is refused"), "{bad:?}");
+    assert!(bad.code == 1 && bad.stdout.contains("the server rejects the token"), "{bad:?}");
     let open = TestServer::start().await;
-    assert!(run(open.url(), &args).await.ok().contains("the server asks nobody who they are"));
+    assert!(run(open.url(), &args).await.ok().contains("the server does not require authentication"));
 }
 
 /// Goal: an https:// server is trusted by a file of certificates, and not without. Method: TLS before a real server.

@@ -158,15 +158,15 @@ async fn a_restart_is_survived() {
         demo.line().await;
     }
     server.stop().await;
-    demo.says("the story waits for the server: ").await;
+    demo.says("waiting for the server: ").await;
     let server = Server::start(directories[0].path(), &address).await;
-    demo.says("the story goes on, after ").await;
+    demo.says("continuing, after ").await;
     let before = log(&url).await;
     // Other people's database: those of the story have not been there yet.
     server.stop().await;
-    demo.says("the story waits for the server: ").await;
+    demo.says("waiting for the server: ").await;
     let server = Server::start(directories[1].path(), &address).await;
-    demo.says("the story goes on, after ").await;
+    demo.says("continuing, after ").await;
     tokio::time::timeout(SOON, async { while types(&log(&url).await).len() < 4 {} })
         .await
         .expect("everything happens there as well");
@@ -188,7 +188,7 @@ async fn it_waits_for_a_server_that_is_not_there_yet() {
     let address = first.address.to_string();
     first.stop().await;
     let mut demo = Watch::command(&format!("http://{address}"), &["demo", "--rate", "50", "--users", "5", "--json"]);
-    demo.says("the story waits for the server: ").await;
+    demo.says("waiting for the server: ").await;
     let server = Server::start(directory.path(), &address).await;
     demo.says("events/s").await;
     demo.line().await;

@@ -57,7 +57,7 @@ async fn a_good_way_is_fine() {
             "clock",
         ];
         assert_eq!(subjects, expected, "{told}");
-        assert!(told.contains("head 3") && told.ends_with("\nall is well\n"), "{told}");
+        assert!(told.contains("head 3") && told.ends_with("\nno problems found\n"), "{told}");
     }
 }
 
@@ -99,18 +99,18 @@ async fn nobody_is_there() {
 #[tokio::test]
 async fn something_else_is_there() {
     for (answer, detail) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n<p>hi</p>", "not a Sambad: GET /api/health"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n<p>hi</p>", "not a Sambad server: GET /api/health"),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            "not a Sambad: GET /api/health: not found (404)",
+            "not a Sambad server: GET /api/health: not found (404)",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"status\":\"ok\"}",
-            "not a Sambad: its health is {\"status\":\"ok\"}",
+            "not a Sambad server: its health is {\"status\":\"ok\"}",
         ),
-        ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "does not reach the server behind it"),
-        ("SSH-2.0-OpenSSH_9.6\r\n", "no HTTP answer"),
-        ("", "no answer within 300.0 ms"),
+        ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "cannot reach the server behind it"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "no HTTP response"),
+        ("", "no response within 300.0 ms"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -147,7 +147,7 @@ async fn a_log_of_the_future_is_told() {
     });
     let ran = run(&url, &["doctor", "--hold", "0", "--timeout", "2s"]).await;
     let line = ran.stdout.lines().find(|line| line.starts_with("FAULT server")).unwrap_or_else(|| panic!("{ran:?}"));
-    assert!(line.contains("its last event lies ") && line.contains(" ahead of its clock"), "{line}");
+    assert!(line.contains("its last event is ") && line.contains(" ahead of its clock"), "{line}");
     assert!(ran.code == 1 && ran.stdout.contains("`sambad-server check`"), "{ran:?}");
     serve.abort();
 }
@@ -156,7 +156,11 @@ async fn a_log_of_the_future_is_told() {
 #[tokio::test]
 async fn upgrades_do_not_pass() {
     let ran = through(Habit::StripsUpgrades, &["--hold", "100ms"]).await;
-    let told = complaints(&ran, 1, &[("WebSocket", "without Upgrade and Connection headers: lost on the way (426")]);
+    let told = complaints(
+        &ran,
+        1,
+        &[("WebSocket", "the Upgrade and Connection headers did not reach the server: lost on the path (426")],
+    );
     assert!(
         told.contains("proxy_set_header Upgrade $http_upgrade") && told.contains("HAProxy") && told.contains("Caddy"),
         "{told}"
@@ -167,9 +171,9 @@ async fn upgrades_do_not_pass() {
     const LOST: &str = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
     let answers = |answer| through(Habit::Answers(answer), &["--hold", "0"]);
     let (forbidden, lost, cut) = tokio::join!(answers(FORBIDDEN), answers(LOST), answers(""));
-    complaints(&forbidden, 1, &[("WebSocket", "the upgrade was answered by guard/1.0 with 403 Forbidden")]);
-    complaints(&lost, 1, &[("WebSocket", "has lost its Upgrade or Connection header on the way back")]);
-    complaints(&cut, 1, &[("WebSocket", "the upgrade was cut without an answer")]);
+    complaints(&forbidden, 1, &[("WebSocket", "the response to the upgrade from guard/1.0 is 403 Forbidden")]);
+    complaints(&lost, 1, &[("WebSocket", "has lost its Upgrade or Connection header on the path")]);
+    complaints(&cut, 1, &[("WebSocket", "the connection was cut without a response to the upgrade")]);
 }
 
 /// Goal: a proxy's idle timeout shows, with when it struck, also while others write. Method: 1 s, far below the heartbeat, and
@@ -191,12 +195,12 @@ async fn quiet_connections_are_cut() {
     let expected = [
         ("long poll", "cut after "),
         ("quiet WebSocket", "cut without a close frame after "),
-        ("quiet event stream", "cut in the middle of the answer after "),
+        ("quiet event stream", "cut in the middle of the response after "),
     ];
     let text = complaints(&told, 1, &expected);
-    assert!(text.contains("HAProxy  timeout tunnel") && text.contains("go on from their cursor"), "{text}");
+    assert!(text.contains("HAProxy  timeout tunnel") && text.contains("resume from their cursor"), "{text}");
     assert!(text.contains(", before the first heartbeat (every 25.0 s)"), "{text}");
-    assert!(text.ends_with(" as above") && told.stdout.ends_with("\n3 faults\n"), "{told:?}");
+    assert!(text.ends_with(" see above") && told.stdout.ends_with("\n3 faults\n"), "{told:?}");
     let lasted = json.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["lasted_ms"].as_f64());
     let lasted: Vec<f64> = lasted.collect();
     // The proxy's clock starts with the last byte it passed, a little before ours.
@@ -208,8 +212,9 @@ async fn quiet_connections_are_cut() {
 async fn quiet_connections_are_forgotten() {
     let habit = Habit::ForgetsQuiet(Duration::from_secs(1));
     let ran = through(habit, &["--hold", "2s", "--timeout", "2s"]).await;
-    let told = complaints(&ran, 1, &[("long poll", "no answer within 4.0 s"), ("quiet WebSocket", "no answer to a ping after ")]);
-    assert!(told.contains("told neither end"), "{told}");
+    let told =
+        complaints(&ran, 1, &[("long poll", "no response within 4.0 s"), ("quiet WebSocket", "no pong for a ping after ")]);
+    assert!(told.contains("notified neither end"), "{told}");
 }
 
 /// Goal: buffering is told from blocking, also where it only delays. Method: proxies that hold back an event stream, its
@@ -222,11 +227,11 @@ async fn streams_are_held_back() {
         through(Habit::HoldsMessagesBack, &short),
         through(Habit::DelaysStreams(Duration::from_millis(1500)), &["--hold", "0"]),
     );
-    let told = complaints(&whole, 1, &[("event stream", "nothing within 1.0 s, though other answers come")]);
+    let told = complaints(&whole, 1, &[("event stream", "no response within 1.0 s, although other responses arrive")]);
     assert!(told.contains("proxy_buffering off") && told.contains("X-Accel-Buffering"), "{told}");
     assert!(whole.stdout.contains("ok    quiet WebSocket") && !whole.stdout.contains("quiet event stream"), "{whole:?}");
-    complaints(&messages, 1, &[("event stream", "its first message not within 1.0 s: held back")]);
-    let told = complaints(&late, 0, &[("event stream", "held back on the way")]);
+    complaints(&messages, 1, &[("event stream", "but no first message within 1.0 s: buffered")]);
+    let told = complaints(&late, 0, &[("event stream", "buffered on the path")]);
     assert!(told.contains("first message after ") && told.contains("flush_interval -1"), "{told}");
 }
 
@@ -252,8 +257,8 @@ async fn a_proxy_of_the_environment_is_told() {
 #[tokio::test]
 async fn clocks_differ() {
     let ran = through(Habit::ChangesTimes, &["--hold", "0"]).await;
-    let told = complaints(&ran, 0, &[("clock", " ahead of ours, ± ")]);
-    assert!(told.contains("watch --latency") && ran.stdout.ends_with("\nnothing is wrong, 1 warning\n"), "{ran:?}");
+    let told = complaints(&ran, 0, &[("clock", " ahead of this machine's, ± ")]);
+    assert!(told.contains("watch --latency") && ran.stdout.ends_with("\nno faults, 1 warning\n"), "{ran:?}");
 }
 
 /// Goal: a server that goes during the hold is no fault of the way. Method: stop it once both connections are held.

@@ -28,5 +28,5 @@ async fn a_bad_server_fails() {
     let ran = run(&url, &["flow"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stdout.starts_with("FAIL  1  the server is healthy") && ran.stdout.lines().count() == 1, "{ran:?}");
-    assert!(ran.stderr.contains(&format!("error: step 1, the server is healthy: connect to {url}")), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("error: step 1, the server is healthy: cannot connect to {url}")), "{ran:?}");
 }

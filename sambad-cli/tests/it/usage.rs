@@ -14,24 +14,24 @@ async fn wrong_usage_is_2() {
         (&[][..], "Usage: sambad-cli"),
         (&["dance"], "unrecognized subcommand 'dance'"),
         (&["--bogus"], "unexpected argument '--bogus'"),
-        (&["stats", "--server", "nonsense"], "expected for example http://127.0.0.1:4000"),
+        (&["stats", "--server", "nonsense"], "expected a URL such as http://127.0.0.1:4000"),
         (&["stats", "--server", "ftp://example.org"], "expected http://HOST:PORT or https://HOST"),
-        (&["user", "show", "bob"], "neither a user id (UUID) nor a phone number"),
+        (&["user", "show", "bob"], "not a user id (UUID) or phone number"),
         (&["user", "list", "--limit", "0"], "--limit"),
         (&["user", "list", "--limit", "5", "--all"], "cannot be used with"),
         (&["contact", "add", ASHA], "<CONTACT>"),
-        (&["contact", "remove", ASHA], "say also who was added"),
+        (&["contact", "remove", ASHA], "add the user who was added"),
         (&["message", "list", "--with", ASHA], "required"),
         (&["watch", "--type", "contact_lost"], "possible values: user_created"),
         (&["watch", "--after", "yesterday"], "expected a cursor such as 9f3a01c7-1042"),
         (&["watch", "--for", "soon"], "expected a time such as 30s"),
         (&["watch", "--count", "0"], "--count"),
-        (&["watch", "--format", "{sequence}"], "no field \"sequence\""),
+        (&["watch", "--format", "{sequence}"], "unknown field \"sequence\""),
         (&["watch", "--format", "prety"], "expected `pretty`"),
         (&["watch", "--expect", "contact_added"], "expected FIELD=VALUE"),
         (&["watch", "--color", "blue"], "possible values: auto, always, never"),
-        (&["demo", "--rate", "0"], "expected a number a second, from 0.1 to 500"),
-        (&["demo", "--rate", "501"], "expected a number a second, from 0.1 to 500"),
+        (&["demo", "--rate", "0"], "expected a number per second, from 0.1 to 500"),
+        (&["demo", "--rate", "501"], "expected a number per second, from 0.1 to 500"),
         (&["demo", "--users", "1"], "1 is not in 2..=10000"),
         (&["demo", "--users", "10001"], "10001 is not in 2..=10000"),
         (&["demo", "--seed", "x"], "--seed"),
@@ -77,9 +77,9 @@ async fn variables_follow_the_rule() {
         (format!("{url}\n"), &["stats"][..], 0, ""),
         (format!("{url}\r\n"), &["stats"], 0, ""),
         ("nonsense".into(), &["stats", "--server", url], 0, "warning: SAMBAD_SERVER: invalid value '(redacted)'"),
-        ("nonsense".into(), &["--server", url, "stats"], 0, "not used, flag --server counts"),
+        ("nonsense".into(), &["--server", url, "stats"], 0, "ignored, because flag --server overrides it"),
         ("nonsense".into(), &["stats"], 2, "error: SAMBAD_SERVER: invalid value '(redacted)'"),
-        (format!("{url}\u{7}"), &["stats"], 2, "error: SAMBAD_SERVER: holds the control character U+0007"),
+        (format!("{url}\u{7}"), &["stats"], 2, "error: SAMBAD_SERVER: contains the control character U+0007"),
         (url.into(), &["stats", "--server="], 2, "--server is empty"),
     ] {
         let mut command = command(&given, args);
@@ -91,7 +91,7 @@ async fn variables_follow_the_rule() {
     let mut command = command(url, &["stats"]);
     command.env("SAMBAD_SERVR", "x");
     let ran = finish(command).await;
-    assert!(ran.code == 0 && ran.stderr.contains("SAMBAD_SERVR is no setting; did you mean SAMBAD_SERVER?"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stderr.contains("SAMBAD_SERVR is not a setting; did you mean SAMBAD_SERVER?"), "{ran:?}");
     server.stop().await;
 }
 
@@ -108,12 +108,13 @@ async fn a_token_file_goes_before_a_wrong_variable() {
         let mut command = command(server.url(), args);
         command.env("SAMBAD_TOKEN", "hunter2\u{1}");
         let ran = finish(command).await;
-        let told = "warning: SAMBAD_TOKEN: holds the control character U+0001; not used, flag --token-file counts";
+        let told =
+            "warning: SAMBAD_TOKEN: contains the control character U+0001; ignored, because flag --token-file overrides it";
         assert!(ran.code == 0 && ran.stderr.contains(told) && !ran.stderr.contains("hunter2"), "{args:?}: {ran:?}");
     }
     let mut command = command(server.url(), &["stats"]);
     command.env("SAMBAD_TOKEN", "hunter2\u{1}");
-    finish(command).await.failed(2, "error: SAMBAD_TOKEN: holds the control character U+0001");
+    finish(command).await.failed(2, "error: SAMBAD_TOKEN: contains the control character U+0001");
     server.stop().await;
 }
 
@@ -131,8 +132,8 @@ async fn values_follow_the_rule_and_words_do_not() {
     assert!(listed.contains(r#""one\ttwo\n""#), "{listed}");
     for (args, said) in [
         (&["message", "list", "--limit", ""][..], "--limit is empty"),
-        (&["activity", "-n", "1\t"], "--limit holds the control character U+0009"),
-        (&["watch", "--type=contact_added\n\n"], "--type holds the control character U+000A"),
+        (&["activity", "-n", "1\t"], "--limit contains the control character U+0009"),
+        (&["watch", "--type=contact_added\n\n"], "--type contains the control character U+000A"),
         (&["watch", "--resume", "\n"], "--resume is empty"),
     ] {
         run(url, args).await.failed(2, said);

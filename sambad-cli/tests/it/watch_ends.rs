@@ -111,7 +111,7 @@ async fn refuses_a_foreign_resume_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("notes");
     std::fs::write(&file, "buy milk\n").unwrap();
-    run(server.url(), &["watch", "--resume", file.to_str().unwrap()]).await.failed(1, "does not hold a cursor");
+    run(server.url(), &["watch", "--resume", file.to_str().unwrap()]).await.failed(1, "does not contain a cursor");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "buy milk\n");
     let nowhere = directory.path().join("none/cursor");
     let ran = run(server.url(), &["watch", "--resume", nowhere.to_str().unwrap()]).await;
@@ -130,7 +130,7 @@ async fn expectations() {
         let unmet = ["watch", "--after", "0", "--expect", "type=user_created", "--expect", "type=message_sent"];
         let ran = run(server.url(), &[&unmet, ending].concat()).await;
         assert_eq!((ran.code, ran.stdout.lines().count()), (1, 3), "{ending:?}: {ran:?}");
-        assert!(ran.stderr.contains("not seen in 3 events: type=message_sent\n"), "{ran:?}");
+        assert!(ran.stderr.contains("no match in 3 events: type=message_sent\n"), "{ran:?}");
         assert!(!ran.stderr.contains("type=user_created"), "{ran:?}");
     }
 }

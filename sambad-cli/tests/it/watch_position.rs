@@ -94,12 +94,12 @@ async fn a_stale_page_is_shown_once() {
     let args = ["--transport", "poll", "--after", "0000000a-5", "--format", "{seq}"];
     let mut watch = Watch::spawn(&url, &args);
     for _ in 0..5 {
-        assert!(watch.says("disconnected").await.contains("repeat: seq 6 again, after seq 6; again in"));
+        assert!(watch.says("disconnected").await.contains("repeat: seq 6 arrived again, after seq 6; reconnecting in"));
     }
     watch.signal("-INT");
     assert_eq!(watch.end().await.ok(), "6\n");
     assert!(asked.load(Ordering::Relaxed) <= 2 * 6, "{asked:?}");
     let ran = run(&url, &[&["watch", "--verify"], &args[..]].concat()).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (3, "6\n"), "{ran:?}");
-    assert!(ran.stderr.contains("verification failed: repeat: seq 6 again, after seq 6"), "{ran:?}");
+    assert!(ran.stderr.contains("verification failed: repeat: seq 6 arrived again, after seq 6"), "{ran:?}");
 }

@@ -40,7 +40,9 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnecti
 async fn each_transport_shows_everything() {
     let server = TestServer::start().await;
     user(server.url(), ASHA).await;
-    for (index, (transport, by)) in [("auto", ""), ("ws", ""), ("sse", " by sse"), ("poll", " by poll")].into_iter().enumerate() {
+    for (index, (transport, by)) in
+        [("auto", ""), ("ws", ""), ("sse", " over sse"), ("poll", " over poll")].into_iter().enumerate()
+    {
         let args = ["--transport", transport, "--after", "0", "--format", "{seq}", "--verify"];
         let mut watch = Watch::spawn(server.url(), &args);
         let live = watch.says("live at").await;
@@ -61,9 +63,12 @@ async fn falls_back_and_says_so() {
     for (paths, by, phone) in [(&["/ws"][..], "sse", ASHA), (&["/ws", "/api/events/stream"], "poll", RAVI)] {
         let url = meddler(server.url(), paths, FORBIDDEN).await;
         let mut watch = Watch::spawn(&url, &["--format", "{type}", "-n", "1"]);
-        assert_eq!(watch.says("does not get through").await, "ws does not get through: forbidden (403)");
+        assert_eq!(
+            watch.says("failed, trying the next transport").await,
+            "ws failed, trying the next transport: forbidden (403)"
+        );
         let live = watch.says("live at").await;
-        assert!(live.starts_with(&format!("live at {url} by {by}, after ")), "{live}");
+        assert!(live.starts_with(&format!("live at {url} over {by}, after ")), "{live}");
         user(server.url(), phone).await;
         assert_eq!(watch.line().await, "user_created");
         assert_eq!(watch.end().await.code, 0);

@@ -12,9 +12,9 @@ async fn broken_promises_are_3() {
     for (args, seqs, shown, told) in [
         (&[][..], &[6, 8][..], "6\n", "verification failed: gap: 1 missing between seq 6 and seq 8"),
         (&[], &[7], "", "gap: 1 missing between seq 5 and seq 7"),
-        (&[], &[6, 6], "6\n", "repeat: seq 6 again, after seq 6"),
-        (&[], &[6, 7, 6], "6\n7\n", "repeat: seq 6 again, after seq 7"),
-        (&["--type", "user_created"], &[8, 20, 9], "8\n20\n", "reorder: seq 9 came after seq 20"),
+        (&[], &[6, 6], "6\n", "repeat: seq 6 arrived again, after seq 6"),
+        (&[], &[6, 7, 6], "6\n7\n", "repeat: seq 6 arrived again, after seq 7"),
+        (&["--type", "user_created"], &[8, 20, 9], "8\n20\n", "reorder: seq 9 arrived after seq 20"),
     ] {
         let server = Faulty::start().await;
         let script = async {

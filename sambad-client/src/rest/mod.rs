@@ -25,7 +25,7 @@ struct Written {
 /// Makes a write: an answer whose content tells the seq of the event.
 async fn write<T: for<'de> Deserialize<'de>>(client: &Client, call: Call) -> Result<Answer<T>, Error> {
     let answer = client.call::<Box<RawValue>>(call).await?;
-    let unreadable = |error| client.protocol(format!("unreadable JSON: {error}"));
+    let unreadable = |error| client.protocol(format!("invalid JSON: {error}"));
     let Written { seq } = serde_json::from_str(answer.json.get()).map_err(unreadable)?;
     let value = serde_json::from_str(answer.json.get()).map_err(unreadable)?;
     Ok(Answer { seq, ..answer.map(|_| value) })

@@ -20,7 +20,7 @@ pub(super) struct Message {
 
 /// Says that a message is longer than is borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("message longer than {MESSAGE_BYTES_MAX} bytes")]
+#[error("a message is longer than {MESSAGE_BYTES_MAX} bytes")]
 pub(super) struct TooLong;
 
 /// Takes chunks, gives messages; holds at most one incomplete message beside the chunk that was pushed last.

@@ -262,7 +262,7 @@ impl Machine {
         let session = self.session.as_ref().ok_or_else(out_of_place)?;
         let from = self.cursor.unwrap_or(session.start);
         if session.start.epoch != to.epoch || from.epoch != to.epoch {
-            return Err(Fault::Position(format!("position {to} after {from}, without a resync")));
+            return Err(Fault::Position(format!("the position changed from {from} to {to} without a resync")));
         }
         if is_event && to.seq <= from.seq {
             let (seq, last) = (to.seq, from.seq);
@@ -270,7 +270,7 @@ impl Machine {
             return Err(Fault::Anomaly(if repeated { Anomaly::Repeat { seq, last } } else { Anomaly::Reorder { seq, last } }));
         }
         if to.seq < from.seq {
-            return Err(Fault::Position(format!("position {to} after {from}")));
+            return Err(Fault::Position(format!("the position went back from {from} to {to}")));
         }
         let expected = if is_event { from.seq.next() } else { from.seq };
         if self.dense && to.seq > expected {
@@ -287,7 +287,7 @@ impl Machine {
 }
 
 fn out_of_place() -> Fault {
-    Fault::Position("a first frame that is not connected".into())
+    Fault::Position("the first frame is not `connected`".into())
 }
 
 /// The address of the stream, with what is asked for.

@@ -123,7 +123,7 @@ impl Poll {
         match answer {
             Answer::Gone(resync) => {
                 if std::mem::replace(&mut self.gone, true) {
-                    return Err(self.faulty(format!("{} cannot be served either", self.cursor)));
+                    return Err(self.faulty(format!("the server cannot resume after {} either", self.cursor)));
                 }
                 (self.cursor, self.live) = (resync.cursor, true);
                 self.ready.push_back(Frame::Resync(resync));
@@ -134,7 +134,9 @@ impl Poll {
                 let hasty = in_vain && !waited && (self.live || page.cursor.seq < page.head);
                 self.hasty = if hasty { self.hasty + 1 } else { 0 };
                 if self.hasty == HASTY_MAX {
-                    return Err(self.faulty(format!("nothing after {}, at once and {HASTY_MAX} times", self.cursor)));
+                    return Err(
+                        self.faulty(format!("{HASTY_MAX} empty responses in a row after {}, each without waiting", self.cursor))
+                    );
                 }
                 self.gone = false;
                 self.ready.extend(page.events.into_iter().map(Frame::Event));
@@ -153,7 +155,7 @@ impl Poll {
     fn check(&self, page: &EventPage) -> Result<(), End> {
         let (asked, end) = (self.cursor, page.cursor);
         if end.epoch != asked.epoch {
-            return Err(self.faulty(format!("position {end} after {asked}, without a resync")));
+            return Err(self.faulty(format!("the position changed from {asked} to {end} without a resync")));
         }
         let mut last = asked.seq;
         for seq in page.events.iter().map(|event| event.seq) {
@@ -165,7 +167,7 @@ impl Poll {
             last = seq;
         }
         if end.seq < last {
-            return Err(self.faulty(format!("position {end} after seq {last}")));
+            return Err(self.faulty(format!("the position went back to {end} after seq {last}")));
         }
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Socket {
             self.heard();
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    return Frame::parse(&text).map_err(|error| self.broken(format!("frame that is no event: {error}")));
+                    return Frame::parse(&text).map_err(|error| self.broken(format!("a frame is not an event: {error}")));
                 }
                 Some(Ok(Message::Close(frame))) => {
                     // One more poll writes the answer to the close frame; there is nothing left to wait for.
@@ -109,7 +109,7 @@ impl Socket {
                         frame.map_or((CloseCode::Status.into(), String::new()), |f| (f.code.into(), f.reason.to_string()));
                     return Err(End::Closed { code, reason });
                 }
-                Some(Ok(Message::Binary(_))) => return Err(self.broken("binary frame".into())),
+                Some(Ok(Message::Binary(_))) => return Err(self.broken("a frame is binary".into())),
                 // Pings are answered by the library with the next poll, which follows at once.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(End::new(self.greeted, failure(error, &self.url))),
@@ -174,5 +174,5 @@ fn failure(error: WsError, url: &str) -> Error {
 }
 
 fn not_upgraded(status: StatusCode, url: &str) -> Error {
-    Error::Protocol { url: url.into(), what: format!("status {status} instead of a WebSocket") }
+    Error::Protocol { url: url.into(), what: format!("the response is status {status}, not a WebSocket") }
 }

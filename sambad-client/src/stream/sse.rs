@@ -44,7 +44,7 @@ impl Sse {
         let response = timeout_at(deadline, ask(target, token)).await.map_err(late)??;
         if response.status() == StatusCode::OK {
             if !is_stream(&response) {
-                return Err(End::Blocked(client.protocol("answer that is no event stream".into())));
+                return Err(End::Blocked(client.protocol("the response is not an event stream".into())));
             }
             let decoder = Decoder::default();
             return Ok(Self { client, response, decoder, patience: limit, deadline, greeted: false });
@@ -68,7 +68,7 @@ impl Sse {
                     // In place of a close frame, which an event stream has not.
                     Ok(Frame::Closed { code, reason }) => return Err(End::Closed { code, reason }),
                     Ok(frame) => return Ok(frame),
-                    Err(error) => return Err(self.broken(format!("frame that is no event: {error}"))),
+                    Err(error) => return Err(self.broken(format!("a frame is not an event: {error}"))),
                 },
                 Ok(Some(Message { id, data: None })) => {
                     // An id that is no cursor is no use, and no harm.

@@ -106,8 +106,8 @@ async fn a_repeat_changes_the_transport() {
     };
     let read = async {
         expect(&mut stream, &["connecting", "replaying 0000000a-5", "event 6", "event 7"]).await;
-        expect(&mut stream, &["reconnecting: repeat: seq 6 again, after seq 7", "connecting by sse"]).await;
-        expect(&mut stream, &["replaying 0000000a-5 by sse", "reconnecting: repeat: seq 6 again, after seq 7"]).await;
+        expect(&mut stream, &["reconnecting: repeat: seq 6 arrived again, after seq 7", "connecting by sse"]).await;
+        expect(&mut stream, &["replaying 0000000a-5 by sse", "reconnecting: repeat: seq 6 arrived again, after seq 7"]).await;
         expect(&mut stream, &["connecting by poll", "replaying 0000000a-7 by poll", "event 8"]).await;
     };
     tokio::join!(script, read);
@@ -123,26 +123,30 @@ async fn wrong_pages_are_dropped() {
     );
     let empty = page(&[], "0000000a-5", 5);
     let beyond = page(&[], "0000000a-5", 9);
-    let position = |what: &str| format!("unexpected answer from URL: {what}");
+    let position = |what: &str| format!("unexpected response from URL: {what}");
     let live = ["live 0000000a-5 by poll"].as_slice();
     for (answers, items, complaint) in [
-        (vec![page(&[5], "0000000a-5", 5)], [].as_slice(), String::from("repeat: seq 5 again, after seq 5")),
-        (vec![page(&[4, 5, 6], "0000000a-6", 6)], &[], "repeat: seq 4 again, after seq 5".into()),
-        (vec![page(&[6, 8, 7], "0000000a-8", 8)], &[], "reorder: seq 7 came after seq 8".into()),
-        (vec![page(&[6, 6], "0000000a-6", 6)], &[], "repeat: seq 6 again, after seq 6".into()),
-        (vec![page(&[6], "0000000a-5", 9)], &[], position("position 0000000a-5 after seq 6")),
-        (vec![page(&[], "0000000a-4", 9)], &[], position("position 0000000a-4 after seq 5")),
-        (vec![page(&[6], "0000000b-6", 6)], &[], position("position 0000000b-6 after 0000000a-5, without a resync")),
-        (vec![beyond.clone(), beyond.clone(), beyond], &[], position("nothing after 0000000a-5, at once and 3 times")),
+        (vec![page(&[5], "0000000a-5", 5)], [].as_slice(), String::from("repeat: seq 5 arrived again, after seq 5")),
+        (vec![page(&[4, 5, 6], "0000000a-6", 6)], &[], "repeat: seq 4 arrived again, after seq 5".into()),
+        (vec![page(&[6, 8, 7], "0000000a-8", 8)], &[], "reorder: seq 7 arrived after seq 8".into()),
+        (vec![page(&[6, 6], "0000000a-6", 6)], &[], "repeat: seq 6 arrived again, after seq 6".into()),
+        (vec![page(&[6], "0000000a-5", 9)], &[], position("the position went back to 0000000a-5 after seq 6")),
+        (vec![page(&[], "0000000a-4", 9)], &[], position("the position went back to 0000000a-4 after seq 5")),
+        (vec![page(&[6], "0000000b-6", 6)], &[], position("the position changed from 0000000a-5 to 0000000b-6 without a resync")),
+        (
+            vec![beyond.clone(), beyond.clone(), beyond],
+            &[],
+            position("3 empty responses in a row after 0000000a-5, each without waiting"),
+        ),
         (
             vec![empty.clone(), empty.clone(), empty.clone(), empty],
             live,
-            position("nothing after 0000000a-5, at once and 3 times"),
+            position("3 empty responses in a row after 0000000a-5, each without waiting"),
         ),
         (
             vec![gone.clone(), gone],
             &["resync cursor_expired 0000000a-5", "live 0000000a-5 by poll"],
-            position("0000000a-5 cannot be served either"),
+            position("the server cannot resume after 0000000a-5 either"),
         ),
     ] {
         let server = Server::start().await;
@@ -221,7 +225,8 @@ async fn a_stale_event_stream_is_left_for_a_poll() {
     let read = async {
         expect(&mut stream, &["connecting", "reconnecting: forbidden (403)", "connecting by sse"]).await;
         expect(&mut stream, &["replaying 0000000a-3 by sse"]).await;
-        let complaint = format!("reconnecting: unexpected answer from {url}: position 0000000a-3 after 0000000a-5");
+        let complaint =
+            format!("reconnecting: unexpected response from {url}: the position went back from 0000000a-5 to 0000000a-3");
         expect(&mut stream, &[&complaint, "connecting by poll", "replaying 0000000a-5 by poll", "event 6"]).await;
     };
     let (asked, ()) = tokio::join!(script, read);

@@ -163,7 +163,7 @@ async fn silence_is_death() {
     };
     let read = async {
         let begin = Instant::now();
-        expect(&mut stream, &["connecting", "live 0000000a-5", "reconnecting: nothing heard from the server for 1 s"]).await;
+        expect(&mut stream, &["connecting", "live 0000000a-5", "reconnecting: no data from the server for 1 s"]).await;
         assert!(begin.elapsed() >= Duration::from_millis(2_300), "{:?}", begin.elapsed());
         assert_eq!(told(&mut stream).await, "connecting");
         // Drives the second upgrade, which the script waits for; its server then falls silent, too.
@@ -216,7 +216,7 @@ async fn waits_for_a_server_to_come() {
     let url = server.client().url().to_owned();
     drop(server);
     let mut stream = Client::new(&url).unwrap().stream(quick());
-    let refused = format!("reconnecting: connect to {url}: Connection refused (os error 111)");
+    let refused = format!("reconnecting: cannot connect to {url}: Connection refused (os error 111)");
     expect(&mut stream, &["connecting", &refused, "connecting", &refused, "connecting"]).await;
 }
 
@@ -224,9 +224,9 @@ async fn waits_for_a_server_to_come() {
 #[tokio::test]
 async fn broken_frames_are_final() {
     for (message, complaint) in [
-        (Message::text("{"), "frame that is no event"),
-        (Message::text(r#"{"type":"x","seq":6}"#), "frame that is no event"),
-        (Message::Binary(Bytes::from_static(b"x")), "binary frame"),
+        (Message::text("{"), "a frame is not an event"),
+        (Message::text(r#"{"type":"x","seq":6}"#), "a frame is not an event"),
+        (Message::Binary(Bytes::from_static(b"x")), "a frame is binary"),
         (Message::text("x".repeat((1 << 20) + 1)), "Message too long"),
     ] {
         let server = Server::start().await;
@@ -240,7 +240,7 @@ async fn broken_frames_are_final() {
         let read = async {
             expect(&mut stream, &["connecting", "live 0000000a-5"]).await;
             let error = told(&mut stream).await;
-            assert!(error.starts_with("error: unexpected answer") && error.contains(complaint), "{error}");
+            assert!(error.starts_with("error: unexpected response") && error.contains(complaint), "{error}");
             assert_eq!(told(&mut stream).await, "end");
         };
         tokio::join!(script, read);

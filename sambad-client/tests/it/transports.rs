@@ -250,7 +250,7 @@ async fn a_poll_is_refused_between_two_others() {
         let lines = ["connecting by poll", "replaying 0000000a-5 by poll", "event 6", "live 0000000a-6 by poll"];
         expect(&mut stream, &lines).await;
         expect(&mut stream, &["resync cursor_expired 0000000a-20", "event 21"]).await;
-        assert!(told(&mut stream).await.contains("unreadable JSON"), "the transport is fixed: there is no other to try");
+        assert!(told(&mut stream).await.contains("invalid JSON"), "the transport is fixed: there is no other to try");
     };
     let (asked, ()) = tokio::join!(script, read);
     let path = |after: &str, wait: &str| format!("GET /api/events?after=0000000a-{after}&limit=1000{wait} HTTP/1.1");
@@ -363,7 +363,7 @@ async fn silence_is_death() {
     let mut stream = Client::new(server.url()).unwrap().stream(EventStreamOptions { transport: Transport::Sse, ..quick() });
     live(&mut stream).await;
     let Item::State(State::Reconnecting { why, .. }) = next(&mut stream).await else { panic!("no reconnect") };
-    assert_eq!(why.to_string(), "nothing heard from the server for 0.2 s");
+    assert_eq!(why.to_string(), "no data from the server for 0.2 s");
     live(&mut stream).await;
 }
 

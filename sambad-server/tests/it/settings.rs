@@ -109,10 +109,10 @@ async fn values_of_commands_follow_the_rule() {
     for (args, expected) in [
         (&["copy", "--from", "", "--to", "sqlite:z.db"][..], "--from is empty"),
         (&["copy", "--from=", "--to", "sqlite:z.db"], "--from is empty"),
-        (&["copy", "--from", "sqlite:x.db\n\n", "--to", "sqlite:z.db"], "--from holds the control character U+000A"),
+        (&["copy", "--from", "sqlite:x.db\n\n", "--to", "sqlite:z.db"], "--from contains the control character U+000A"),
         (&["backup", ""], "is empty"),
-        (&["backup", "b\t.db"], "holds the control character U+0009"),
-        (&["backup", "--", "b\t.db"], "holds the control character U+0009"),
+        (&["backup", "b\t.db"], "contains the control character U+0009"),
+        (&["backup", "--", "b\t.db"], "contains the control character U+0009"),
         (&["key", "generate", "\n"], "is empty"),
     ] {
         let (code, _, said) = told(folder, args, &[]).await;
@@ -133,7 +133,7 @@ async fn what_a_command_is_told_goes_before_a_wrong_setting() {
         (&["copy", "--from", "sqlite:x.db", "--to", "postgres://127.0.0.1:1/x"], "SAMBAD_DATABASE", "flag --from"),
     ] {
         let (code, _, said) = told(directory.path(), args, &[(name, "x\u{1}")]).await;
-        let warning = format!("warning: {name}: holds the control character U+0001; not used, {counts} counts");
+        let warning = format!("warning: {name}: contains the control character U+0001; ignored, because {counts} overrides it");
         assert!(code == Some(1) && said.contains(&warning), "{args:?}: {code:?} {said}");
     }
 }
@@ -180,7 +180,7 @@ async fn a_wrong_value_ends_the_start_only_if_it_counts() {
             &["config", "--listen", "127.0.0.1:9"],
             &[("SAMBAD_LISTEN", "127.0.0.1:\u{1}")],
             "\"127.0.0.1:9\" # flag --listen",
-            "warning: SAMBAD_LISTEN: holds the control character U+0001",
+            "warning: SAMBAD_LISTEN: contains the control character U+0001",
         ),
         (
             "listen = 'nowhere'",
@@ -214,7 +214,7 @@ async fn a_wrong_value_ends_the_start_only_if_it_counts() {
         ("", &["--listen", "nowhere"], &[("SAMBAD_LISTEN", "127.0.0.1:8")], "error: invalid value 'nowhere' for '--listen"),
         ("listen = 'nowhere'", &[], &[("SAMBAD_LISTEN", "")], "error: sambad.toml:1: listen: invalid value 'nowhere'"),
         ("listen = ''", &[], &[], "error: sambad.toml:1: listen: is empty"),
-        ("database = \"sqlite:x\\u0007\"", &[], &[], "error: sambad.toml:1: database: holds the control character U+0007"),
+        ("database = \"sqlite:x\\u0007\"", &[], &[], "error: sambad.toml:1: database: contains the control character U+0007"),
         ("", &["--listen="], &[], "error: --listen is empty"),
         ("", &["--config", "gone.toml"], &[], "error: cannot read gone.toml: "),
         ("", &[], &[("SAMBAD_CONFIG", "gone.toml\n")], "(environment SAMBAD_CONFIG)"),
@@ -233,7 +233,7 @@ async fn a_wrong_value_ends_the_start_only_if_it_counts() {
 async fn a_server_tells_of_its_environment() {
     let env = [("SAMBAD_LISTN", "x"), ("SAMBAD_DATABASE", "sqlite:/nonexistent/x.db"), ("SAMBAD_LISTEN", "127.0.0.1:0")];
     let said = String::from_utf8(run(&[], &env).await.stderr).expect("what is printed is text");
-    assert!(said.contains("SAMBAD_LISTN is no setting; did you mean SAMBAD_LISTEN?"), "{said}");
+    assert!(said.contains("SAMBAD_LISTN is not a setting; did you mean SAMBAD_LISTEN?"), "{said}");
     let env = [("SAMBAD_AUTH", "token"), ("SAMBAD_DATABASE", "sqlite:/nonexistent/x.db")];
     let said = String::from_utf8(run(&[], &env).await.stderr).expect("what is printed is text");
     assert!(said.contains("--auth comes from environment SAMBAD_AUTH"), "{said}");

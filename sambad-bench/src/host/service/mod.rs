@@ -99,7 +99,7 @@ impl Service {
     /// When it has, with its last words.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if self.running.as_mut().is_none_or(Process::has_ended) {
-            bail!("{} ended by itself{}", self.program.name, self.last_words());
+            bail!("{} exited unexpectedly{}", self.program.name, self.last_words());
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Service {
         }
         args.extend(["exec".into(), "--".into(), self.program.path.clone().into()]);
         args.extend(self.program.args.iter().cloned());
-        let mut command = hosted::command(&args).context("cannot find this program's own file")?;
+        let mut command = hosted::command(&args).context("cannot find the executable of sambad-bench")?;
         command.current_dir("/").env("LC_ALL", "C");
         command.stdin(Stdio::null()).stdout(writer.try_clone().context("cannot make a pipe")?).stderr(writer);
         as_account(&mut command, self.program.account);
@@ -150,7 +150,8 @@ impl Service {
             return Ok(());
         }
         let status = running.kill().with_context(|| format!("cannot wait for {}", self.program.name))?;
-        let why = if start == Start::Ended { format!("ended as it started: {status}") } else { "does not get ready".to_owned() };
+        let why =
+            if start == Start::Ended { format!("exited during its start: {status}") } else { "did not become ready".to_owned() };
         Err(anyhow!("{} {why}{}", self.program.name, said(&running)))
     }
 
@@ -186,7 +187,7 @@ impl Drop for Service {
 
 fn said(process: &Process) -> String {
     let lines = process.last_lines();
-    if lines.is_empty() { String::new() } else { format!("; its last words:\n{}", lines.join("\n")) }
+    if lines.is_empty() { String::new() } else { format!("; its last lines:\n{}", lines.join("\n")) }
 }
 
 /// A program on the path, or where a system keeps those of administrators.

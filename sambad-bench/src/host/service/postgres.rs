@@ -33,7 +33,7 @@ impl Service {
         let place = Place::new(parent)?;
         if let Some(Account { user, group }) = account {
             std::os::unix::fs::chown(place.folder.path(), Some(user), Some(group))
-                .context("cannot give PostgreSQL its folder")?;
+                .context("cannot change the owner of PostgreSQL's folder")?;
         }
         let data = place.folder.path().join("data");
         create_database(&programs, &data, account)?;
@@ -76,7 +76,7 @@ fn create_database(programs: &Path, data: &Path, account: Option<Account>) -> an
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
-        "initdb failed: {}; the user that runs PostgreSQL has to reach {}, see --data-folder",
+        "initdb failed: {}; the user that runs PostgreSQL needs access to {}: see --data-folder",
         said.trim(),
         data.display()
     );

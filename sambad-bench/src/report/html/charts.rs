@@ -137,7 +137,7 @@ pub(super) fn rates(report: &Report) -> Vec<Drawn> {
             chart: Chart {
                 id,
                 title: label.into(),
-                description: format!("Between {} and {} a second", rate(least), rate(most)),
+                description: format!("Between {} and {} per second", rate(least), rate(most)),
                 x: time_axis(report),
                 y: count_axis(most),
                 series: vec![Series { class: 'a', label: label.into(), runs, filled: true }],

@@ -120,7 +120,8 @@ fn latency(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out, "<p>{}</p>", Escaped(sentence))?;
     }
     if let Some(drawn) = charts::percentiles(report) {
-        let note = "Each grid line to the right leaves out all but a tenth of the samples. A line ends where its samples do.";
+        let note =
+            "Each grid line to the right covers a tenth of the samples of the previous one. A line ends with its last sample.";
         chart(out, &drawn, "Latency by percentile", note, [Frame::wide(380.0, 186.0), Frame::narrow(320.0)])?;
     }
     if let Some(drawn) = charts::latency_over_time(report) {

@@ -13,7 +13,7 @@ use super::tone_class;
 pub(super) fn audit(out: &mut String, report: &Report) -> fmt::Result {
     out.write_str("<section aria-labelledby=\"audit\">\n<h2 id=\"audit\">Audit</h2>\n")?;
     let asides = words::audit_asides(report).join(", ");
-    writeln!(out, "<p>Every delivery to every session is checked against what was asked for: {}.</p>", Escaped(&asides))?;
+    writeln!(out, "<p>The audit compares every delivery to every session with the operations: {}.</p>", Escaped(&asides))?;
     out.write_str("<dl class=\"audit\">\n")?;
     for (word, number, meaning) in words::audit(report) {
         let class = match number {
@@ -82,7 +82,7 @@ pub(super) fn costs(out: &mut String, report: &Report) -> fmt::Result {
     }
     out.write_str("</div>\n")?;
     if let Some(refusal) = &report.counts.first_refusal {
-        writeln!(out, "<p class=\"warn\">The first refusal: <code>{}</code></p>", Escaped(refusal))?;
+        writeln!(out, "<p class=\"warn\">The first rejected write: <code>{}</code></p>", Escaped(refusal))?;
     }
     if let Some(chaos) = report.chaos.as_ref().filter(|chaos| !chaos.downtimes_us.is_empty()) {
         let times: Vec<_> = chaos.downtimes_us.iter().map(|us| duration(*us)).collect();
@@ -99,13 +99,13 @@ fn floor(out: &mut String, comparison: &FloorComparison) -> fmt::Result {
     out.write_str("<h3>Against the floor</h3>\n")?;
     writeln!(
         out,
-        "<p>The floor is a bare server that makes the same deliveries and stores nothing. It and the target took turns, {} \
-         each; figures and ratios are medians over them.</p>",
+        "<p>The floor is a bare server that makes the same deliveries and stores nothing. The floor and the target ran in turn, \
+         {} each; figures and ratios are medians of these.</p>",
         many(comparison.rounds.into(), "round")
     )?;
     table_begin(out, "Against the floor", "figure", &heads)?;
     let rows = [
-        ("CPU a delivery", &comparison.cpu_us_per_delivery),
+        ("CPU per delivery", &comparison.cpu_us_per_delivery),
         ("write → dashboard, p50", &comparison.delivery_p50_us),
         ("write → dashboard, p99", &comparison.delivery_p99_us),
     ];
@@ -133,7 +133,7 @@ pub(super) fn remarks(out: &mut String, report: &Report) -> fmt::Result {
 /// The command, and what else decides whether a second run is the same.
 pub(super) fn repeat(out: &mut String, report: &Report) -> fmt::Result {
     let scenario = &report.scenario;
-    out.write_str("<section aria-labelledby=\"repeat\">\n<h2 id=\"repeat\">To repeat it</h2>\n")?;
+    out.write_str("<section aria-labelledby=\"repeat\">\n<h2 id=\"repeat\">How to repeat this run</h2>\n")?;
     out.write_str("<pre><code>")?;
     command(out, report)?;
     out.write_str("</code></pre>\n<dl class=\"run\">\n")?;
@@ -144,7 +144,7 @@ pub(super) fn repeat(out: &mut String, report: &Report) -> fmt::Result {
         ("Time", format!("{} of warm-up, then {} measured", seconds(scenario.warmup_s), seconds(scenario.duration_s))),
         (
             "Sessions",
-            format!("opened over {}, up to {} connections for writes", seconds(scenario.ramp_up_s), scenario.connections),
+            format!("opened within {}, up to {} connections for writes", seconds(scenario.ramp_up_s), scenario.connections),
         ),
         ("Dialect", scenario.dialect.clone()),
         ("Address", report.target.url.clone()),
@@ -229,7 +229,7 @@ mod tests {
         {
             assert!(full.contains(text) && !empty.contains(text), "{text}");
         }
-        assert!(full.contains("<div class=\"good\"><dt>lost</dt><dd><b>0</b> a session should"));
+        assert!(full.contains("<div class=\"good\"><dt>lost</dt><dd><b>0</b> a session did"));
         assert!(!full.contains("The first faults"));
     }
 }

@@ -27,14 +27,14 @@ use stage::Stage;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DemoArgs {
-    /// Events a second on average, from 0.1 to 500
+    /// Events per second on average, from 0.1 to 500
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::rate)]
     rate: f64,
-    /// Users it makes, at most, from 2 to 10000; once they are there, no more come
+    /// Maximum number of users to create, from 2 to 10000
     #[arg(long, value_name = "N", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=i64::from(cast::CAST_MAX)))]
     users: u32,
-    /// Tell the same story as the last time with this number [default: another each time]
+    /// Seed: the same seed repeats the same story [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Stop after this time, for example 10m
@@ -43,9 +43,10 @@ pub(crate) struct DemoArgs {
 }
 
 const AFTER_HELP: &str = "\
-Not for a database that matters: its users stay. Run again, it finds them by their phones and goes on.
-A server that goes away or refuses is waited for, and what did not happen meanwhile is not made up for.
-Ctrl-C and SIGTERM stop it with exit code 0. With --json each write's answer is a line on stdout.";
+Do not run it on a production database: the demo's users stay. The next run finds them by phone number and continues.
+
+If the server stops or rejects requests, the demo waits, and does not catch up later. Ctrl-C and SIGTERM stop it with exit \
+code 0. With --json, the response to each write is a line on stdout.";
 
 impl DemoArgs {
     /// Looks for what is there already; waits for a server that is not.
@@ -58,7 +59,7 @@ impl DemoArgs {
                 found => return found,
             };
             if !std::mem::replace(&mut told, true) {
-                output.note(Role::Warning, format_args!("the story waits for the server: {error}"));
+                output.note(Role::Warning, format_args!("waiting for the server: {error}"));
             }
             tokio::time::sleep(backoff.next(fastrand::f64()).max(error.retry_after().unwrap_or_default())).await;
         }
@@ -73,8 +74,10 @@ impl DemoArgs {
         output.note(Role::Heading, format_args!("dashboard: {}/dashboard", client.url()));
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
         let (rate, users, had) = (self.rate, self.users, found.users);
-        output
-            .note(Role::Aside, format_args!("{rate} events/s, {had} of at most {users} users there, seed {seed}; Ctrl-C stops"));
+        output.note(
+            Role::Aside,
+            format_args!("{rate} events/s, {had} of at most {users} users exist, seed {seed}; press Ctrl-C to stop"),
+        );
         Stage::new(&self, client, found, seed).run(output, &mut interrupts).await
     }
 }

@@ -222,7 +222,7 @@ impl Stage {
         let since = self.outage.as_ref().map_or(now, |outage| outage.since);
         if self.outage.is_none() {
             output.progress("");
-            output.note(Role::Warning, format_args!("the story waits for the server: {error}"));
+            output.note(Role::Warning, format_args!("waiting for the server: {error}"));
         } else if self.outage.as_ref().is_some_and(|outage| outage.retry_at > now) {
             // Others that were under way fail for the same reason.
             return;
@@ -236,7 +236,7 @@ impl Stage {
         if let Some(outage) = self.outage.take_if(|outage| outage.retry_at <= Instant::now()) {
             self.backoff.reset();
             output.progress("");
-            output.note(Role::Good, format_args!("the story goes on, after {:.1} s", outage.since.elapsed().as_secs_f64()));
+            output.note(Role::Good, format_args!("continuing, after {:.1} s", outage.since.elapsed().as_secs_f64()));
         }
     }
 

@@ -8,8 +8,8 @@ use super::greeting::Greeting;
 /// What two clocks may differ before latencies computed from them mislead.
 const DIFFERENCE_MAX: Duration = Duration::from_secs(1);
 const ADVICE: &str = "\
-set both clocks by NTP: until then what `watch --latency` shows is wrong by that much (the order of events is not: it is
-by seq)";
+synchronise both clocks with NTP: until then, `watch --latency` is wrong by that much (the order of events is right: it
+follows seq)";
 
 /// The best comparison so far.
 #[derive(Debug, Default)]
@@ -30,10 +30,10 @@ impl Clock {
         let Greeting { took, ahead_us, .. } = self.best?;
         let (uncertainty, apart) = (took / 2, Duration::from_micros(ahead_us.unsigned_abs()));
         let detail = if apart <= uncertainty {
-            format!("as ours, ± {}", span(uncertainty))
+            format!("same as this machine's, ± {}", span(uncertainty))
         } else {
             let side = if ahead_us < 0 { "behind" } else { "ahead of" };
-            format!("{} {side} ours, ± {}", span(apart), span(uncertainty))
+            format!("{} {side} this machine's, ± {}", span(apart), span(uncertainty))
         };
         let finding = if apart > uncertainty + DIFFERENCE_MAX {
             Finding::warning("clock", detail, ADVICE)
@@ -58,12 +58,12 @@ mod tests {
     #[test]
     fn a_long_way_excuses_a_difference() {
         for (took, ahead, severity, text) in [
-            (2, 0, Severity::Fine, "as ours, ± 1.0 ms"),
-            (2, 500, Severity::Fine, "500.0 ms ahead of ours, ± 1.0 ms"),
-            (2, -1001, Severity::Fine, "1.0 s behind ours, ± 1.0 ms"),
-            (2, -1002, Severity::Warning, "1.0 s behind ours, ± 1.0 ms"),
-            (2000, 1999, Severity::Fine, "2.0 s ahead of ours, ± 1.0 s"),
-            (2000, 2100, Severity::Warning, "2.1 s ahead of ours, ± 1.0 s"),
+            (2, 0, Severity::Fine, "same as this machine's, ± 1.0 ms"),
+            (2, 500, Severity::Fine, "500.0 ms ahead of this machine's, ± 1.0 ms"),
+            (2, -1001, Severity::Fine, "1.0 s behind this machine's, ± 1.0 ms"),
+            (2, -1002, Severity::Warning, "1.0 s behind this machine's, ± 1.0 ms"),
+            (2000, 1999, Severity::Fine, "2.0 s ahead of this machine's, ± 1.0 s"),
+            (2000, 2100, Severity::Warning, "2.1 s ahead of this machine's, ± 1.0 s"),
         ] {
             let mut clock = Clock::default();
             clock.compare(greeting(took, ahead));
@@ -80,6 +80,6 @@ mod tests {
         for (took, ahead) in [(90, 9000), (4, 30), (80, 8000)] {
             clock.compare(greeting(took, ahead));
         }
-        assert_eq!(clock.finding().unwrap().detail, "30.0 ms ahead of ours, ± 2.0 ms");
+        assert_eq!(clock.finding().unwrap().detail, "30.0 ms ahead of this machine's, ± 2.0 ms");
     }
 }

@@ -42,7 +42,7 @@ impl Ending {
             error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
         };
         if chain(error).any(end) {
-            return Self::Cut("in the middle of the answer".into());
+            return Self::Cut("in the middle of the response".into());
         }
         Self::Cut(format!("({})", root_cause(error)))
     }
@@ -55,7 +55,7 @@ impl fmt::Display for Ending {
             Self::Closed { code, reason } => write!(f, "closed with {code} {reason}"),
             Self::Drained => f.write_str("drained by the server"),
             Self::Cut(how) => write!(f, "cut {how}"),
-            Self::Unanswered => f.write_str("no answer to a ping"),
+            Self::Unanswered => f.write_str("no pong for a ping"),
             Self::Silent { after } => write!(f, "silent for {}", span(*after)),
         }
     }

@@ -8,8 +8,8 @@ const SUBJECT: &str = "HTTP proxy";
 const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 const ADVICE: &str = "\
-WebSockets are dialled directly all the same: what follows examines two ways
-name the host in no_proxy, unless requests have to go through the proxy; then choose `watch --transport sse`";
+WebSockets connect directly, without the proxy: the tests below use two different paths
+add the host to no_proxy; if requests must use the proxy, use `watch --transport sse`";
 
 /// Looks for a proxy; `None` when requests are sent directly, as WebSockets are.
 pub(super) fn examine(target: &Target) -> Option<Finding> {

@@ -34,19 +34,20 @@ use target::Target;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DoctorArgs {
-    /// How long to hold quiet connections, to see whether something cuts them; 0s leaves that out
+    /// How long to hold quiet connections, to see whether they are cut; 0s skips this test
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
     hold: Duration,
-    /// How long anything else may take
+    /// Time limit of every other test
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     timeout: Duration,
 }
 
 const AFTER_HELP: &str = "\
-Run it where the clients are, with the address that they use: it shows what proxies, firewalls and
-load balancers on the way make of WebSockets, event streams, long polls and quiet connections.
-Nothing is written. `sambad-server check` examines a server from inside.
-Exit code 0 when nothing is wrong, warnings or not, 1 when something is.";
+Run it on the clients' network, with the URL that they use. It shows how proxies, firewalls and load balancers on the path \
+handle WebSockets, event streams, long polls and quiet (idle) connections. It writes nothing to the server. `sambad-server \
+check` checks a server on its own machine.
+
+Exit code: 0 if there is no fault (warnings do not count), 1 otherwise.";
 
 impl DoctorArgs {
     pub(crate) async fn run(self, client: &Client, output: &mut Output) -> anyhow::Result<Exit> {

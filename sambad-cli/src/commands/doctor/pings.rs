@@ -18,8 +18,8 @@ const PAYLOAD: &[u8] = b"sambad-cli doctor";
 pub(super) async fn application(socket: &mut Socket, limit: Duration) -> (Finding, Option<()>) {
     const SUBJECT: &str = "pings";
     const ADVICE: &str = "\
-something on the way passes the server's frames and not ours, or cuts right after the upgrade: look for inspection of
-WebSockets there";
+a proxy or firewall on the path passes the server's frames but not the client's, or cuts right after the upgrade: look for
+WebSocket inspection there";
     let mut times = Vec::with_capacity(PINGS);
     for number in 1..=PINGS {
         match once(socket, limit).await {
@@ -32,7 +32,7 @@ WebSockets there";
     }
     times.sort_unstable();
     let (median, max) = (times[PINGS / 2], times[PINGS - 1]);
-    let detail = format!("{PINGS} came back, median {}, longest {}", span(median), span(max));
+    let detail = format!("{PINGS} of {PINGS} pongs, median {}, longest {}", span(median), span(max));
     (Finding::fine(SUBJECT, detail).time("median_ms", median).time("max_ms", max), Some(()))
 }
 
@@ -45,11 +45,11 @@ pub(super) async fn once(socket: &mut Socket, limit: Duration) -> Result<Duratio
 pub(super) async fn protocol(socket: &mut Socket, limit: Duration) -> Finding {
     const SUBJECT: &str = "protocol ping";
     const ADVICE: &str = "\
-something on the way drops pings or pongs: pass control frames on there. The server pings too, and closes with 4008
-whoever does not answer";
+a proxy or firewall on the path drops pings or pongs: let control frames pass there. The server pings too, and closes
+with 4008 a connection that sends no pong";
     let ping = Message::Ping(PAYLOAD.into());
     match socket.round_trip(ping, |message| matches!(message, Message::Pong(payload) if payload == PAYLOAD), limit).await {
-        Ok(time) => Finding::fine(SUBJECT, format!("came back in {}", span(time))).time("round_trip_ms", time),
+        Ok(time) => Finding::fine(SUBJECT, format!("pong after {}", span(time))).time("round_trip_ms", time),
         Err(ending) => Finding::fault(SUBJECT, Trouble::new(ending.to_string(), ADVICE)),
     }
 }

@@ -15,12 +15,12 @@ const WAIT: Duration = Duration::from_secs(2);
 const EARLY: Duration = Duration::from_millis(200);
 
 const LEAVE_OPEN: &str = "\
-something on the way cuts requests that wait: clients wait up to 25 s for an answer, so raise there above 30 s
+a proxy or firewall on the path cuts requests that wait: clients wait up to 25 s for a response, so set above 30 s
 nginx    proxy_read_timeout
 HAProxy  timeout server
-others   the time limit of a response";
+others   the response timeout";
 const EARLY_ADVICE: &str = "\
-an answer at once means that the server is going down, or that something on the way answers from memory: keep nothing of
+an early response means that the server is shutting down, or that a proxy serves a cached response: turn off caching for
 /api there";
 
 /// Waits for what involves nobody.
@@ -32,19 +32,19 @@ pub(super) async fn examine(client: &Client, head: Seq, limit: Duration) -> Find
     let took = begun.elapsed();
     let trouble = match answer {
         Ok(Ok(_)) if took + EARLY < WAIT => {
-            let detail = format!("an empty wait of {} was answered after {}", span(WAIT), span(took));
+            let detail = format!("an empty poll of {} returned early, after {}", span(WAIT), span(took));
             return Finding::warning(SUBJECT, detail, EARLY_ADVICE).time("answer_ms", took);
         }
         Ok(Ok(_)) => {
-            let detail = format!("an empty wait of {} came back after {}", span(WAIT), span(took));
+            let detail = format!("an empty poll of {} returned after {}", span(WAIT), span(took));
             return Finding::fine(SUBJECT, detail).time("answer_ms", took);
         }
         Ok(Err(error @ (Error::Transport { .. } | Error::Connect { .. } | Error::Timeout { .. }))) => {
             Trouble::new(format!("cut after {}: {error}", span(took)), LEAVE_OPEN)
         }
         Ok(Err(error)) if error.api_code() == Some("") => Trouble::new(format!("after {}: {error}", span(took)), LEAVE_OPEN),
-        Ok(Err(error)) => Trouble::new(error.to_string(), "look at the server's log"),
-        Err(_) => Trouble::new(format!("no answer within {}", span(WAIT + limit)), LEAVE_OPEN),
+        Ok(Err(error)) => Trouble::new(error.to_string(), "check the server's log"),
+        Err(_) => Trouble::new(format!("no response within {}", span(WAIT + limit)), LEAVE_OPEN),
     };
     Finding::fault(SUBJECT, trouble).time("answer_ms", took)
 }

@@ -19,20 +19,22 @@ const GRACE: Duration = Duration::from_secs(10);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 const IDLE_TIMEOUT: &str = "\
-an idle timeout on the way is shorter than the server's heartbeat: raise it above that
-nginx    proxy_read_timeout and proxy_send_timeout (60 s unless set)
+an idle timeout on the path is shorter than the server's heartbeat: raise it above the heartbeat
+nginx    proxy_read_timeout and proxy_send_timeout (default 60 s)
 HAProxy  timeout tunnel (WebSocket), timeout server and timeout client (event stream)
 others   the idle timeout of the load balancer, firewall or NAT
-until then clients reconnect and go on from their cursor: nothing is lost, and each cut costs a reconnect";
+until then clients reconnect and resume from their cursor: no event is lost, but each cut costs a reconnect";
 const LIFETIME: &str = "\
-heartbeats came, so it is no idle timeout: something limits how long a connection may last (a load balancer's timeout of the
-whole answer, a restart of the proxy or of the server)
-clients reconnect and go on from their cursor: nothing is lost, and each cut costs a reconnect";
-const GOING: &str = "the server went away meanwhile, and said so; clients come back by themselves: ask again when it is up";
-const UNANSWERED: &str = "the server pings and got no answer: something on the way drops pings or pongs; pass control frames on";
+heartbeats arrived, so this is not an idle timeout: something limits the lifetime of a connection (a load balancer's
+response timeout, a restart of the proxy or of the server)
+clients reconnect and resume from their cursor: no event is lost, but each cut costs a reconnect";
+const GOING: &str =
+    "the server shut down during the test and announced it; clients reconnect automatically: run the doctor again when it is up";
+const UNANSWERED: &str =
+    "the server received no pong for its ping: a proxy or firewall on the path drops pings or pongs; let control frames pass";
 const BLACK_HOLE: &str = "\
-something on the way forgot the connection and told neither end (NAT, firewall): raise its idle timeout above the heartbeat
-clients notice the silence, reconnect and go on from their cursor: nothing is lost, but they are late by that time";
+a NAT or firewall on the path dropped the connection and notified neither end: raise its idle timeout above the heartbeat
+clients detect the silence, reconnect and resume from their cursor: no event is lost, but events arrive late by that time";
 
 /// Which of the two gets through at all.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +170,7 @@ fn judge(subject: &'static str, held: &Held) -> Finding {
     let finding = match ending {
         None => {
             let beats = match heartbeats {
-                0 => format!("none due (every {})", span(*heartbeat)),
+                0 => format!("no heartbeat due (every {})", span(*heartbeat)),
                 n => format!("heartbeats: {n}"),
             };
             Finding::fine(subject, format!("still open after {}, {beats}", span(*lasted)))
@@ -201,12 +203,12 @@ mod tests {
         let cut = || Some(Ending::Cut("without a close frame".into()));
         let silent = || Some(Ending::Silent { after: Duration::from_secs(35) });
         for (ending, heartbeats, severity, advice, detail) in [
-            (None, 0, Severity::Fine, "", "still open after 20.0 s, none due (every 25.0 s)"),
+            (None, 0, Severity::Fine, "", "still open after 20.0 s, no heartbeat due (every 25.0 s)"),
             (None, 2, Severity::Fine, "", "still open after 20.0 s, heartbeats: 2"),
             (cut(), 0, Severity::Fault, IDLE_TIMEOUT, "cut without a close frame after 20.0 s, before the first heartbeat"),
             (cut(), 3, Severity::Fault, LIFETIME, "after 20.0 s, 5.0 s after the last of 3 heartbeats"),
             (silent(), 1, Severity::Fault, BLACK_HOLE, "silent for 35.0 s after 20.0 s, 5.0 s after the heartbeat"),
-            (Some(Ending::Unanswered), 0, Severity::Fault, BLACK_HOLE, "no answer to a ping after 20.0 s"),
+            (Some(Ending::Unanswered), 0, Severity::Fault, BLACK_HOLE, "no pong for a ping after 20.0 s"),
             (closed(4008, "idle"), 1, Severity::Fault, UNANSWERED, "closed with 4008 idle after 20.0 s"),
             (closed(1006, ""), 0, Severity::Fault, IDLE_TIMEOUT, "closed with 1006 after 20.0 s"),
             (closed(4000, "drain"), 1, Severity::Warning, GOING, "closed with 4000 drain after 20.0 s"),

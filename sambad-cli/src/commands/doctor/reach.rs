@@ -31,7 +31,7 @@ pub(super) struct Server {
 
 /// Looks the name up.
 pub(super) async fn look_up(target: &Target) -> (Finding, Option<Vec<SocketAddr>>) {
-    const ADVICE: &str = "look at the spelling of --server, at /etc/hosts and at the name server (/etc/resolv.conf)";
+    const ADVICE: &str = "check the spelling of --server, /etc/hosts and the name server (/etc/resolv.conf)";
     let (host, begun) = (target.host(), Instant::now());
     let trouble = match timeout(target.limit, lookup_host((host, target.port()))).await {
         Ok(Ok(found)) => {
@@ -39,16 +39,16 @@ pub(super) async fn look_up(target: &Target) -> (Finding, Option<Vec<SocketAddr>
             if !addresses.is_empty() {
                 let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
                 let detail = if host.parse::<IpAddr>().is_ok() {
-                    format!("{host} is an address")
+                    format!("{host} is an IP address")
                 } else {
-                    format!("{host} is {}, found in {}", list.join(", "), span(begun.elapsed()))
+                    format!("{host} resolves to {} (in {})", list.join(", "), span(begun.elapsed()))
                 };
                 return (Finding::fine(NAME, detail).fact("addresses", list), Some(addresses));
             }
             Trouble::new(format!("{host} has no address"), ADVICE)
         }
         Ok(Err(error)) => Trouble::new(format!("{host}: {error}"), ADVICE),
-        Err(_) => Trouble::new(format!("{host}: no answer within {}", span(target.limit)), ADVICE),
+        Err(_) => Trouble::new(format!("{host}: no response within {}", span(target.limit)), ADVICE),
     };
     (Finding::fault(NAME, trouble), None)
 }
@@ -69,14 +69,14 @@ pub(super) async fn connect(target: &Target, addresses: &[SocketAddr]) -> (Findi
                 refused |= error.kind() == std::io::ErrorKind::ConnectionRefused;
                 failed.push(format!("{address}: {error}"));
             }
-            Err(_) => failed.push(format!("{address}: nothing within {}", span(each))),
+            Err(_) => failed.push(format!("{address}: no response within {}", span(each))),
         }
     }
     let advice = if refused {
-        "nobody listens there: start the server, or look at the port\none that listens on 127.0.0.1 is reached from its own \
-         machine only"
+        "no program listens there: start the server, or check the port\na server that listens on 127.0.0.1 accepts connections \
+         from its own machine only"
     } else {
-        "a firewall, a security group or a wrong address: the machine does not answer at this port"
+        "the machine does not respond at this port: check the address, the firewall and the security group"
     };
     (Finding::fault(TCP, Trouble::new(failed.join("; "), advice)), None)
 }
@@ -94,19 +94,19 @@ pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option
         }
         Ok(Ok(answer)) => not_sambad(&format!("its health is {}", brief(answer.json.get()))),
         Ok(Err(Error::Api { status: 502..=504, code, message, .. })) if code.is_empty() => Trouble::new(
-            format!("a proxy answers, and does not reach the server behind it: {message}"),
-            "look at the proxy's upstream address, and at the server on its own machine",
+            format!("a proxy responds, but cannot reach the server behind it: {message}"),
+            "check the proxy's upstream address, and the server on its own machine",
         ),
         Ok(Err(error)) if error.api_code().is_some() || matches!(error, Error::Protocol { .. }) => {
             not_sambad(&format!("GET /api/health: {error}"))
         }
         Ok(Err(error)) => Trouble::new(
-            format!("no HTTP answer: {error}"),
-            "whatever listens there does not speak HTTP, or something on the way cuts it",
+            format!("no HTTP response: {error}"),
+            "the program that listens there does not speak HTTP, or a proxy or firewall cuts the connection",
         ),
         Err(_) => Trouble::new(
-            format!("connected, and no answer within {}", span(target.limit)),
-            "the process hangs, or whatever listens there waits for another protocol (TLS?)",
+            format!("connected, but no response within {}", span(target.limit)),
+            "the process hangs, or the program that listens there expects another protocol (TLS?)",
         ),
     };
     (Finding::fault(SERVER, trouble), None)
@@ -114,8 +114,8 @@ pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option
 
 fn not_sambad(what: &str) -> Trouble {
     Trouble::new(
-        format!("not a Sambad: {what}"),
-        "another program, or a proxy that does not pass /api on: look at the host, the port and the path of --server",
+        format!("not a Sambad server: {what}"),
+        "another program listens there, or a proxy does not forward /api: check the host, the port and the path of --server",
     )
 }
 
@@ -128,16 +128,16 @@ fn health(answer: &Answer<Health>, took: Duration) -> Finding {
     }
     let finding = if !answer.value.is_healthy() {
         let detail = format!("{detail}, database {database}");
-        Finding::fault(SERVER, Trouble::new(detail, "run `sambad-server check` on its machine, and look at its log"))
+        Finding::fault(SERVER, Trouble::new(detail, "run `sambad-server check` on its machine, and check its log"))
     } else if *writable == Some(false) {
-        let advice = "its disk is full or fails: run `sambad-server check` on its machine; reading goes on meanwhile";
+        let advice = "its disk is full or fails: run `sambad-server check` on its machine; reads continue meanwhile";
         Finding::fault(SERVER, Trouble::new(format!("{detail}, and its last write did not reach the disk"), advice))
     } else if let Some(ahead) = log_ahead_s.filter(|ahead| *ahead > LOG_AHEAD_MAX_S) {
-        let advice = "its clock is wrong, or was: run `sambad-server check` on its machine, and see docs/guides/production.md";
-        let detail = format!("{detail}, and its last event lies {} ahead of its clock", span(Duration::from_secs(ahead)));
+        let advice = "its clock is or was wrong: run `sambad-server check` on its machine, and see docs/guides/production.md";
+        let detail = format!("{detail}, and its last event is {} ahead of its clock", span(Duration::from_secs(ahead)));
         Finding::fault(SERVER, Trouble::new(format!("{detail}: all events get the same timestamp"), advice))
     } else {
-        Finding::fine(SERVER, format!("{detail}, answered in {}", span(took)))
+        Finding::fine(SERVER, format!("{detail}, responded in {}", span(took)))
     };
     let head = head.map(|head| head.0);
     finding
@@ -151,10 +151,12 @@ fn health(answer: &Answer<Health>, took: Duration) -> Finding {
 /// Asks whether the server wants traffic.
 pub(super) async fn readiness(client: &Client, target: &Target) -> Finding {
     let (detail, advice) = match timeout(target.limit, client.ready()).await {
-        Ok(Ok(true)) => return Finding::fine(READINESS, "takes traffic"),
-        Ok(Ok(false)) => ("not ready: it starts, drains, or cannot read its store".into(), "ask again in some seconds"),
-        Ok(Err(error)) => (format!("GET /readyz: {error}"), "clients do not need it; what balances their load does"),
-        Err(_) => (format!("no answer within {}", span(target.limit)), "clients do not need it; what balances their load does"),
+        Ok(Ok(true)) => return Finding::fine(READINESS, "accepts traffic"),
+        Ok(Ok(false)) => {
+            ("not ready: it is starting, draining, or cannot read its database".into(), "run the doctor again in a few seconds")
+        }
+        Ok(Err(error)) => (format!("GET /readyz: {error}"), "clients do not need it; a load balancer does"),
+        Err(_) => (format!("no response within {}", span(target.limit)), "clients do not need it; a load balancer does"),
     };
     Finding::warning(READINESS, detail, advice)
 }

@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
         };
         let mark = self.output.paint(role, format_args!("{mark:MARK_WIDTH$}"));
         let mut text = format!("{mark}{subject:SUBJECT_WIDTH$}{detail}");
-        let advice = if *advice == self.advised && !advice.is_empty() { "as above" } else { advice };
+        let advice = if *advice == self.advised && !advice.is_empty() { "see above" } else { advice };
         for line in advice.lines() {
             text += &format!("\n{:1$}{line}", "", MARK_WIDTH + SUBJECT_WIDTH);
         }
@@ -90,8 +90,8 @@ fn json(Finding { subject, severity, detail, advice, facts }: &Finding) -> Strin
 fn summary(faults: u32, warnings: u32) -> String {
     let count = |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     match (faults, warnings) {
-        (0, 0) => "all is well".into(),
-        (0, warnings) => format!("nothing is wrong, {}", count(warnings, "warning")),
+        (0, 0) => "no problems found".into(),
+        (0, warnings) => format!("no faults, {}", count(warnings, "warning")),
         (faults, 0) => count(faults, "fault"),
         (faults, warnings) => format!("{}, {}", count(faults, "fault"), count(warnings, "warning")),
     }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_end_sums_up() {
         for (faults, warnings, text) in
-            [(0, 0, "all is well"), (0, 2, "nothing is wrong, 2 warnings"), (1, 0, "1 fault"), (2, 1, "2 faults, 1 warning")]
+            [(0, 0, "no problems found"), (0, 2, "no faults, 2 warnings"), (1, 0, "1 fault"), (2, 1, "2 faults, 1 warning")]
         {
             assert_eq!(summary(faults, warnings), text);
         }

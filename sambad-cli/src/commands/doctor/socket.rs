@@ -27,20 +27,20 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const PASS_UPGRADES: &str = "\
-a proxy has to pass upgrades on, over HTTP/1.1, for /ws:
+a proxy must forward upgrades for /ws, over HTTP/1.1:
 nginx    proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";
-HAProxy  mode http passes them, unless Upgrade or Connection is deleted (http-request del-header)
-Caddy    reverse_proxy passes them, unless header_up removes them
-until then clients of sambad-client fall back to the event stream by themselves";
+HAProxy  mode http forwards them, unless Upgrade or Connection is deleted (http-request del-header)
+Caddy    reverse_proxy forwards them, unless header_up removes them
+until then clients that use sambad-client fall back to the event stream automatically";
 const REFUSED: &str = "\
-something on the way refuses it itself: allow WebSockets there (the path /ws, firewall or portal rules, a login that it wants)
-until then clients of sambad-client fall back to the event stream by themselves";
+a proxy or firewall on the path rejects it: allow WebSockets there (path /ws, firewall rules, a captive portal, a login)
+until then clients that use sambad-client fall back to the event stream automatically";
 const SERVER_REFUSED: &str = "\
-the server refuses it itself: its log knows why; too many sessions are --sessions-max and the limit of descriptors
+the server itself rejects it: its log has the reason; limits on sessions are --sessions-max and the file descriptors
 (`sambad-server check`)";
 const HELD_BACK: &str = "\
-something on the way accepts the upgrade and passes nothing on after it: look for inspection or buffering there
-until then clients of sambad-client fall back to the event stream by themselves";
+a proxy or firewall on the path accepts the upgrade but forwards nothing after it: look for inspection or buffering there
+until then clients that use sambad-client fall back to the event stream automatically";
 
 /// An open WebSocket of which the server has told that it is connected.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(super) async fn examine(target: &Target, clock: &mut Clock) -> (Finding, Opt
         Ok((socket, via)) => {
             let greeting = socket.greeting;
             clock.compare(greeting);
-            let by = via.as_ref().map(|via| format!(" by way of {via}")).unwrap_or_default();
+            let by = via.as_ref().map(|via| format!(" through {via}")).unwrap_or_default();
             let detail = format!("upgraded and connected in {}{by}", span(greeting.took));
             (Finding::fine(SUBJECT, detail).time("connected_ms", greeting.took).fact("via", via), Some(socket))
         }
@@ -79,7 +79,7 @@ pub(super) async fn open(target: &Target) -> Result<(Socket, Option<String>), Tr
     let begun = Instant::now();
     let upgrade = client_async_with_config(request, link, Some(config));
     let Ok(upgraded) = timeout_at(deadline, upgrade).await else {
-        return Err(Trouble::new(format!("the upgrade gets no answer within {}", span(target.limit)), PASS_UPGRADES));
+        return Err(Trouble::new(format!("no response to the upgrade within {}", span(target.limit)), PASS_UPGRADES));
     };
     let (mut ws, response) = upgraded.map_err(|error| blocked(&error))?;
     let first = next(&mut ws, deadline).await;
@@ -90,10 +90,10 @@ pub(super) async fn open(target: &Target) -> Result<(Socket, Option<String>), Tr
     match (greeting, first) {
         (Some(greeting), _) => Ok((Socket { ws, greeting }, via(response.headers()))),
         (None, Ok(message)) => {
-            let detail = format!("upgraded, and the first frame is not the server's: {:.60}", message.to_string());
-            Err(Trouble::new(detail, "another server answers at /ws: look at what the proxy passes that path on to"))
+            let detail = format!("upgraded, but the first frame is not from Sambad: {:.60}", message.to_string());
+            Err(Trouble::new(detail, "another server responds at /ws: check where the proxy forwards that path"))
         }
-        (None, Err(ending)) => Err(Trouble::new(format!("upgraded, and no first frame: {ending}"), HELD_BACK)),
+        (None, Err(ending)) => Err(Trouble::new(format!("upgraded, but no first frame: {ending}"), HELD_BACK)),
     }
 }
 
@@ -102,11 +102,11 @@ fn blocked(error: &WsError) -> Trouble {
     match error {
         WsError::Http(response) => refused(response),
         WsError::Protocol(ProtocolError::MissingUpgradeWebSocketHeader | ProtocolError::MissingConnectionUpgradeHeader) => {
-            let detail = "the answer to the upgrade has lost its Upgrade or Connection header on the way back";
+            let detail = "the response to the upgrade has lost its Upgrade or Connection header on the path";
             Trouble::new(detail, PASS_UPGRADES)
         }
         WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
-            Trouble::new("the upgrade was cut without an answer", PASS_UPGRADES)
+            Trouble::new("the connection was cut without a response to the upgrade", PASS_UPGRADES)
         }
         error => Trouble::new(format!("the upgrade failed: {}", root_cause(error)), PASS_UPGRADES),
     }
@@ -116,16 +116,16 @@ fn blocked(error: &WsError) -> Trouble {
 fn refused(response: &Response<Option<Vec<u8>>>) -> Trouble {
     let body = response.body().as_deref().unwrap_or_default();
     let code = code(body);
-    let who = via(response.headers()).map(|via| format!(" by {via}")).unwrap_or_default();
+    let who = via(response.headers()).map(|via| format!(" from {via}")).unwrap_or_default();
     let status = response.status();
     match &*code {
         "upgrade_required" => {
-            let detail = format!("the server was asked without Upgrade and Connection headers: lost on the way ({status})");
+            let detail = format!("the Upgrade and Connection headers did not reach the server: lost on the path ({status})");
             Trouble::new(detail, PASS_UPGRADES)
         }
-        "" if status.is_client_error() => Trouble::new(format!("the upgrade was answered{who} with {status}"), REFUSED),
-        "" => Trouble::new(format!("the upgrade was answered{who} with {status}"), PASS_UPGRADES),
-        code => Trouble::new(format!("refused by the server: {status}, {code}"), SERVER_REFUSED),
+        "" if status.is_client_error() => Trouble::new(format!("the response to the upgrade{who} is {status}"), REFUSED),
+        "" => Trouble::new(format!("the response to the upgrade{who} is {status}"), PASS_UPGRADES),
+        code => Trouble::new(format!("the server rejected it: {status}, {code}"), SERVER_REFUSED),
     }
 }
 

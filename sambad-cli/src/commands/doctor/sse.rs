@@ -23,13 +23,13 @@ const REFUSAL_BYTES_MAX: usize = 16 << 10;
 const LATE: Duration = Duration::from_secs(1);
 
 const UNBUFFERED: &str = "\
-a proxy has to pass the answer on as it comes, for /api/events/stream:
-nginx    proxy_buffering off; gzip off; and no proxy_ignore_headers X-Accel-Buffering, by which the server asks for it
+a proxy must forward the response to /api/events/stream unbuffered:
+nginx    proxy_buffering off; gzip off; and no proxy_ignore_headers X-Accel-Buffering (the server sends that header)
 Caddy    reverse_proxy { flush_interval -1 }, and no encode for text/event-stream
-others   no buffering, packing or virus scan of responses of text/event-stream
-until then clients of sambad-client fall back to long poll by themselves";
-const REFUSED: &str = "something on the way answers itself: allow GET /api/events/stream there";
-const SERVER_REFUSED: &str = "the server refuses it itself: its log knows why";
+others   no buffering, compression or virus scan of text/event-stream responses
+until then clients that use sambad-client fall back to long polling automatically";
+const REFUSED: &str = "a proxy or firewall on the path responds instead of the server: allow GET /api/events/stream there";
+const SERVER_REFUSED: &str = "the server itself rejects it: its log has the reason";
 
 /// An open event stream whose first message has come.
 #[derive(Debug)]
@@ -48,12 +48,12 @@ pub(super) async fn examine(target: &Target, usual: Duration, clock: &mut Clock)
     clock.compare(sse.greeting);
     let packed = sse.response.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let finding = if took > usual + LATE {
-        let detail = format!("first message after {}, the answer's head after {}: held back on the way", span(took), span(head));
+        let detail = format!("first message after {}, response headers after {}: buffered on the path", span(took), span(head));
         Finding::warning(SUBJECT, detail, UNBUFFERED)
     } else if let Some(packing) = packed {
-        Finding::warning(SUBJECT, format!("packed on the way ({packing}), which holds messages back"), UNBUFFERED)
+        Finding::warning(SUBJECT, format!("compressed on the path ({packing}), which delays messages"), UNBUFFERED)
     } else {
-        let by = via(sse.response.headers()).map(|via| format!(" by way of {via}")).unwrap_or_default();
+        let by = via(sse.response.headers()).map(|via| format!(" through {via}")).unwrap_or_default();
         Finding::fine(SUBJECT, format!("first message after {}, unbuffered{by}", span(took)))
     };
     (finding.time("connected_ms", took), Some(sse))
@@ -67,10 +67,10 @@ pub(super) async fn open(target: &Target) -> Result<(Sse, Duration), Trouble> {
     let request = request.query(&[("user", NOBODY)]).header(ACCEPT, MEDIA_TYPE).header(CACHE_CONTROL, "no-cache").send();
     let mut response = match timeout_at(deadline, request).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(Trouble::new(format!("no answer: {}", root_cause(&error.without_url())), UNBUFFERED)),
+        Ok(Err(error)) => return Err(Trouble::new(format!("no response: {}", root_cause(&error.without_url())), UNBUFFERED)),
         Err(_) => {
             return Err(Trouble::new(
-                format!("nothing within {limit}, though other answers come: held back on the way"),
+                format!("no response within {limit}, although other responses arrive: buffered on the path"),
                 UNBUFFERED,
             ));
         }
@@ -81,7 +81,7 @@ pub(super) async fn open(target: &Target) -> Result<(Sse, Duration), Trouble> {
     }
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.starts_with(MEDIA_TYPE) {
-        return Err(Trouble::new(format!("answered with {kind:?}, which is no event stream"), REFUSED));
+        return Err(Trouble::new(format!("the response is {kind:?}, not an event stream"), REFUSED));
     }
     let mut text = Vec::new();
     while !text.ends_with(b"\n\n") {
@@ -94,7 +94,7 @@ pub(super) async fn open(target: &Target) -> Result<(Sse, Duration), Trouble> {
             }
             Err(_) => {
                 let detail =
-                    format!("the answer's head came after {}, its first message not within {limit}: held back", span(head));
+                    format!("response headers after {}, but no first message within {limit}: buffered on the path", span(head));
                 return Err(Trouble::new(detail, UNBUFFERED));
             }
         }
@@ -103,13 +103,13 @@ pub(super) async fn open(target: &Target) -> Result<(Sse, Duration), Trouble> {
     let data = text.lines().find_map(|line| line.strip_prefix("data:")).unwrap_or_default();
     match Greeting::read(data.trim_start(), begun) {
         Some(greeting) => Ok((Sse { response, greeting }, head)),
-        None => Err(Trouble::new("the first message is not the server's", REFUSED)),
+        None => Err(Trouble::new("the first message is not from Sambad", REFUSED)),
     }
 }
 
 /// Why the answer is no stream.
 async fn refused(mut response: Response, deadline: Instant) -> Trouble {
-    let (status, by) = (response.status(), via(response.headers()).map(|via| format!(" by {via}")).unwrap_or_default());
+    let (status, by) = (response.status(), via(response.headers()).map(|via| format!(" from {via}")).unwrap_or_default());
     let mut body = Vec::new();
     while let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await {
         body.extend_from_slice(&chunk);
@@ -118,8 +118,8 @@ async fn refused(mut response: Response, deadline: Instant) -> Trouble {
         }
     }
     match &*code(&body) {
-        "" => Trouble::new(format!("answered{by} with {status}"), REFUSED),
-        code => Trouble::new(format!("refused by the server: {status}, {code}"), SERVER_REFUSED),
+        "" => Trouble::new(format!("the response{by} is {status}"), REFUSED),
+        code => Trouble::new(format!("the server rejected it: {status}, {code}"), SERVER_REFUSED),
     }
 }
 
@@ -132,7 +132,7 @@ impl Sse {
             // The stream is of nobody's events: what comes is a heartbeat, an id, or the last word of a server that goes.
             Ok(Ok(Some(chunk))) if chunk.starts_with(b"retry:") => Err(Ending::Drained),
             Ok(Ok(Some(_))) => Ok(()),
-            Ok(Ok(None)) => Err(Ending::Cut("without a word".into())),
+            Ok(Ok(None)) => Err(Ending::Cut("without notice".into())),
             Ok(Err(error)) => Err(Ending::of_answer(&error)),
         }
     }

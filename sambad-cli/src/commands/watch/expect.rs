@@ -21,7 +21,7 @@ impl FromStr for Expectation {
             let (name, value) = part.split_once('=').ok_or_else(|| format!("{part:?}: expected FIELD=VALUE"))?;
             match name.parse()? {
                 Field::Time | Field::LatencyMs => {
-                    Err(format!("{name} differs each time: expect seq, type, timestamp or data.FIELD"))
+                    Err(format!("{name} changes with every run: use seq, type, timestamp or data.FIELD"))
                 }
                 field => Ok((field, value.to_owned())),
             }

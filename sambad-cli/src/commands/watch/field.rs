@@ -39,7 +39,7 @@ impl FromStr for Field {
                 Some(path) if path.split('.').all(|key| !key.is_empty()) => Self::Data(path.split('.').map(Into::into).collect()),
                 _ => {
                     return Err(format!(
-                        "no field {name:?}: expected seq, type, timestamp, time, latency_ms, data or data.FIELD"
+                        "unknown field {name:?}: expected seq, type, timestamp, time, latency_ms, data or data.FIELD"
                     ));
                 }
             },

@@ -92,7 +92,7 @@ fn parse(template: &str) -> Result<Vec<Piece>, String> {
                     match chars.next() {
                         Some('}') => break,
                         Some(c) => name.push(c),
-                        None => return Err("a { without }: write {{ for a brace".into()),
+                        None => return Err("a { without }: write {{ to print a brace".into()),
                     }
                 }
                 if !text.is_empty() {
@@ -100,7 +100,7 @@ fn parse(template: &str) -> Result<Vec<Piece>, String> {
                 }
                 pieces.push(Piece::Field(name.parse()?));
             }
-            ('}', _) => return Err("a } without {: write }} for a brace".into()),
+            ('}', _) => return Err("a } without {: write }} to print a brace".into()),
             (other, _) => text.push(other),
         }
     }

@@ -29,20 +29,20 @@ use session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct WatchArgs {
-    /// Only events of this type; repeat or separate by commas for more
+    /// Only events of this type; repeat the option or separate types with commas
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = values::event_kind())]
     types: Vec<EventKind>,
-    /// Only events that involve this user: id or phone
+    /// Only events that involve this user: id or phone number
     #[arg(long, value_name = "USER")]
     user: Option<UserRef>,
-    /// Begin after this position instead of now
+    /// Start after this position instead of now
     #[arg(long, value_name = "CURSOR|SEQ|beginning", value_parser = values::after)]
     after: Option<After>,
-    /// Begin where FILE says, and keep it up to date; without the file, begin as --after says
+    /// Resume from the cursor in FILE and keep FILE up to date; if FILE does not exist, start as --after says
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// How events travel: by WebSocket, Server-Sent Events or long poll; auto is the first that gets through
-    #[arg(long, value_name = "WAY", default_value_t, value_parser = values::transport())]
+    /// Transport: WebSocket (ws), Server-Sent Events (sse) or long polling (poll); auto tries them in this order
+    #[arg(long, value_name = "TRANSPORT", default_value_t, value_parser = values::transport())]
     transport: Transport,
     /// Stop after N events
     #[arg(long, short = 'n', value_name = "N")]
@@ -50,29 +50,31 @@ pub(crate) struct WatchArgs {
     /// Stop after this time, for example 30s
     #[arg(long = "for", value_name = "TIME", value_parser = values::duration)]
     time: Option<Duration>,
-    /// Stop when no event came for this time, for example 10s
+    /// Stop when no event has arrived for this time, for example 10s
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     idle: Option<Duration>,
     /// How to print an event: pretty, json, or a template such as '{seq} {type}'
     #[arg(long, value_name = "FORMAT", default_value = "pretty")]
     format: Format,
-    /// Also print the ms from an event's timestamp (the server's clock) to here (this clock)
+    /// Also print the latency in ms: from the event's timestamp (server clock) to arrival (local clock)
     #[arg(long)]
     latency: bool,
-    /// Exit 3 at the first event that is missing, repeated or out of order
+    /// Exit with code 3 at the first event that is missing, repeated or out of order
     #[arg(long)]
     verify: bool,
-    /// Exit 0 once an event with all these fields was seen, for each --expect; 1 if watching ends before
+    /// Exit with code 0 once each --expect has matched an event in all its fields; with 1 if `watch` stops before
     #[arg(long, value_name = "FIELD=VALUE,…")]
     expect: Vec<Expectation>,
 }
 
-const AFTER_HELP: &str = r"Template fields:
+const AFTER_HELP: &str = "\
+Template fields:
   {seq} {type} {timestamp} {time} {latency_ms} {data} {data.FIELD}
-  {time} is local, {timestamp} as sent; \n and \t are understood, {{ and }} stand for braces.
 
-The file of --resume is written after the events it covers, so that a watch which was killed repeats
-the last ones rather than missing any. Ctrl-C stops with exit code 0.
+{time} is local time, {timestamp} is the server's text. \\n and \\t are escapes; {{ and }} print braces.
+
+`watch` writes the --resume file after it has printed the events. If it is killed, the next run may repeat the last events, \
+but misses none. Ctrl-C stops `watch` with exit code 0.
 
 Examples:
   sambad-cli watch --type contact_added --user +919876543210
@@ -86,7 +88,7 @@ impl WatchArgs {
             self.format = Format::Json;
         }
         let user = match &self.user {
-            Some(user) => Some(client.resolve(user).await.with_context(|| format!("find user {user}"))?),
+            Some(user) => Some(client.resolve(user).await.with_context(|| format!("cannot find user {user}"))?),
             None => None,
         };
         let resume = self.resume.take().map(Resume::open).transpose()?;

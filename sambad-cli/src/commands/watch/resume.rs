@@ -27,9 +27,9 @@ impl Resume {
     /// Reads the file, if there is one.
     pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
         let saved = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().parse().with_context(|| format!("{} does not hold a cursor", path.display()))?),
+            Ok(text) => Some(text.trim().parse().with_context(|| format!("{} does not contain a cursor", path.display()))?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         Ok(Self { path, saved, current: saved, saved_at: None })
     }
@@ -53,7 +53,7 @@ impl Resume {
     /// Writes the file, unless it is up to date.
     pub(super) fn save(&mut self) -> anyhow::Result<()> {
         let Some(cursor) = self.current.filter(|_| self.current != self.saved) else { return Ok(()) };
-        self.write(cursor).with_context(|| format!("write {}", self.path.display()))?;
+        self.write(cursor).with_context(|| format!("cannot write {}", self.path.display()))?;
         (self.saved, self.saved_at) = (self.current, Some(Instant::now()));
         Ok(())
     }

@@ -146,10 +146,10 @@ impl Session {
             Item::Event(event) => self.event(&event, output),
             Item::State(state) => self.state(state, output),
             Item::Resync(resync) => {
-                let text = format!("resync: {}; going on after {}", resync.reason.as_str(), resync.cursor);
+                let text = format!("resync: {}; continuing after {}", resync.reason.as_str(), resync.cursor);
                 output.note(Role::Warning, text);
                 if self.verify {
-                    output.note(Role::Bad, "verification failed: events before the resync cannot be had");
+                    output.note(Role::Bad, "verification failed: events before the resync are not available");
                     return Ok(Some(Exit::Verification));
                 }
                 Ok(None)
@@ -190,15 +190,15 @@ impl Session {
             State::Reconnecting { why, .. } if self.is_hopeless(&why) => return Err(why.into()),
             State::Reconnecting { delay, why } if delay.is_zero() && self.asked == Transport::Auto => {
                 self.live = false;
-                output.note(Role::Aside, format_args!("{} does not get through: {why}", self.tried));
+                output.note(Role::Aside, format_args!("{} failed, trying the next transport: {why}", self.tried));
             }
             State::Reconnecting { delay, why } => {
                 self.live = false;
-                output.note(Role::Warning, format_args!("disconnected: {why}; again in {:.1} s", delay.as_secs_f32()));
+                output.note(Role::Warning, format_args!("disconnected: {why}; reconnecting in {:.1} s", delay.as_secs_f32()));
             }
             State::TokenExpiring { at, why } => {
                 let at = at.map_or_else(|| "soon".into(), |at| format!("at {}", Local::of(at).date_time()));
-                output.note(Role::Warning, format_args!("the token ends {at}: {why}"));
+                output.note(Role::Warning, format_args!("the token expires {at}: {why}"));
             }
             State::Closed => output.note(Role::Warning, "the server closed the stream"),
             _ => {}
@@ -232,7 +232,7 @@ impl Session {
     /// How a watch ends that ends without a failure.
     fn verdict(&self, output: &Output) -> Exit {
         for expectation in self.progress.unmet() {
-            output.note(Role::Bad, format_args!("not seen in {} events: {expectation}", self.progress.count()));
+            output.note(Role::Bad, format_args!("no match in {} events: {expectation}", self.progress.count()));
         }
         if self.progress.unmet().is_empty() { Exit::Success } else { Exit::Failure }
     }
@@ -240,7 +240,7 @@ impl Session {
 
 /// How a transport is told where it is not the usual one.
 fn by(transport: Transport) -> String {
-    if transport == Transport::WebSocket { String::new() } else { format!(" by {transport}") }
+    if transport == Transport::WebSocket { String::new() } else { format!(" over {transport}") }
 }
 
 /// Waits for an instant; for ever, if there is none.
