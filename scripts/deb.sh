@@ -80,4 +80,8 @@ if [ "$(id -u)" -ne 0 ]; then
     printf 'not installed: only root can copy this machine\n'
     exit 0
 fi
+if ! unshare --mount --pid --cgroup --fork true 2>/dev/null || ! grep -q ' cgroup2 ' /proc/mounts; then
+    printf 'not installed: this machine has no namespaces or no cgroup v2\n'
+    exit 0
+fi
 scripts/deb/boot.sh "$package"

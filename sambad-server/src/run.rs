@@ -80,7 +80,7 @@ async fn serve_until_signal(cli: &Cli) -> anyhow::Result<()> {
         Phone::show_in_logs();
     }
     telemetry::install(&cli.log, cli.log_format).with_context(|| format!("invalid log filter {:?}", cli.log))?;
-    tracing::info!(?cli, "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), settings = cli.settings.changed(), "starting");
     for warning in cli.settings.warnings() {
         tracing::warn!("{warning}");
     }

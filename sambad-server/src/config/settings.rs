@@ -64,6 +64,13 @@ impl Settings {
         if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) }
     }
 
+    /// The settings that are not defaults, on one line and without secrets: `heartbeat-s = 30, log-format = "json"`.
+    #[must_use]
+    pub fn changed(&self) -> String {
+        let changed = self.all.iter().filter(|setting| setting.source != DEFAULT);
+        changed.map(Setting::line).collect::<Vec<_>>().join(", ")
+    }
+
     /// The file that was read, if one was.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -100,18 +107,24 @@ fn literal(value: &str) -> String {
     }
 }
 
-impl Display for Setting {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+impl Setting {
+    /// As a line of a file.
+    fn line(&self) -> String {
         let key = &self.key;
-        let line = match &self.value {
+        match &self.value {
             Value::Unset => format!("# {key} is not set"),
             Value::One(value) => format!("{key} = {}", literal(value)),
             Value::Many(values) => {
                 format!("{key} = [{}]", values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(", "))
             }
             Value::Switch(value) => format!("{key} = {value}"),
-        };
-        write!(f, "{line:SOURCE_COLUMN$} # {}", self.source)
+        }
+    }
+}
+
+impl Display for Setting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:SOURCE_COLUMN$} # {}", self.line(), self.source)
     }
 }
 
@@ -125,7 +138,7 @@ impl Display for Settings {
     }
 }
 
-/// The file only: the log has the values.
+/// The file only: `config` prints the values.
 impl Debug for Settings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Settings").field(&self.file).finish()
