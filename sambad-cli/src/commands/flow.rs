@@ -24,6 +24,7 @@ pub(crate) struct FlowArgs {
 
 const AFTER_HELP: &str = "\
 It creates two users with random phone numbers, a contact and a message, so it is safe on a server in use.
+With authentication, the token needs the roles service and admin.
 
 Exit code: 0 if every step passed; 1 at the first step that failed.";
 

@@ -44,6 +44,7 @@ pub(crate) struct DemoArgs {
 
 const AFTER_HELP: &str = "\
 Do not run it on a production database: the demo's users stay. The next run finds them by phone number and continues.
+With authentication, the token needs the roles service and admin.
 
 If the server stops or rejects requests, the demo waits, and does not catch up later. Ctrl-C and SIGTERM stop it with exit \
 code 0. With --json, the response to each write is a line on stdout.";
