@@ -100,10 +100,7 @@ pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option
         Ok(Err(error)) if error.api_code().is_some() || matches!(error, Error::Protocol { .. }) => {
             not_sambad(&format!("GET /api/health: {error}"))
         }
-        Ok(Err(error)) => Trouble::new(
-            format!("no HTTP response: {error}"),
-            "the program that listens there does not speak HTTP, or a proxy or firewall cuts the connection",
-        ),
+        Ok(Err(error)) => Trouble::new(format!("no HTTP response: {error}"), NO_HTTP),
         Err(_) => Trouble::new(
             format!("connected, but no response within {}", span(target.limit)),
             "the process hangs, or the program that listens there expects another protocol (TLS?)",
@@ -111,6 +108,10 @@ pub(super) async fn server(client: &Client, target: &Target) -> (Finding, Option
     };
     (Finding::fault(SERVER, trouble), None)
 }
+
+const NO_HTTP: &str = "\
+the program that listens there does not speak HTTP (or HTTPS), or a proxy or firewall cuts the connection
+if the error names a certificate: --ca-file trusts it, and --server must have a name that the certificate has";
 
 fn not_sambad(what: &str) -> Trouble {
     Trouble::new(
