@@ -8,7 +8,7 @@ use crate::values;
 
 /// Objectives of one command line, at most.
 const OBJECTIVES_MAX: usize = 32;
-const EXAMPLE: &str = "expected for example p99<20ms, response.max<1s, lost=0 or deliveries_per_s>=100000";
+const EXAMPLE: &str = "expected objectives such as p99<20ms, response.max<1s, lost=0 or deliveries_per_s>=100000";
 
 /// Objectives that must all be met.
 #[derive(Debug, Clone)]

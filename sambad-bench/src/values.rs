@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     /// A year; nobody waits for longer, and sums of times stay in range.
     const MAX_S: f64 = 365.0 * 86_400.0;
-    let expected = || format!("{text:?} is not a time; expected for example 30s, 250ms or 5m");
+    let expected = || format!("{text:?} is not a time such as 30s, 250ms or 5m");
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(expected)?;
     let (number, unit) = text.split_at(unit_at);
     let seconds = match unit {

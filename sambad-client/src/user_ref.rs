@@ -18,7 +18,7 @@ pub enum UserRef {
 
 /// Says that a text names nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a user id (UUID) or phone number; expected for example +919876543210")]
+#[error("not a user id (UUID) or phone number such as +919876543210")]
 pub struct InvalidUserRef;
 
 impl FromStr for UserRef {

@@ -69,7 +69,7 @@ async fn locate_all(urls: &[String], plan: &Plan) -> anyhow::Result<Vec<Place>> 
 
 async fn locate(url: &str) -> anyhow::Result<Place> {
     let expected =
-        |what: &str| Exit::Usage.because(format!("target {url:?}: {what}; expected for example http://127.0.0.1:4000"));
+        |what: &str| Exit::Usage.because(format!("target {url:?}: {what}; expected a URL such as http://127.0.0.1:4000"));
     let uri: Uri = url.parse().map_err(|error| expected(&format!("{error}")))?;
     if uri.scheme_str() != Some("http") {
         return Err(expected("it is not an http:// URL (TLS is not built in)"));

@@ -89,7 +89,7 @@ impl Sambad {
         if let Some(name) = broker.as_ref().filter(|broker| !matches!(broker, Broker::Local)).map(Broker::name)
             && !shared
         {
-            let what = format!("{name} needs a PostgreSQL database: an SQLite database has only one server");
+            let what = format!("broker {name} needs a PostgreSQL database: an SQLite database has only one server");
             return Err(Error::Internal { what, source: None });
         }
         let (store, writer) = store::open(&database, &limits).await?;

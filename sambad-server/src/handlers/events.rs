@@ -114,7 +114,7 @@ pub(crate) async fn list(
     let place = permit.map(|permit| state.sessions.place(permit, Transport::Poll, about, filter, begins));
     let answer = tokio::select! {
         answer = read(&state, after, filter, limit, Instant::now() + wait, place.as_ref()) => answer,
-        () = pass.ended() => return Err(ApiError::Unauthorized("token has ended")),
+        () = pass.ended() => return Err(ApiError::Unauthorized("token has expired or was revoked")),
         () = closed(place.as_ref()) => return Err(ApiError::Forbidden("an admin closed this session")),
     };
     match answer {

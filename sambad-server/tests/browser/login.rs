@@ -137,7 +137,7 @@ async fn a_session_that_ends_hides_everything() {
     log_in(&page, PASSWORD).await;
     page.is_live().await;
     page.shows(1).await;
-    hides_everything(&page, "Your session has expired. Log in to continue.").await;
+    hides_everything(&page, "Your session has ended. Log in to continue.").await;
 
     log_in(&page, PASSWORD).await;
     page.is_live().await;
@@ -145,7 +145,7 @@ async fn a_session_that_ends_hides_everything() {
     page.js(&format!("location.hash = '#/users/{}'", guarded.user["id"].as_str().unwrap())).await;
     page.until(&format!("document.querySelector('[data-testid=user-phone]').innerText === '{PHONE}'")).await;
     guarded.end_session_of(&page).await;
-    hides_everything(&page, "Your session has expired. Log in to continue.").await;
+    hides_everything(&page, "Your session has ended. Log in to continue.").await;
     log_in(&page, PASSWORD).await;
     page.until(&format!("document.querySelector('[data-testid=user-phone]').innerText === '{PHONE}'")).await;
     page.finish_after(Outage::Refused).await;

@@ -12,7 +12,7 @@ import { byId, setText } from "./dom.js";
 const KEPT_AS = "sambad-admin";
 /** Why the page was loaded anew, for the page that comes next. */
 const LEFT_AS = "sambad-left";
-const LEFT = { ended: "Your session has expired. Log in to continue.", out: "You are logged out." };
+const LEFT = { ended: "Your session has ended. Log in to continue.", out: "You are logged out." };
 /** A login that is followed by a refusal this soon was not kept by the browser. */
 const LOST_WITHIN_MS = 5_000;
 
