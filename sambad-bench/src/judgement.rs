@@ -103,7 +103,7 @@ fn remark(report: &Report, remarks: &mut Vec<String>) {
     if counts.unanswered > 0 {
         let arrived = report.audit.unanswered_arrived;
         remarks.push(format!(
-            "{} writes got no response; {arrived} of their events arrived nevertheless (warm-up included)",
+            "writes without a response: {}; events of these that arrived nevertheless: {arrived} (warm-up included)",
             counts.unanswered
         ));
     }

@@ -1,6 +1,7 @@
 //! From requests to values: bodies, queries and names of users, each with its bound.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::body::Body;
@@ -234,13 +235,22 @@ pub(crate) fn id_param<T: FromStr>(field: &'static str, text: Option<&str>) -> R
     text.parse().map(Some).map_err(|_| Error::InvalidId { field })
 }
 
-/// Reads how many rows are asked for: 1 to `max`.
+/// Reads an optional whole number within bounds; `unit` ends the message.
+pub(crate) fn number_param(
+    name: &'static str,
+    text: Option<&str>,
+    bounds: RangeInclusive<u32>,
+    unit: &str,
+) -> Result<Option<u32>, Error> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    let complaint = || Error::field(name, format!("expected {} to {}{unit}", bounds.start(), bounds.end()));
+    number.map(Some).ok_or_else(complaint)
+}
+
+/// Reads how many rows the client requests: 1 to `max`.
 pub(crate) fn limit_param(text: Option<&str>, default: u32, max: u32) -> Result<u32, Error> {
-    match param("limit", text)? {
-        None => Ok(default),
-        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-        Some(_) => Err(Error::field("limit", format!("expected 1 to {max}"))),
-    }
+    Ok(number_param("limit", text, 1..=max, "")?.unwrap_or(default))
 }
 
 /// Requires a field of a body.

@@ -155,7 +155,11 @@ async fn create_user(connection: &mut Connection, workload: &Workload, index: u6
     let text = String::from_utf8_lossy(&answer.body);
     let excerpt: String = text.chars().take(200).collect();
     if !answer.status.is_success() {
-        return Err(Exit::Usage.because(format!("cannot create a user: {}: {excerpt}", answer.status)));
+        let advice = match answer.status.as_u16() {
+            401 | 403 => "; --token must name a token with the roles service and admin",
+            _ => "",
+        };
+        return Err(Exit::Usage.because(format!("cannot create a user: {}: {excerpt}{advice}", answer.status)));
     }
     match serde_json::from_str::<WriteAnswer>(&text) {
         Ok(WriteAnswer { created: Some(false), .. }) => Ok(None),

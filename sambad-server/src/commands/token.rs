@@ -44,7 +44,9 @@ async fn create(cli: &Cli, roles: &[Role], user: Option<UserId>, subject: Option
     let grant = Grant { roles: roles.to_vec(), subject: subject.clone(), family: None, expires_at: now.plus(ttl) };
     let issued = tokens.issue(grant, now)?;
     let note = AccessChange::Note { action: AuditAction::TokenCreated, subject: format!("{subject} {}", issued.id) };
-    maintenance::change_access(&cli.database, note, operator()).await.context("cannot write to the audit log")?;
+    maintenance::change_access(&cli.database, note, operator())
+        .await
+        .context("cannot write to the audit log of the database that --database names")?;
     say(format_args!("token {} of {subject}, until {}:", issued.id, issued.expires_at))?;
     say(issued.token).context("cannot write to stdout")
 }

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use sambad_core::access::{AuditAction, AuditEntry};
-use sambad_core::{Page, Sambad};
+use sambad_core::{Error, Page, Sambad};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Query, page_limit, param};
+use crate::extract::{Query, page_limit};
 use crate::reply;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -41,7 +41,11 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let limit = page_limit(query.limit.as_deref())?;
-    let before = param("after", query.after.as_deref())?.unwrap_or(i64::MAX);
+    let page = || Error::field("after", "expected the page token of a `Link` header");
+    let before = match query.after.as_deref().filter(|token| !token.is_empty()) {
+        Some(token) => token.parse().map_err(|_| page())?,
+        None => i64::MAX,
+    };
     let found = sambad.audit(before, limit).await?;
     let page = found.map(|items| {
         // Entries have no holes: below the first there is none.

@@ -14,13 +14,13 @@ use utoipa::IntoParams;
 use crate::auth::{Caller, Pass};
 use crate::documents::schema;
 use crate::error::ApiError;
-use crate::extract::{Query, id_param, limit_param, param};
+use crate::extract::{Query, id_param, limit_param, number_param, param};
 use crate::reply;
 use crate::router::AppState;
 use crate::sessions::{About, Place, Transport};
 
 /// Longest wait of a long poll.
-const WAIT_S_MAX: u64 = 30;
+const WAIT_S_MAX: u32 = 30;
 
 /// The events that a reader requests, the same for every transport.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -72,11 +72,8 @@ impl StreamQuery {
 
     /// How long an empty page may wait for an event.
     pub(crate) fn wait(&self) -> Result<Duration, Error> {
-        let wait = param("wait", self.wait.as_deref())?.unwrap_or(0);
-        if wait > WAIT_S_MAX {
-            return Err(Error::field("wait", format!("expected 0 to {WAIT_S_MAX} seconds")));
-        }
-        Ok(Duration::from_secs(wait))
+        let wait = number_param("wait", self.wait.as_deref(), 0..=WAIT_S_MAX, " seconds")?;
+        Ok(Duration::from_secs(wait.unwrap_or(0).into()))
     }
 }
 

@@ -62,7 +62,10 @@ impl Side {
         // A database that was in use is not touched, not even its schema.
         let schema = identity::schema(&mut connection, options).await?;
         if schema.stored > 0 && !schema.is_current() {
-            let what = format!("database {} has an older schema: copy into an empty database", identity::name(options));
+            let what = format!(
+                "database {} has an older schema: copy into an empty database; if an interrupted copy left it, recreate it",
+                identity::name(options)
+            );
             return Err(internal(what));
         }
         identity::migrate(&mut connection, options).await?;

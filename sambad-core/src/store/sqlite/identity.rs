@@ -113,7 +113,7 @@ fn require_folder(file: &DatabaseFile) -> Result<(), Error> {
     let folder = file.path().parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) if !folder.is_dir() => {
-            let what = format!("cannot create database {file}: folder {} does not exist", folder.display());
+            let what = format!("cannot create database {}: folder {} does not exist", file.path().display(), folder.display());
             Err(Error::Internal { what, source: None })
         }
         _ => Ok(()),
