@@ -146,7 +146,7 @@ pub struct ContactWithUsers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Message {
-    /// The id of the message. Newer messages have higher ids.
+    /// The id of the message.
     pub id: MessageId,
     /// The id of the sender.
     pub from_user_id: UserId,

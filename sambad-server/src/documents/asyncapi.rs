@@ -261,7 +261,7 @@ fn from_server() -> [Frame; 10] {
         ),
         (
             "resync",
-            "The log no longer has the requested position. Reload your state, then continue from `cursor`.",
+            "The log cannot serve the requested position. Reload your state, then continue from `cursor`.",
             data("ResyncData"),
         ),
         ("heartbeat", "The filter left out all events up to `cursor`. Move your cursor there.", data("PositionData")),

@@ -7,17 +7,21 @@ use super::schema::{USER_PATTERN, WRITTEN_PHONE_PATTERN};
 /// Name, summary and value of an example.
 type Example = (&'static str, &'static str, &'static str);
 
-/// Bodies that work in this order on a new server, by operation.
+/// Bodies that work in this order on a new server, by operation. Pages show them in the order of their names.
 const EXAMPLES: [(&str, &[Example]); 7] = [
     (
         "login",
         &[
             (
-                "national",
+                "asha",
                 "A national number and its country code",
                 r#"{"mobileNumber":"9876543210","countryCode":"+91","name":"Asha"}"#,
             ),
-            ("international", "An international number", r#"{"phone":"+919876543211","name":"Ravi"}"#),
+            (
+                "ravi",
+                "An international number; the examples of other requests need both users",
+                r#"{"phone":"+919876543211","name":"Ravi"}"#,
+            ),
         ],
     ),
     (
@@ -32,7 +36,7 @@ const EXAMPLES: [(&str, &[Example]); 7] = [
         &[
             ("text", "A text", r#"{"fromUserId":"+919876543210","toUserId":"+919876543211","content":"Hello!"}"#),
             (
-                "national",
+                "to_national",
                 "To a national number of the sender's country",
                 r#"{"fromUserId":"+919876543211","toUserId":"9876543210","content":"{\"lat\":19.07}","type":"location"}"#,
             ),

@@ -98,7 +98,7 @@ impl JsonBody for RefreshBody {}
     path = "/api/users/refresh",
     operation_id = "refresh",
     summary = "Refresh tokens",
-    description = "Exchanges a refresh token for new tokens. For 30 s the used token returns the same next refresh token. After that, a second use revokes all tokens of the login.",
+    description = "Exchanges a refresh token for new tokens. For 30 s the used token returns the same next refresh token. After that, a second use revokes all tokens of the login. Only with authentication.",
     request_body = RefreshBody,
     responses((status = 200, description = "New tokens.", body = UserTokens)),
 )]
@@ -149,7 +149,7 @@ struct LoggedOut {
     path = "/api/users/logout",
     operation_id = "logout",
     summary = "Log a user out",
-    description = "Revokes all tokens of this login and closes their sessions.",
+    description = "Revokes all tokens of this login and closes their sessions. Only with authentication.",
     responses((status = 200, description = "The tokens were revoked.", body = LoggedOut)),
 )]
 pub(crate) async fn logout_user(State(state): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
@@ -196,7 +196,7 @@ struct LoggedIn {
     path = "/api/admin/login",
     operation_id = "loginAdmin",
     summary = "Log an admin in",
-    description = "Starts an admin session and sets its cookie. After 5 failures in a row, the address is locked out of the account for 30 s or longer.",
+    description = "Starts an admin session and sets its cookie. After 5 failures in a row, the address is locked out of the account for 30 s or longer. Only with authentication.",
     request_body = AdminLogin,
     responses((status = 200, description = "The session was started.", body = LoggedIn, headers(("Set-Cookie" = String)))),
 )]
@@ -243,7 +243,7 @@ pub(crate) async fn login_admin(
     path = "/api/admin/logout",
     operation_id = "logoutAdmin",
     summary = "Log an admin out",
-    description = "Ends the session of the cookie.",
+    description = "Ends the session of the cookie. Only with authentication.",
     responses((status = 200, description = "The session was ended.", body = LoggedOut, headers(("Set-Cookie" = String)))),
 )]
 pub(crate) async fn logout_admin(

@@ -116,10 +116,10 @@ pub(crate) async fn send(
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Messages that this user sent or received. Default: all messages.
+    /// Messages that this user (a UUID) sent or received. Default: all messages.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     user_id: Option<String>,
-    /// Messages between `userId` and this user.
+    /// Messages with this user, a UUID: of `userId` if it is given.
     #[param(value_type = Option<schema::UuidOrNothing>)]
     with_user_id: Option<String>,
     /// The number of rows of a page.

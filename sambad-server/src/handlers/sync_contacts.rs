@@ -225,7 +225,7 @@ struct Matched {
     path = "/api/sync-contacts",
     operation_id = "syncContacts",
     summary = "Match an address book",
-    description = "Returns the users whose phone numbers are in an address book. Nothing is stored.",
+    description = "Returns the users whose phone numbers are in an address book. No event is stored.",
     request_body = AddressBook,
     params(("Idempotency-Key" = Option<schema::Key>, Header)),
     responses((status = 200, description = "The users that were found.", body = Matched)),

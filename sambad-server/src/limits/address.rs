@@ -100,8 +100,8 @@ impl Proxies {
         // Relaxed: told twice would do no harm.
         if peer.ip().is_loopback() && !self.told.swap(true, Ordering::Relaxed) {
             let peer = peer.ip();
-            tracing::warn!(%peer, "X-Forwarded-For from a proxy that --trusted-proxy does not name: its clients share the \
-                limits of one address");
+            tracing::warn!(%peer, "X-Forwarded-For from a proxy that --trusted-proxy does not name: all its clients \
+                count as one local address");
         }
     }
 }

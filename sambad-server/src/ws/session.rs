@@ -225,6 +225,11 @@ impl Session {
 
     async fn receive(&mut self, heard: Heard) -> Result<(), End> {
         self.heard_by = None;
+        if matches!(heard, Heard::Ping) {
+            // tungstenite would write the pong with its next read, which ends when the client says something else: after a
+            // close frame, if this frame is one too many.
+            self.socket.flush().await.map_err(|_| End::Gone)?;
+        }
         if !self.pace.take() {
             return Err(End::Close(CloseReason::RateLimited));
         }
@@ -241,8 +246,6 @@ impl Session {
             },
             Heard::Bad(bad) => self.bad_frame(bad).await,
             Heard::Ping => {
-                // tungstenite would write the pong with its next read, which ends when the client says something else.
-                self.socket.flush().await.map_err(|_| End::Gone)?;
                 self.hand_over().await;
                 Ok(())
             }

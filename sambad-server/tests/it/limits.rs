@@ -146,6 +146,29 @@ async fn frames_have_a_rate_by_session() {
     world.finish().await;
 }
 
+/// Goal: nothing follows a close frame, not even the pong of the ping that was one too many. Method: protocol pings beyond the
+/// rate in one segment with the client's close frame, and every byte that arrives.
+#[tokio::test]
+async fn no_pong_follows_the_close_frame() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let clients = ClientLimits { session_frames_per_s: 20, ..ClientLimits::default() };
+    let world = World::start_with(ServerConfig { clients, ..ServerConfig::default() }, Limits::default()).await;
+    let mut dashboard = world.dashboard("").await;
+    let mut frames = [0x89, 0x80, 0, 0, 0, 0].repeat(40);
+    frames.extend([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
+    dashboard.stream().write_all(&frames).await.unwrap();
+    let mut said = Vec::new();
+    soon("end of the connection", dashboard.stream().read_to_end(&mut said)).await.unwrap();
+    let (mut rest, mut opcodes) = (said.as_slice(), Vec::new());
+    while let [first, length, ..] = rest {
+        opcodes.push(first & 0x0f);
+        rest = &rest[2 + usize::from(*length)..];
+    }
+    assert!(opcodes.iter().filter(|opcode| **opcode == 0xa).count() >= 20, "{opcodes:?}");
+    assert_eq!(opcodes.iter().position(|opcode| *opcode == 0x8), Some(opcodes.len() - 1), "{opcodes:?}");
+    world.finish().await;
+}
+
 /// Goal: a message that never ends is read no longer than a message may be long. Method: empty fragments without end, by hand.
 #[tokio::test]
 async fn fragments_without_end_are_cut() {

@@ -1,4 +1,4 @@
-// Shows the OpenAPI document of the server that this page comes from, and asks nobody else for anything.
+// Shows the OpenAPI document of the server that this page comes from, and makes no third-party requests.
 SwaggerUIBundle({
     url: new URL('api/openapi.json', document.baseURI).href,
     dom_id: '#reference',
