@@ -2,18 +2,30 @@
 # Boots systemd in a copy of this machine and runs machine.sh there, with a package. The copy is this machine's files with an
 # overlay in memory, in namespaces of its own: nothing of it outlives this script, and no service of this machine starts in it.
 # Usage: scripts/deb/boot.sh FILE   (as root; cgroup v2 must be mounted, alone or beside v1)
+# Exit code 77 means that this machine cannot boot a copy: nothing of the package has been tried.
 set -euo pipefail
 
 package=$(realpath "$1")
 inside=$(realpath "$(dirname "$0")/machine.sh")
-[ -x /lib/systemd/systemd ] || { printf 'systemd is not installed\n' >&2 && exit 1; }
+seconds=240
 
+# unable REASON: ends the script, since this machine cannot boot a copy.
+unable() {
+    printf 'this machine cannot boot a copy of itself: %s\n' "$1" >&2
+    exit 77
+}
+
+[ "$(id -u)" -eq 0 ] || unable 'only root can'
+[ -x /lib/systemd/systemd ] || unable 'systemd is not installed'
+reason=$(unshare --mount --pid --ipc --uts --cgroup --fork true 2>&1) || unable "$reason"
+# The service has a user namespace (PrivateUsers=).
+reason=$(unshare --user true 2>&1) || unable "$reason"
 # A group that systemd sees as the root of all.
 groups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-[ -n "$groups" ] || { printf 'no cgroup v2 here\n' >&2 && exit 1; }
+[ -n "$groups" ] || unable 'cgroup v2 is not mounted'
 group=$groups/sambad-deb-$$
+reason=$(mkdir "$group" 2>&1) || unable "$reason"
 work=$(mktemp -d)
-mkdir "$group"
 finish() {
     # systemd leaves groups below its own; what was killed needs a moment to be gone.
     for _ in $(seq 100); do
@@ -25,6 +37,7 @@ finish() {
 }
 trap finish EXIT
 : >"$work/output"
+: >"$work/making"
 
 # copy WORK PACKAGE SCRIPT: makes the copy, and becomes its systemd.
 copy() {
@@ -44,6 +57,8 @@ copy() {
     mount -t tmpfs tmpfs "$machine/tmp"
     mount -t tmpfs tmpfs "$machine/dev"
     for name in null zero full random urandom tty; do
+        # A machine without a terminal has no tty.
+        [ -e "/dev/$name" ] || continue
         touch "$machine/dev/$name"
         mount --bind "/dev/$name" "$machine/dev/$name"
     done
@@ -52,6 +67,8 @@ copy() {
     ln -s pts/ptmx "$machine/dev/ptmx"
     mount -t tmpfs tmpfs "$machine/dev/shm"
 
+    # Images of containers forbid packages to start and stop services. The copy does not.
+    rm -f "$machine/usr/sbin/policy-rc.d"
     # Of this machine's services only the journal.
     : >"$machine/etc/fstab"
     rm -rf "$machine"/etc/systemd/system/*.wants
@@ -82,8 +99,16 @@ UNIT
 export -f copy
 
 # shellcheck disable=SC2016
-timeout --signal=KILL 240 unshare --mount --propagation private --pid --ipc --uts --fork --kill-child \
-    bash -c 'echo 0 >"$1/cgroup.procs"; shift; exec unshare --cgroup bash -euc "copy \"\$@\"" copy "$@"' \
-    boot "$group" "$work" "$package" "$inside" || true
+timeout --signal=KILL "$seconds" unshare --mount --propagation private --pid --ipc --uts --fork --kill-child \
+    bash -ec 'echo 0 >"$1/cgroup.procs"; shift; exec unshare --cgroup bash -euc "copy \"\$@\"" copy "$@"' \
+    boot "$group" "$work" "$package" "$inside" >"$work/making" 2>&1 || true
 cat "$work/output"
-grep -qx 'ok    all' "$work/output"
+# The package is installed after this line: what fails before it is not the package's fault.
+if ! grep -qx 'ok    systemd runs in the copy' "$work/output"; then
+    unable "$(tail -n 5 "$work/making" | grep . || printf 'systemd did not start')"
+fi
+grep -qx 'ok    all' "$work/output" || {
+    cat "$work/making" >&2
+    grep -q '^FAIL ' "$work/output" || printf 'FAIL  the copy ended early, or ran for more than %s s\n' "$seconds" >&2
+    exit 1
+}
