@@ -47,6 +47,8 @@ need_subcommand() {
 # Python for event-stream libraries, Python for schemathesis, load balancers in front of several servers, and those that the
 # lines below name. scripts/with-services.sh installs PostgreSQL and Redis.
 needs() {
+    # procps has the programs kill, ps and pgrep.
+    need git git && need openssl openssl && need ps procps
     need curl curl && need chromium chromium && need chromedriver chromium-driver && need node nodejs
     need npm npm
     # A second browser: only this one reports how a WebSocket was closed.
