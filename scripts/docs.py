@@ -46,9 +46,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAYED = ["README.md", "docs/quickstart.md", "docs/guides/*.md"]
-# Languages whose blocks are programs: each says what is done with it.
-PROGRAMS = {"sh", "bash", "console", "js", "javascript", "ts", "typescript", "html", "python", "rust", "dart", "java", "toml"}
-WORDS = {"run", "background", "output", "norun", "file", "same", "browser", "see", "skip", "status"}
+# Languages whose blocks are data: of all others, each block says what is done with it.
+DATA = {"", "text", "json", "mermaid", "diff", "http", "yaml", "ini"}
+# What is done with a block: one of these. The other words belong to one of them.
+ACTIONS = {"run", "background", "output", "norun", "file", "same", "skip"}
+BELONG = {"status": "run", "browser": "file", "see": "browser"}
+# Addresses of files in the public repository, in texts that are read outside of it. The changelog names the repository.
+REPOSITORY = re.search(r"^REPOSITORY=(\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+REPOSITORY = re.compile(re.escape(REPOSITORY) + r"/(?:blob|tree)/main/([^\s)\]\"'<>`]+)")
 RUN_TIMEOUT_S = 120
 OUTPUT_TIMEOUT_S = 60
 
@@ -62,9 +67,16 @@ class Block:
         self.line, self.language, self.text, self.words = line, language, text, {}
         for word in shlex.split(words):
             key, _, value = word.partition("=")
-            if key not in WORDS:
+            if key not in ACTIONS | BELONG.keys():
                 raise Failure(f"line {line}: unknown word {word!r} after the fence")
             self.words[key] = value or True
+        if self.words and len(ACTIONS & self.words.keys()) != 1:
+            raise Failure(f"line {line}: a block needs one of {', '.join(sorted(ACTIONS))}")
+        for key, other in BELONG.items():
+            if key in self.words and other not in self.words:
+                raise Failure(f"line {line}: {key!r} needs {other!r}")
+        if "browser" in self.words and "see" not in self.words:
+            raise Failure(f"line {line}: 'browser' needs 'see'")
 
 
 def parse(text):
@@ -78,6 +90,8 @@ def parse(text):
         if hidden:
             items.append(Block(at + 1, "sh", "run", hidden[1]))
         if not fence:
+            if re.match(r"\s*>.*(?:```|~~~)", line):
+                raise Failure(f"line {at + 1}: a block in a quotation is not played")
             prose.append((at + 1, line))
             at += 1
             continue
@@ -129,6 +143,9 @@ def sources(folders):
 
 def quotes(where, text):
     """Messages in tables that the code does not have."""
+    tables = len(re.findall(r"<!-- quoted from: (.*) -->\n+((?:\|.*\n)+)", text))
+    if tables != text.count("\n<!-- quoted from:"):
+        yield f"{where}: a comment `quoted from` has no table directly behind it"
     for found in re.finditer(r"<!-- quoted from: (.*) -->\n+((?:\|.*\n)+)", text):
         code = sources(found[1])
         for row in found[2].splitlines()[2:]:
@@ -138,8 +155,13 @@ def quotes(where, text):
                         yield f"{where}: no message {piece.strip()!r} in the code"
 
 
+def known(path, files):
+    """Whether the repository has this file or folder: what lies on this machine alone does not count."""
+    return path in files or path == ROOT or any(path in file.parents for file in files)
+
+
 def check():
-    complaints, pages = [], {}
+    complaints, pages, files = [], {}, set(tracked("*"))
     for path in tracked("*.md"):
         try:
             pages[path] = parse(path.read_text())
@@ -159,14 +181,27 @@ def check():
                 checked += 1
                 name, _, anchor = target.partition("#")
                 found = (path.parent / name).resolve() if name else path
-                if not found.exists():
+                if not known(found, files):
                     complaints.append(f"{where}:{line}: no file {target}")
                 elif anchor and found.suffix == ".md" and anchor not in anchors_of.get(found, set()):
                     complaints.append(f"{where}:{line}: no heading {target}")
         if path in played():
             for block in items:
-                if block.language in PROGRAMS and not block.words:
+                if block.language not in DATA and not block.words:
                     complaints.append(f"{where}:{block.line}: the block does not say how it is run")
+    # In texts of every kind: documents, packages, alerts, forms, messages of programs.
+    for path in files:
+        if path.is_symlink() or b"\0" in path.read_bytes()[:8000]:
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
+            for found in REPOSITORY.finditer(line):
+                checked += 1
+                name, _, anchor = found[1].rstrip(".,;:").partition("#")
+                target = ROOT / name
+                if not known(target, files):
+                    complaints.append(f"{path.relative_to(ROOT)}:{number}: no file {found[0]}")
+                elif anchor and target.suffix == ".md" and anchor not in anchors_of.get(target, set()):
+                    complaints.append(f"{path.relative_to(ROOT)}:{number}: no heading {found[0]}")
     print(f"{checked} links in {len(pages)} documents")
     return complaints
 
@@ -345,11 +380,18 @@ class Stage:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.ported(block.text))
         if "browser" in words:
+            if self.awaited:
+                raise Failure(f"no block runs after the page that is to show {self.awaited!r}")
             self.browser = self.browser or Browser()
             self.browser.open(self.ported(words["browser"]))
             self.awaited = words["see"]
+            if self.awaited in self.browser.text():
+                raise Failure(f"the page shows {self.awaited!r} before the block that is to bring it")
         if "run" in words and block.language == "console":
-            for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            before, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+            if before.strip() or not parts:
+                raise Failure("a transcript begins with `$ `")
+            for part in parts:
                 command, _, printed = part.partition("\n")
                 self.run(command)
                 if printed.strip():
@@ -389,6 +431,8 @@ def play(binaries, pages):
                 for block in parse(page.read_text())[0]:
                     stage.play(block)
                     blocks += bool(block.words) and not {"skip", "norun"} & block.words.keys()
+                if stage.awaited:
+                    raise Failure(f"no block runs after the page that is to show {stage.awaited!r}")
                 print(f"ok    {where} ({blocks} blocks, {time.monotonic() - begun:.1f} s)", flush=True)
             except Failure as failure:
                 complaints.append(f"{where}:{block.line if block else 0}: {failure}")
