@@ -4,11 +4,12 @@
 # The linters are installed below target/, in the versions of scripts/openapi/package-lock.json, and need no network after that.
 # Usage: scripts/openapi.sh SERVER   (the server's binary)
 set -euo pipefail
+binary=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
-binary=$(realpath "$1")
 lists=$PWD/scripts/openapi
-installed=$PWD/target/openapi
+# npm confuses a folder behind a link with a package.
+installed=$(realpath -m target)/openapi
 work=$(mktemp -d)
 server=
 # No telemetry, and no check for updates.

@@ -3,9 +3,9 @@
 # document, and compares each response with the document. One server requires authentication, one does not.
 # Usage: scripts/schemathesis.sh SERVER [OPTION...]   (the server's binary; options for `schemathesis run`)
 set -euo pipefail
+binary=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
-binary=$(realpath "$1")
 shift
 root=$PWD
 venv=$root/target/schemathesis

@@ -3,9 +3,9 @@
 # sambad-server/web/tests/third-party lists. The script installs them in target/, once for each list.
 # Usage: scripts/third-party.sh SERVER [OPTION...]   (SERVER: the server's binary; OPTION: for `node --test`)
 set -euo pipefail
+binary=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
-binary=$(realpath "$1")
 shift
 lists=sambad-server/web/tests/third-party
 installed=$PWD/target/third-party

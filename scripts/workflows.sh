@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-installed=$PWD/target/workflows
+# npm confuses a folder behind a link with a package.
+installed=$(realpath -m target)/workflows
 if ! cmp -s scripts/workflows/package-lock.json "$installed/package-lock.json"; then
     rm -rf "$installed" "$installed.new"
     mkdir -p "$installed.new"
