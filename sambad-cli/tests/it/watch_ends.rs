@@ -174,7 +174,7 @@ async fn the_server_ends_it() {
     }
     let server = Faulty::start().await;
     let script = async {
-        server.accept("0000000a-5").await.close(4000, "drain reconnect_after_ms=10").await;
+        server.accept("0000000a-5").await.close(4000, "drain reconnect_after_ms=0").await;
         let mut peer = server.accept("0000000a-5").await;
         peer.event(6).await;
         peer.close(1000, "done").await;

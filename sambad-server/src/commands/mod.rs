@@ -26,7 +26,11 @@ pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
         cli.database_file()?;
     }
     match command {
-        Command::Config => write!(io::stdout(), "{}", cli.settings).context("cannot write to stdout"),
+        Command::Config => match write!(io::stdout(), "{}", cli.settings) {
+            // The reader of the list has ended, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot write to stdout"),
+        },
         Command::Check { phones: true, .. } => phones::run(cli).await,
         Command::Check { repair, .. } => check::run(cli, *repair).await,
         Command::Health { url } => health::run(cli, url.as_deref()).await,

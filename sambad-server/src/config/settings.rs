@@ -66,9 +66,9 @@ impl Settings {
 
     /// The settings that are not defaults, on one line and without secrets: `heartbeat-s = 30, log-format = "json"`.
     #[must_use]
-    pub fn changed(&self) -> String {
-        let changed = self.all.iter().filter(|setting| setting.source != DEFAULT);
-        changed.map(Setting::line).collect::<Vec<_>>().join(", ")
+    pub fn changed(&self) -> Option<String> {
+        let changed: Vec<_> = self.all.iter().filter(|setting| setting.source != DEFAULT).map(Setting::line).collect();
+        (!changed.is_empty()).then(|| changed.join(", "))
     }
 
     /// The file that was read, if one was.

@@ -188,7 +188,12 @@ impl Session {
             }
             // Whoever mistyped the address, or forgot to start the server, wants to hear it, not to wait.
             State::Reconnecting { why, .. } if self.is_hopeless(&why) => return Err(why.into()),
-            State::Reconnecting { delay, why } if delay.is_zero() && self.asked == Transport::Auto => {
+            // A close frame of the server's own, such as that of a drain, arrived: the transport works.
+            State::Reconnecting { delay, why }
+                if delay.is_zero()
+                    && self.asked == Transport::Auto
+                    && !matches!(why, Error::Closed { code: 4000..=4499, .. }) =>
+            {
                 self.live = false;
                 output.note(Role::Aside, format_args!("{} failed, trying the next transport: {why}", self.tried));
             }
