@@ -2,7 +2,7 @@
 """Checks links and quotes of every document, and plays the guides: runs their code blocks from top to bottom.
 
 Usage: scripts/docs.py check                   every relative link and anchor has its target; quoted messages are in the code
-       scripts/docs.py play BINARIES [PAGE…]   runs README.md, docs/quickstart.md and docs/guides/ with the programs in BINARIES
+       scripts/docs.py play BINARIES [PAGE…]   runs the documents for users with the programs in BINARIES
 
 `scripts/docs.sh` builds the programs, makes the Python environment, and does both.
 
@@ -10,9 +10,10 @@ A page is played in an empty folder. Words after the language of a fence say wha
 
   sh run            runs in the page's shell, which keeps variables and folder; must exit with 0 (`status=N`: in a subshell, with N)
   console run       a transcript: each line that begins with `$ ` runs, and prints the lines that follow it
-  sh background     starts in the background, and ends with the page
+  sh background     starts in the background, and ends with the page; as `console`: one `$ ` line, and what it prints
   output            directly after one of these: what it prints. `…` stands for anything in a line; a line that is only `…`
                     stands for any lines. Behind `background`, the output so far must contain these lines within a minute.
+                    Ids, epochs, times and durations stand for others of their shape.
   file=NAME         is written to NAME, in the folder of the page's shell
   same=PATH         equals the file PATH of this repository
   browser=URL see=TEXT
@@ -45,7 +46,9 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLAYED = ["README.md", "docs/quickstart.md", "docs/guides/*.md"]
+# cargo compiles the examples of the other crates' pages, and runs the commands of scaling.md.
+PLAYED = ["README.md", "docs/quickstart.md", "docs/guides/*.md", "docs/explanation/log-and-cursors.md", "docs/explanation/security.md",
+          "docs/reference/*.md", "sambad-cli/README.md"]
 # Languages whose blocks are data: of all others, each block says what is done with it.
 DATA = {"", "text", "json", "mermaid", "diff", "http", "yaml", "ini"}
 # What is done with a block: one of these. The other words belong to one of them.
@@ -229,6 +232,26 @@ def free_ports(number):
     return found
 
 
+# What differs from run to run: an example shows a value, and another one of the same shape is as good.
+SHAPES = [
+    r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}",   # an id
+    r"[0-9a-f]{8}(?=-\d+\b)",                                           # an epoch
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{6}Z)?",                    # a date and time
+    r"\b\d\d:\d\d:\d\d\.\d{3}\b",                                        # a time
+    r" +\d+(?:\.\d)? (?:µs|ms)\b",                                      # a duration
+]
+
+
+def escaped(text):
+    """A regular expression for a text, which leaves open what differs from run to run."""
+    parts, at = [], 0
+    for found in re.finditer("|".join(SHAPES), text):
+        shape = next(shape for shape in SHAPES if re.match(shape, text[found.start():]))
+        parts += [re.escape(text[at:found.start()]), shape]
+        at = found.end()
+    return "".join([*parts, re.escape(text[at:])])
+
+
 def pattern_of(lines):
     """A regular expression for the lines of an `output` block."""
     parts = []
@@ -236,7 +259,7 @@ def pattern_of(lines):
         if line.strip() in ("…", "..."):
             parts.append(r"(?:.*\n)*?")
         else:
-            parts.append(".*".join(re.escape(part) for part in line.rstrip().split("…")) + r"[ \t]*\n")
+            parts.append(".*".join(escaped(part) for part in line.rstrip().split("…")) + r"[ \t]*\n")
     return "".join(parts)
 
 
@@ -398,6 +421,10 @@ class Stage:
                     self.output(printed)
         elif "run" in words:
             self.run(block.text, int(words.get("status", 0)))
+        elif "background" in words and block.language == "console":
+            command, _, printed = block.text.removeprefix("$ ").partition("\n")
+            self.background(command)
+            self.output(printed)
         elif "background" in words:
             self.background(block.text)
         elif "output" in words:
