@@ -34,6 +34,7 @@ pub mod telemetry;
 pub mod testing;
 mod tls;
 mod turns;
+mod unread;
 mod well_formed;
 mod ws;
 

@@ -21,6 +21,7 @@ use crate::router::AppState;
 use crate::routes::methods;
 use crate::scheme::Scheme;
 use crate::sessions::Remote;
+use crate::unread::Unread;
 use crate::{reply, well_formed};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -75,6 +76,7 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     let in_flight = state.metrics.requests.begin();
     let hsts = state.config.hsts && takes_hsts(&request);
     let is_http2 = request.version() == Version::HTTP_2;
+    let (request, unread) = Unread::watch(request);
     let mut response = match well_formed::check(request).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -101,6 +103,7 @@ pub(crate) async fn identify(State(state): State<AppState>, request: Request, ne
     if state.drain.has_begun() {
         headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    unread.announce(headers);
     if hsts {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }

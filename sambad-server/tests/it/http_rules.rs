@@ -31,6 +31,28 @@ fn headers(answer: &str) -> BTreeMap<String, String> {
     headers.filter(|(name, _)| name != "date" && name != "x-request-id").collect()
 }
 
+/// Goal: a client learns that its connection ends, before it sends another request on it. Method: requests that are refused before
+/// their body has arrived, over a connection that the response must close; and one whose body was read, which it must not.
+#[tokio::test]
+async fn an_unread_body_ends_the_connection_by_name() {
+    let world = World::start().await;
+    let post = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+    };
+    for (path, status) in [("/api/nothing", 404), ("/livez", 405)] {
+        let mut raw = world.raw().await;
+        let answer = raw.ask(post(path, 20)).await;
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{path}");
+        raw.end().await;
+    }
+    let mut raw = world.raw().await;
+    for _ in 0..2 {
+        let answer = raw.ask(post("/api/users/login", 2) + "{}").await;
+        assert_eq!((answer.status, answer.header("connection")), (400, None));
+    }
+    world.finish().await;
+}
+
 /// Goal: a request names its host once, as RFC 9112 (3.2) demands; HTTP/1.0 may leave it out. Method: a table of heads; a refusal
 /// is the contract's, and what follows it on the connection is not served.
 #[tokio::test]
