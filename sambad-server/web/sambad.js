@@ -48,7 +48,7 @@ const PAGE_BYTES_MAX = 16 << 20;
 const POLL_WAIT_MAX_MS = 30_000;
 /** The longest delay that a timer takes; beyond it, it fires at once. */
 const DELAY_MAX_MS = 2 ** 31 - 1;
-/** So many filters are told to a server at once, and then one after each such pause: far below what a session may say. */
+/** So many filters are sent to a server at once, and then one after each such pause: far below what a session may say. */
 const FILTERS_AT_ONCE = 10;
 const FILTER_PAUSE_MS = 100;
 /** The least time from a poll that was answered with nothing to the next: a server that drains answers at once. */
@@ -60,7 +60,7 @@ const REPEATS_MAX = 16;
 /** What the server is told that a WebSocket speaks; beside it stands the token, as a page can set no header. */
 const SUBPROTOCOL = "sambad.v1";
 const SUBPROTOCOL_TOKEN = "bearer.";
-/** The server takes none that is longer. */
+/** The server accepts no longer one. */
 const TOKEN_CHARS_MAX = 8 << 10;
 /** How long a page may take to say its token. */
 const TOKEN_TIMEOUT_MS = 30_000;
@@ -68,7 +68,7 @@ const TOKEN_TIMEOUT_MS = 30_000;
 const RENEW_PAUSE_MS = 30_000;
 
 /**
- * Milliseconds of a clock that nobody sets. Every age, pause and patience is measured by it: the time of day can go back or leap
+ * Milliseconds of a clock that is never set. Every age, pause and patience is measured by it: the time of day can go back or leap
  * while the page is open. It may stand still while the machine is suspended; `EventStream` looks for that.
  */
 const now = () => performance.now();

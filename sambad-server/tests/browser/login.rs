@@ -98,7 +98,7 @@ async fn an_admin_logs_in_and_out() {
 
     log_in(&page, "wrong horse battery").await;
     let failure = "document.querySelector('[data-testid=login-failure]')";
-    page.until(&format!("{failure}.textContent === 'Wrong address or password, or too many attempts.'")).await;
+    page.until(&format!("{failure}.textContent === 'Wrong e-mail address or password, or too many attempts.'")).await;
     page.until("document.activeElement.id === 'login-password'").await;
     assert_eq!(page.js("document.activeElement.ariaInvalid").await, "true");
     assert_eq!(page.js("document.getElementById('main').checkVisibility()").await, false);
