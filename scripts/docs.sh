@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks links and quotes of every document, then plays README.md, docs/quickstart.md and docs/guides/: runs their code blocks from top
-# to bottom against the programs that cargo builds. scripts/docs.py says how a block is marked.
+# Checks links and quotes of every document, then plays README.md and most pages of docs/ (PLAYED in scripts/docs.py): runs their code
+# blocks from top to bottom against the programs that cargo builds. scripts/docs.py says how a block is marked.
 # Usage: scripts/docs.sh [PAGE...]      (without pages: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
