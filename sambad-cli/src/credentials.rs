@@ -1,17 +1,13 @@
 //! The file that keeps what a person is let in by: one entry a server, for nobody else's eyes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use sambad_client::{RefreshToken, Token, UserTokens};
 use serde::{Deserialize, Serialize};
-
-/// Whoever else may do anything with the file.
-const OTHERS: u32 = 0o077;
 
 /// The file; it need not be there.
 #[derive(Debug, Clone)]
@@ -43,10 +39,12 @@ struct Content {
 impl CredentialsFile {
     /// The file of whoever runs the program; `None` if they have no place for settings.
     ///
-    /// Source: XDG Base Directory Specification.
+    /// Source: XDG Base Directory Specification; on Windows, the folder for settings of the user's profile.
     pub(crate) fn of_user() -> Option<Self> {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let settings = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+        let settings = absolute("XDG_CONFIG_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+            .or_else(|| absolute("APPDATA"))?;
         Some(Self { path: settings.join("sambad/credentials.json") })
     }
 
@@ -78,9 +76,9 @@ impl CredentialsFile {
         let path = self.path.with_extension("lock");
         let lock = move || {
             if let Some(directory) = path.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+                private::folder(directory)?;
             }
-            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            let file = private::options().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             io::Result::Ok(Lock { _file: file })
         };
@@ -95,10 +93,9 @@ impl CredentialsFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
             Err(error) => return Err(error).with_context(reading),
         };
-        let mode = file.metadata().with_context(reading)?.permissions().mode();
-        if mode & OTHERS != 0 {
+        if let Some(mode) = private::exposed(&file.metadata().with_context(reading)?) {
             let path = self.path.display();
-            bail!("other users can access {path} (mode {:o}): run chmod 600 {path}, and replace the tokens in it", mode & 0o777);
+            bail!("other users can access {path} (mode {mode:o}): run chmod 600 {path}, and replace the tokens in it");
         }
         let text = io::read_to_string(&mut file).with_context(reading)?;
         // A parser's message would quote the secret.
@@ -111,13 +108,61 @@ impl CredentialsFile {
     fn write(&self, content: &Content) -> io::Result<()> {
         let temporary = self.path.with_extension(format!("json.{}.tmp", std::process::id()));
         let replace = || {
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+            let mut file = private::options().create(true).truncate(true).write(true).open(&temporary)?;
             serde_json::to_writer_pretty(&file, content)?;
             writeln!(file)?;
             file.sync_all()?;
             fs::rename(&temporary, &self.path)
         };
         replace().inspect_err(|_| drop(fs::remove_file(&temporary)))
+    }
+}
+
+/// What keeps other users of the machine from the file: its mode.
+#[cfg(unix)]
+mod private {
+    use std::fs::{DirBuilder, Metadata, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+    use std::path::Path;
+
+    /// The permissions of other users.
+    const OTHERS: u32 = 0o077;
+
+    pub(super) fn folder(path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    pub(super) fn options() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.mode(0o600);
+        options
+    }
+
+    /// The mode of a file that other users can access.
+    pub(super) fn exposed(file: &Metadata) -> Option<u32> {
+        let mode = file.permissions().mode();
+        (mode & OTHERS != 0).then_some(mode & 0o777)
+    }
+}
+
+/// Elsewhere the folder of the user's profile is not accessible to other users.
+#[cfg(not(unix))]
+mod private {
+    use std::fs::{self, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn folder(path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    pub(super) fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    pub(super) fn exposed(_file: &Metadata) -> Option<u32> {
+        None
     }
 }
 
