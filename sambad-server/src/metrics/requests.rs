@@ -81,7 +81,7 @@ impl Requests {
             "Time from the headers of a request to the headers of its response",
             this.took.clone(),
         );
-        registry.register("requests_refused", "Requests rejected by a limit, or shed under overload", this.refused.clone());
+        registry.register("requests_refused", "Requests rejected by a limit or under load", this.refused.clone());
         registry.register("requests_in_flight", "Requests in progress", this.in_flight.clone());
         registry.register(
             "request_lines_left_out",
