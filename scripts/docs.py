@@ -21,6 +21,7 @@ A page is played in an empty folder. Words after the language of a fence say wha
   skip=REASON       is not run
   norun             (in pages that are played) is no program: the shape of a command, a fragment
 
+A line `<!-- block: WORDS -->` above a fence says the same, in pages of crates: rustdoc accepts no `=` behind a fence.
 A line `<!-- run: COMMAND -->` runs a command that readers do not see, such as pressing Ctrl-C in another terminal:
 `<!-- run: kill %1; wait %1 -->`.
 
@@ -105,7 +106,8 @@ def parse(text):
             at += 1
         if at == len(lines):
             raise Failure(f"line {begun}: the block has no end")
-        items.append(Block(begun, fence[3], fence[4], "\n".join(body) + "\n"))
+        above = re.fullmatch(r"\s*<!-- block: (.*) -->\s*", lines[begun - 2]) if begun > 1 else None
+        items.append(Block(begun, fence[3], above[1] if above else fence[4], "\n".join(body) + "\n"))
         at += 1
     return items, prose
 
